@@ -1,0 +1,46 @@
+"""Every error this service raises on purpose. Messages are written for the person who can act on them."""
+
+
+class SpeechError(Exception):
+    """Root of the tree: anything that keeps a text from being spoken.
+
+    ``code`` travels in the protocol's ``error`` event, so that a client can tell the kinds apart.
+    """
+
+    code = "speech-error"
+
+
+class ConfigError(SpeechError):
+    """Settings that cannot be used: names the file, the key and what is allowed."""
+
+    code = "config-error"
+
+
+class VoiceError(SpeechError):
+    """A voice or language that is not there, or a voice file that cannot be used."""
+
+    code = "voice-error"
+
+
+class ModelError(SpeechError):
+    """A model that cannot be loaded or that failed while it ran."""
+
+    code = "model-error"
+
+
+class ProtocolError(SpeechError):
+    """A client's event that breaks the protocol or its limits."""
+
+    code = "protocol-error"
+
+
+class Overloaded(SpeechError):  # noqa: N818  (named for the state, like Cancelled)
+    """Refused because too much is asked for at once; asking again later is right."""
+
+    code = "overloaded"
+
+
+class Cancelled(SpeechError):  # noqa: N818
+    """The speech was given up: its client left, or the server stops."""
+
+    code = "cancelled"

@@ -1,0 +1,59 @@
+"""The contract that all engines and front doors share. Knows nothing about models, sockets or asyncio."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.int16]
+"""Mono samples [n], native-endian signed 16 bit, at the voice's ``sample_rate_hz``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """A way to speak that a client can ask for by name."""
+
+    name: str
+    """Unique among all voices; what clients send."""
+    description: str
+    """What people read in a list of voices."""
+    languages: tuple[str, ...]
+    """BCP-47 tags, the main one first, for example ``("en-US",)``."""
+    sample_rate_hz: int
+    speakers: tuple[str, ...] = ()
+    """Styles of this voice that a client may ask for; the first is the default."""
+    installed: bool = True
+    """Whether it can speak now, without a download."""
+    attribution_name: str = ""
+    attribution_url: str = ""
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One piece of text to speak, usually a sentence, with a voice that exists."""
+
+    text: str
+    voice: Voice
+    speaker: str | None = None
+
+
+class Synthesizer(Protocol):
+    """Turns requests into audio. Methods may be called from any thread, several at a time."""
+
+    def voices(self) -> Sequence[Voice]:
+        """All voices in a stable order, the default first. Cheap: called for every ``describe``."""
+        ...
+
+    def synthesize(self, request: Request) -> Iterator[Pcm]:
+        """Yield the speech block by block, each as soon as it exists (20 to 300 ms of audio).
+
+        No work happens before the first ``next``. Closing the iterator between blocks cancels the rest and frees
+        what it held. May yield nothing for a text without anything to say.
+
+        Raises:
+            SpeechError: the text cannot be spoken; blocks that were yielded before stay valid.
+        """
+        ...
