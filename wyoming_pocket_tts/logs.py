@@ -1,0 +1,35 @@
+"""How log lines look: text for people or JSON for machines, always on standard error. Knows nothing of what is logged."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+_TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``message`` and, on errors, ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up_logging(*, level: str, style: Literal["text", "json"]) -> None:
+    """Send the process's log to standard error; standard output stays free for data and the protocol."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(_TEXT_FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)  # noqa: FBT003  (the standard library's signature)
+    # At debug level we want our own steps, not each multicast packet.
+    logging.getLogger("zeroconf").setLevel(max(logging.getLogger().level, logging.INFO))
+    logging.getLogger("asyncio").setLevel(max(logging.getLogger().level, logging.INFO))

@@ -1,0 +1,159 @@
+"""The service's settings as one typed, frozen tree. Knows nothing about files, flags, sockets or models.
+
+A new setting is one field here, made by ``_setting``: its YAML key, its environment variable, its row in the README and
+the check of its value all follow from that line. ``settings_sources`` reads the tree from file, environment and flags.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.serving.address import parse_uri
+
+ENVIRONMENT_PREFIX = "WYOMING_POCKET_TTS_"
+
+Key = tuple[str, ...]
+"""The way to a setting through the tree, for example ``("log", "level")``."""
+
+
+class Section(BaseModel):
+    """A branch of the tree: unknown keys are errors and nothing changes after the check."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _setting(default: Any, description: str, *, flag: str | None = None, **constraints: Any) -> Any:
+    """Make a leaf of the tree; ``flag`` names the command-line option of ``serve`` that sets it too."""
+    extra = {"flag": flag} if flag else {}
+    if callable(default):
+        return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
+    return Field(default, description=description, json_schema_extra=extra, **constraints)
+
+
+def _check_uri(uri: str) -> str:
+    try:
+        parse_uri(uri)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return uri
+
+
+def _expand_home(path: Path) -> Path:
+    return path.expanduser()
+
+
+def default_data_dir() -> Path:
+    """Where data lives unless told otherwise: systemd's state directory, else the user's data directory."""
+    if state_directory := os.environ.get("STATE_DIRECTORY"):
+        return Path(state_directory.partition(":")[0])
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "wyoming-pocket-tts"
+
+
+class LimitSettings(Section):
+    """What one client, and all of them together, may ask for."""
+
+
+class ServerSettings(Section):
+    """Where the server listens and how it ends."""
+
+    uri: Annotated[str, AfterValidator(_check_uri)] = _setting(
+        "tcp://0.0.0.0:10200",
+        "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://[::]:10200` takes IPv6 as well",
+        flag="--uri",
+    )
+    shutdown_seconds: float = _setting(
+        5.0, "How long speech that has begun may go on after the order to stop", ge=0, le=300
+    )
+
+
+class DiscoverySettings(Section):
+    """How Home Assistant finds the server by itself."""
+
+    announce: bool | None = _setting(
+        None,
+        "Announce the server over zeroconf (mDNS). Unset: when it listens on a TCP address that others can reach",
+        flag="--zeroconf, --no-zeroconf",
+    )
+    name: str | None = _setting(
+        None,
+        "Name to announce, unique in the network. Unset: one made of the host's name, kept in the data directory",
+        flag="--zeroconf NAME",
+        min_length=1,
+        pattern=r"^[^\x00-\x1f\x7f.]*$",
+    )
+
+
+class VoiceSettings(Section):
+    """How the service speaks when a client does not say."""
+
+    default: str | None = _setting(
+        None, "Voice for clients that name none. Unset: the first one that `voices` lists", flag="--voice", min_length=1
+    )
+
+
+class LogSettings(Section):
+    """What goes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "How much to log. Only `debug` shows the texts that are spoken", flag="--debug"
+    )
+    format: Literal["text", "json"] = _setting(
+        "text", "`text` for people, `json` for machines (one object a line)", flag="--log-format"
+    )
+
+
+class Settings(Section):
+    """Everything that can be set, checked."""
+
+    server: ServerSettings = ServerSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    voice: VoiceSettings = VoiceSettings()
+    data_dir: Annotated[Path, AfterValidator(_expand_home)] = _setting(
+        default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
+    )
+    log: LogSettings = LogSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One setting, described for readers of the environment and of the documentation."""
+
+    key: tuple[str, ...]
+    """The way to it through the tree, for example ``("log", "level")``."""
+    description: str
+    flag: str | None
+    """Command-line options of ``serve`` that set it, or None."""
+    default: str
+    """For people: empty where the description says what happens."""
+
+    @property
+    def yaml_key(self) -> str:
+        """As it is written in messages and documentation: ``log.level``."""
+        return ".".join(self.key)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + "_".join(self.key).upper()
+
+
+def leaves(section: type[Section] = Settings, at: tuple[str, ...] = ()) -> Iterator[Leaf]:
+    """Yield every setting in the order of the tree."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from leaves(field.annotation, (*at, name))
+            continue
+        extra = field.json_schema_extra
+        flag = extra.get("flag") if isinstance(extra, dict) else None
+        yield Leaf(
+            key=(*at, name),
+            description=field.description or "",
+            flag=flag if isinstance(flag, str) else None,
+            default="" if field.default_factory or field.default is None else str(field.default),
+        )

@@ -1,0 +1,193 @@
+"""Reads the settings: defaults < YAML file < environment < flags. Knows the tree only by its shape, no single setting.
+
+Each source is checked on its own, so that an error can name the place that a person has to change.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.settings import ENVIRONMENT_PREFIX, Section, Settings, leaves
+
+Key = tuple[str | int, ...]
+"""The way to a value through mappings and lists."""
+
+
+def load_settings(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Merge the sources into one checked tree.
+
+    ``flags`` maps dotted keys (``"log.level"``) to values; None means that the flag was not given.
+
+    Raises:
+        ConfigError: a source cannot be read or holds what is not allowed; one line per problem, each naming the file
+            and line, the variable or the flag, and what is allowed.
+    """
+    merged: dict[str, Any] = {}
+    if file is not None:
+        merged = _read_file(file)
+    merged = _merge(merged, _read_environment(environment or {}))
+    merged = _merge(merged, _read_flags(flags or {}))
+    return _check(merged, lambda _: "settings")
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Name the variables that look like ours but set nothing.
+
+    They are worth a warning, no more: Kubernetes itself invents such names for a service that is called like us.
+    """
+    known = {leaf.variable for leaf in leaves()}
+    strangers = sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
+    return [f"{name} is not a setting{_nearest(name, known)}" for name in strangers]
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: is not valid YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}, line 1: must hold keys such as {_listed(Settings.model_fields)}")
+    for line, key in _repeated_keys(root):
+        raise ConfigError(f"{path}, line {line}: key '{key}' stands there a second time")
+    values = _without_empty(values)
+    _check(values, lambda key: f"{path}, line {_line_of(root, key)}")
+    return values
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for leaf in leaves():
+        # Compose files pass variables on as empty text when nobody has set them.
+        if text := environment.get(leaf.variable):
+            one = _nested(leaf.key, text)
+            _check(one, lambda _, name=leaf.variable: f"environment variable {name}")
+            values = _merge(values, one)
+    return values
+
+
+def _read_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    by_key = {leaf.yaml_key: leaf for leaf in leaves()}
+    values: dict[str, Any] = {}
+    for dotted, value in flags.items():
+        if value is not None:
+            leaf = by_key[dotted]
+            one = _nested(leaf.key, value)
+            _check(one, lambda _, name=leaf.flag: f"option {name}")
+            values = _merge(values, one)
+    return values
+
+
+def _check(values: Mapping[str, Any], where: Any) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{where(problem['loc'])}: {_explain(problem)}" for problem in error.errors()]
+        raise ConfigError("\n".join(problems)) from error
+
+
+def _explain(problem: ErrorDetails) -> str:
+    *parents, last = problem["loc"] or ("",)
+    dotted = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        allowed = _section_at(tuple(parents)).model_fields
+        return f"unknown key '{dotted}'{_nearest(str(last), allowed)}; allowed here: {_listed(allowed)}"
+    if problem["type"] in ("model_type", "dict_type"):
+        return f"{dotted}: must hold keys of its own, not {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{dotted}: {message}, not {problem['input']!r}"
+
+
+def _section_at(key: Key) -> type[Section]:
+    section: type[Section] = Settings
+    for part in key:
+        annotation = section.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            section = annotation
+    return section
+
+
+def _nearest(name: str, known: Mapping[str, Any] | set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _nested(key: tuple[str, ...], value: object) -> dict[str, Any]:
+    for part in reversed(key):
+        value = {part: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one source over another; sections merge, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop keys without a value: a section whose lines are all commented out is not an error."""
+    return {
+        key: _without_empty(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _line_of(root: yaml.Node | None, key: Key) -> int:
+    """Find the line of a key, or that of the nearest part of it that stands in the file."""
+    line, node = 1, root
+    for part in key:
+        found = next((pair for pair in _pairs(node) if pair[0].value == str(part)), None)
+        if found is not None:
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _pairs(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
+    return node.value if isinstance(node, yaml.MappingNode) else []
+
+
+def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Yield the line and name of each key that a mapping holds twice: YAML silently takes the last one."""
+    seen: set[str] = set()
+    for key, value in _pairs(node):
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                yield key.start_mark.line + 1, key.value
+            seen.add(key.value)
+        yield from _repeated_keys(value)
