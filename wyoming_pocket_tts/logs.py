@@ -1,4 +1,4 @@
-"""How log lines look: text for people or JSON for machines, always on standard error. Knows nothing of what is logged."""
+"""How log lines look: text for people or JSON for machines, always on standard error. Knows no content."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ _TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``message`` and, on errors, ``exception``."""
+    """One JSON object a line: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``message``, on errors ``exception``."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -27,9 +27,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-def _setting(default: Any, description: str, *, flag: str | None = None, **constraints: Any) -> Any:
-    """Make a leaf of the tree; ``flag`` names the command-line option of ``serve`` that sets it too."""
-    extra = {"flag": flag} if flag else {}
+def _setting(default: Any, description: str, *, flag: str = "", **constraints: Any) -> Any:  # noqa: ANN401  (as Field)
+    """Make a leaf of the tree; ``flag`` names the command-line options of ``serve`` that set it too."""
+    extra: dict[str, Any] = {"flag": flag}
     if callable(default):
         return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
     return Field(default, description=description, json_schema_extra=extra, **constraints)
@@ -127,8 +127,8 @@ class Leaf:
     key: tuple[str, ...]
     """The way to it through the tree, for example ``("log", "level")``."""
     description: str
-    flag: str | None
-    """Command-line options of ``serve`` that set it, or None."""
+    flag: str
+    """Command-line options of ``serve`` that set it, or empty."""
     default: str
     """For people: empty where the description says what happens."""
 
@@ -150,10 +150,10 @@ def leaves(section: type[Section] = Settings, at: tuple[str, ...] = ()) -> Itera
             yield from leaves(field.annotation, (*at, name))
             continue
         extra = field.json_schema_extra
-        flag = extra.get("flag") if isinstance(extra, dict) else None
+        assert isinstance(extra, dict), f"{name} is not made by _setting"  # noqa: S101  (our own invariant)
         yield Leaf(
             key=(*at, name),
             description=field.description or "",
-            flag=flag if isinstance(flag, str) else None,
+            flag=str(extra["flag"]),
             default="" if field.default_factory or field.default is None else str(field.default),
         )

@@ -4,7 +4,7 @@ Each source is checked on its own, so that an error can name the place that a pe
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def load_settings(
         merged = _read_file(file)
     merged = _merge(merged, _read_environment(environment or {}))
     merged = _merge(merged, _read_flags(flags or {}))
-    return _check(merged, lambda _: "settings")
+    return _check(merged, _always("settings"))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -62,16 +62,16 @@ def _read_file(path: Path) -> dict[str, Any]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: is not valid YAML: {error.problem or error.context}") from error
+        place = f"{path}, line {error.problem_mark.line + 1}" if error.problem_mark else path
+        raise ConfigError(f"{place}: is not valid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}, line 1: must hold keys such as {_listed(Settings.model_fields)}")
-    for line, key in _repeated_keys(root):
-        raise ConfigError(f"{path}, line {line}: key '{key}' stands there a second time")
+    for line, name in _repeated_keys(root):
+        raise ConfigError(f"{path}, line {line}: key '{name}' stands there a second time")
     values = _without_empty(values)
     _check(values, lambda key: f"{path}, line {_line_of(root, key)}")
     return values
@@ -83,7 +83,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         # Compose files pass variables on as empty text when nobody has set them.
         if text := environment.get(leaf.variable):
             one = _nested(leaf.key, text)
-            _check(one, lambda _, name=leaf.variable: f"environment variable {name}")
+            _check(one, _always(f"environment variable {leaf.variable}"))
             values = _merge(values, one)
     return values
 
@@ -95,12 +95,16 @@ def _read_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             leaf = by_key[dotted]
             one = _nested(leaf.key, value)
-            _check(one, lambda _, name=leaf.flag: f"option {name}")
+            _check(one, _always(f"option {leaf.flag}"))
             values = _merge(values, one)
     return values
 
 
-def _check(values: Mapping[str, Any], where: Any) -> Settings:
+def _always(place: str) -> Callable[[Key], str]:
+    return lambda _: place
+
+
+def _check(values: Mapping[str, Any], where: Callable[[Key], str]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -139,10 +143,8 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 
 def _nested(key: tuple[str, ...], value: object) -> dict[str, Any]:
-    for part in reversed(key):
-        value = {part: value}
-    assert isinstance(value, dict)
-    return value
+    first, *rest = key
+    return {first: _nested(tuple(rest), value) if rest else value}
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

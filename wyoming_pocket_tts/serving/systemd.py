@@ -1,4 +1,4 @@
-"""Tells systemd how the service is (``sd_notify`` and its watchdog). Does nothing unless systemd asks; knows no server."""
+"""Tells systemd how the service is (``sd_notify``, watchdog). Does nothing unless systemd asks; knows no server."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ class Notifier:
         """Half of what systemd allows between two pings, or None when it does not watch this process."""
         if self._address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
+            self._socket.setblocking(False)  # noqa: FBT003  (the standard library's signature)
 
     def send(self, *lines: str) -> None:
         """Send ``KEY=value`` lines as one message; losing one is never worth stopping the service."""
