@@ -1,13 +1,31 @@
-"""Runs synthesis on worker threads for asyncio callers. Knows nothing about sockets or protocols."""
+"""Runs synthesis on worker threads for asyncio callers. Knows nothing about sockets, protocols or models.
 
+No thread belongs to a stream. A worker takes the stream whose turn it is, makes one block of audio, hands it to the
+event loop and queues the stream again; a stream whose consumer lags is parked until the consumer takes a block. So
+clients advance side by side, a slow one costs memory for a few blocks but never a thread, and cancellation takes
+effect between two blocks.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from wyoming_pocket_tts.speech import Synthesizer
+from wyoming_pocket_tts.engine.admission import Admission
+from wyoming_pocket_tts.engine.order import ReadyOrder, RoundRobin
+from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
+from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer
+
+_LOGGER = logging.getLogger(__name__)
+_JOIN_SECONDS = 5.0
 
 
 class Workers:
-    """Worker threads that speak many streams at once (interface only, for now)."""
+    """A few threads that speak many streams. Owns its threads; belongs to the event loop that started it."""
 
     def __init__(
         self,
@@ -18,21 +36,207 @@ class Workers:
         max_active: int = 32,
         max_waiting: int = 32,
     ) -> None:
+        """Prepare; nothing runs before ``start``.
+
+        Args:
+            synthesizer: makes the audio, on the worker threads only.
+            threads: blocks that can be in the making at once.
+            backlog_blocks: blocks that a stream may be ahead of its consumer.
+            max_active: streams open at once, parked ones included.
+            max_waiting: newcomers that may wait for one of these to end; more are ``Overloaded``.
+        """
         self.synthesizer = synthesizer
+        self._backlog_blocks = backlog_blocks
+        self._admission = Admission(max_active=max_active, max_waiting=max_waiting)
+        self._active: set[_Stream] = set()  # event loop only
+        self._changed = threading.Condition()  # guards the ready order, _stopping and the streams' turns
+        self._ready: ReadyOrder[_Stream] = RoundRobin()
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"speech-{number}", daemon=True) for number in range(threads)
+        ]
+
+    @property
+    def active(self) -> int:
+        """Streams whose synthesis has not ended: in the making, queued, parked, or not yet closed."""
+        return len(self._active)
 
     async def start(self) -> None:
         """Start the threads."""
-        raise NotImplementedError
+        for thread in self._threads:
+            thread.start()
 
-    async def aclose(self, deadline_seconds: float = 5.0) -> None:
-        """Cancel what runs and join the threads."""
-        raise NotImplementedError
+    async def aclose(self, deadline_seconds: float = _JOIN_SECONDS) -> None:
+        """Cancel all streams and join the threads. May be called more than once.
+
+        Args:
+            deadline_seconds: time for the blocks in the making to come to their end. A model that hangs for longer is
+                left behind in its (daemon) thread, and the log says so.
+        """
+        self._admission.close()
+        with self._changed:
+            self._stopping = True
+            for stream in self._active:
+                self._cancel_locked(stream)
+            self._changed.notify_all()
+        await asyncio.to_thread(self._join, deadline_seconds)
 
     async def __aenter__(self) -> Self:
+        """Start."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close."""
         await self.aclose()
+
+    @asynccontextmanager
+    async def stream(self, request: Request, *, continues: bool = False) -> AsyncIterator[AsyncIterator[Pcm]]:
+        """Speak one request: the blocks come as they are made. Leaving the context cancels what is not made yet.
+
+        Args:
+            request: what to speak.
+            continues: it goes on with an answer that was let in before, so it may wait but is never refused.
+
+        Raises:
+            Overloaded: on entering, when too many streams wait.
+            SpeechError: while iterating; the blocks before it are valid.
+        """
+        await self._admission.acquire(insider=continues)
+        stream = _Stream(request, asyncio.get_running_loop(), self._taken)
+        self._active.add(stream)
+        with self._changed:
+            self._push_locked(stream)
+        try:
+            yield stream
+        finally:
+            with self._changed:
+                self._cancel_locked(stream)
+
+    def _taken(self, stream: "_Stream") -> None:
+        with self._changed:
+            stream.unread_blocks -= 1
+            if stream.parked:
+                stream.parked = False
+                self._push_locked(stream)
+
+    def _push_locked(self, stream: "_Stream") -> None:
+        self._ready.push(stream)
+        self._changed.notify()
+
+    def _cancel_locked(self, stream: "_Stream") -> None:
+        stream.cancelled = True
+        if stream.parked:  # only a worker may close the iterator, so it needs one more turn
+            stream.parked = False
+            self._push_locked(stream)
+
+    def _ended(self, stream: "_Stream", error: SpeechError | None) -> None:
+        """Runs in the event loop, once for each stream, after its iterator was closed."""
+        self._active.discard(stream)
+        self._admission.release()
+        stream.items.put_nowait(_End(error))
+
+    # What follows runs on the worker threads.
+
+    def _work(self) -> None:
+        while (stream := self._next_ready()) is not None:
+            self._advance(stream)
+
+    def _next_ready(self) -> "_Stream | None":
+        with self._changed:
+            while True:
+                stream = self._ready.pop()
+                if stream is not None or self._stopping:
+                    return stream
+                self._changed.wait()
+
+    def _advance(self, stream: "_Stream") -> None:
+        with self._changed:
+            cancelled = stream.cancelled
+        if cancelled:
+            self._finish(stream, Cancelled("the speech was cancelled"))
+            return
+        try:
+            if stream.iterator is None:
+                stream.iterator = self.synthesizer.synthesize(stream.request)
+            block = next(stream.iterator, None)
+        except SpeechError as error:
+            self._finish(stream, error)
+        except BaseException as error:  # nobody above would hear of it, and native code may panic past Exception
+            _LOGGER.exception("Voice %r failed on %r", stream.request.voice.name, stream.request.text[:200])
+            self._finish(stream, ModelError(f"the model failed: {type(error).__name__}: {error}"))
+        else:
+            if block is None:
+                self._finish(stream, None)
+            else:
+                self._hand_over(stream, block)
+
+    def _hand_over(self, stream: "_Stream", block: Pcm) -> None:
+        with self._changed:
+            stream.unread_blocks += 1
+        self._post(stream, lambda: stream.items.put_nowait(block))  # before its next turn, which may come elsewhere
+        with self._changed:
+            if stream.unread_blocks < self._backlog_blocks or stream.cancelled:
+                self._push_locked(stream)
+            else:
+                stream.parked = True
+
+    def _finish(self, stream: "_Stream", error: SpeechError | None) -> None:
+        close = getattr(stream.iterator, "close", None)  # generators have it, plain iterators need not
+        if close is not None:
+            try:
+                close()
+            except BaseException:  # as above
+                _LOGGER.exception("Voice %r failed while it was closed", stream.request.voice.name)
+        stream.iterator = None
+        self._post(stream, lambda: self._ended(stream, error))
+
+    def _post(self, stream: "_Stream", action: Callable[[], None]) -> None:
+        try:
+            stream.loop.call_soon_threadsafe(action)
+        except RuntimeError:  # the loop was closed under us: nobody waits any more
+            _LOGGER.debug("The event loop is gone; %r goes unheard", stream.request.text[:200])
+            with self._changed:
+                stream.cancelled = True
+
+    def _join(self, deadline_seconds: float) -> None:
+        until = time.monotonic() + deadline_seconds
+        for thread in self._threads:
+            if thread.ident is not None:  # it was started
+                thread.join(max(0.0, until - time.monotonic()))
+                if thread.is_alive():
+                    _LOGGER.error("%s still computes %g s after it was stopped", thread.name, deadline_seconds)
+
+
+class _End:
+    """Closes a stream's queue of blocks."""
+
+    def __init__(self, error: SpeechError | None) -> None:
+        self.error = error
+
+
+class _Stream(AsyncIterator[Pcm]):
+    """One request on its way. The iterator belongs to the worker whose turn it is, the items to the event loop."""
+
+    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, taken: "Callable[[_Stream], None]") -> None:
+        self.request = request
+        self.loop = loop
+        self._taken = taken
+        self.items: asyncio.Queue[Pcm | _End] = asyncio.Queue()  # bounded by unread_blocks
+        self.iterator: Iterator[Pcm] | None = None
+        # Guarded by the workers' condition:
+        self.unread_blocks = 0
+        self.parked = False
+        self.cancelled = False
+
+    async def __anext__(self) -> Pcm:
+        item = await self.items.get()
+        if not isinstance(item, _End):
+            self._taken(self)
+            return item
+        self.items.put_nowait(item)  # whoever asks again hears the same
+        if item.error is not None:
+            raise item.error
+        raise StopAsyncIteration
