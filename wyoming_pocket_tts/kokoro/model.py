@@ -1,0 +1,310 @@
+"""The acoustic model in PyTorch: phoneme indices to log-mel frames. Knows nothing about text, audio files or training.
+
+Phonemes -> text encoder -> duration predictor -> length regulator -> autoregressive decoder, which draws
+``frames_per_step`` frames at a time from what it drew before, and a stop predictor. The regulated encoding is added to
+the decoder's input *and* the decoder cross-attends to the encoder: alignment is there from the first training step.
+Serving uses the same network as ONNX graphs (``graphs.py``), without torch.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
+from torch.utils.checkpoint import checkpoint
+
+MAX_POSITIONS = 5000
+CHECKPOINT_SEGMENTS = 4
+MASKED_STEPS = 0.6  # at most this share of decoder input steps is blanked in a training sentence
+INPUT_NOISE = 0.5  # at most this deviation of noise on the decoder's input, in units of the normalised mel
+
+
+def sinusoids(n_positions: int, dim: int) -> Tensor:
+    """Sinusoidal position table [n_positions, dim]: sines in the first half, cosines in the second."""
+    rates = torch.exp(torch.arange(dim // 2) * (-math.log(10000.0) / (dim // 2 - 1)))
+    angles = torch.arange(n_positions)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries over a memory."""
+
+    def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads, self.dropout = n_heads, dropout
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """x [B, T, D], memory [B, S, D], mask [B, 1, 1, S] true where to look -> [B, T, D]."""
+        q = self._split(self.query(x))
+        k, v = (self._split(part) for part in self.key_value(memory).chunk(2, dim=-1))
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _split(self, x: Tensor) -> Tensor:  # [B, T, D] -> [B, H, T, D/H]
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+
+def feed_forward(dim: int, hidden: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm transformer layer without causality."""
+
+    def __init__(self, dim: int, n_heads: int, ff_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = Attention(dim, n_heads, dropout)
+        self.ff = feed_forward(dim, ff_dim, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        h = self.norm1(x)
+        x = x + self.dropout(self.attention(h, h, mask))
+        return x + self.dropout(self.ff(self.norm2(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm transformer layer: causal self-attention, cross-attention to the text, feed-forward."""
+
+    def __init__(self, dim: int, n_heads: int, ff_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.self_attention = Attention(dim, n_heads, dropout)
+        self.cross_attention = Attention(dim, n_heads, dropout)
+        self.ff = feed_forward(dim, ff_dim, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        h = self.norm1(x)
+        x = x + self.dropout(self.self_attention(h, h, causal=True))
+        x = x + self.dropout(self.cross_attention(self.norm2(x), memory, mask))
+        return x + self.dropout(self.ff(self.norm3(x)))
+
+
+class ResidualConv(nn.Module):
+    """A convolution over neighbouring phonemes, added to its input."""
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.conv, self.norm, self.dropout = nn.Conv1d(dim, dim, 5, padding=2), nn.LayerNorm(dim), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """x [B, P, D], valid [B, P, 1] -> [B, P, D]; padding is seen as zeros."""
+        y = self.conv((x * valid).transpose(1, 2)).transpose(1, 2)
+        return x + self.dropout(F.relu(self.norm(y)))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the text encoder knows of a batch of sentences."""
+
+    memory: Tensor  # [B, P, D]
+    mask: Tensor  # [B, 1, 1, P] true where there is a phoneme
+    log_durations: Tensor  # [B, P] log(1 + frames)
+
+
+class KokoroModel(nn.Module):
+    """Phoneme indices to log-mel frames (normalised per bin).
+
+    Arguments:
+        vocab_size: number of phoneme symbols; index 0 pads.
+        mel_dim: mel bins of a frame.
+        hidden_dim, n_encoder_layers, n_decoder_layers, n_heads, ff_dim: the transformer's sizes.
+        n_speakers: rows of the speaker table.
+        frames_per_step: mel frames that a decoder step draws at once.
+        gradient_checkpointing: recompute the decoder layers in 4 segments during the backward pass: less memory,
+            about a third more work.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int = 63,
+        mel_dim: int = 80,
+        hidden_dim: int = 512,
+        n_encoder_layers: int = 6,
+        n_decoder_layers: int = 6,
+        n_heads: int = 8,
+        ff_dim: int = 2048,
+        *,
+        n_speakers: int = 2,
+        frames_per_step: int = 4,
+        prenet_dim: int = 256,
+        dropout: float = 0.1,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, int] = {
+            "vocab_size": vocab_size, "mel_dim": mel_dim, "hidden_dim": hidden_dim, "n_encoder_layers": n_encoder_layers,
+            "n_decoder_layers": n_decoder_layers, "n_heads": n_heads, "ff_dim": ff_dim, "n_speakers": n_speakers,
+            "frames_per_step": frames_per_step, "prenet_dim": prenet_dim,
+        }  # fmt: skip
+        self.mel_dim, self.frames_per_step, self.gradient_checkpointing = mel_dim, frames_per_step, gradient_checkpointing
+        group_dim = mel_dim * frames_per_step
+        self.embedding = nn.Embedding(vocab_size, hidden_dim, padding_idx=0)
+        self.speaker = nn.Embedding(n_speakers, hidden_dim)
+        self.convs = nn.ModuleList(ResidualConv(hidden_dim, dropout) for _ in range(2))
+        self.encoder = nn.ModuleList(
+            EncoderLayer(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_encoder_layers)
+        )
+        self.encoder_norm = nn.LayerNorm(hidden_dim)
+        self.duration = nn.Sequential(
+            nn.Linear(hidden_dim, prenet_dim), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(prenet_dim, 1),
+        )  # fmt: skip
+        self.regulated = nn.Linear(frames_per_step * (hidden_dim + 3), hidden_dim)
+        self.prenet = nn.Sequential(
+            nn.Linear(group_dim, prenet_dim), nn.ReLU(), nn.Dropout(0.5),
+            nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(0.5), nn.Linear(prenet_dim, hidden_dim),
+        )  # fmt: skip
+        self.decoder = nn.ModuleList(
+            DecoderLayer(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_decoder_layers)
+        )
+        self.decoder_norm = nn.LayerNorm(hidden_dim)
+        self.mel_out = nn.Linear(hidden_dim, group_dim)
+        self.stop_out = nn.Linear(hidden_dim, 1)
+        self.register_buffer("positions", sinusoids(MAX_POSITIONS, hidden_dim), persistent=False)
+        self.register_buffer("mel_mean", torch.zeros(mel_dim))
+        self.register_buffer("mel_deviation", torch.ones(mel_dim))
+        self.positions: Tensor
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        nn.init.normal_(self.speaker.weight, std=0.3)
+
+    def forward(
+        self,
+        phonemes: Tensor,
+        mels: Tensor,
+        durations: Tensor,
+        stop_targets: Tensor,
+        *,
+        speakers: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Teacher forcing: predict every frame from the true ones before it.
+
+        Arguments:
+            phonemes: [B, P] indices, 0 pads.
+            mels: [B, T, mel_dim] true frames, T a multiple of ``frames_per_step``.
+            durations: [B, P] true frames of each phoneme.
+            stop_targets: [B, T / frames_per_step], 1 from each sentence's last step on; input after it is ignored.
+            speakers: [B] indices, default 0.
+
+        Returns:
+            mel [B, T, mel_dim], durations [B, P] as log(1 + frames), stops [B, T / frames_per_step] as logits.
+        """
+        encoded = self.encode(phonemes, speakers)
+        steps = mels.shape[1] // self.frames_per_step
+        condition = self.regulate(encoded.memory, durations, steps)
+        groups = mels.reshape(len(mels), steps, -1)
+        previous = F.pad(groups, (0, 0, 1, 0))[:, :-1]
+        ended = F.pad(stop_targets, (1, 0))[:, :-1] > 0
+        previous = previous.masked_fill(ended[..., None], 0.0)
+        hidden = self.decode(self._disturbed(previous), condition, encoded)
+        mel = self.mel_out(hidden).reshape(len(mels), -1, self.mel_dim)
+        return mel, encoded.log_durations, self.stop_out(hidden).squeeze(-1)
+
+    def encode(self, phonemes: Tensor, speakers: Tensor | None = None) -> Encoded:
+        """Phonemes [B, P] of speakers [B] to their encoding and durations."""
+        if speakers is None:
+            speakers = phonemes.new_zeros(len(phonemes))
+        valid = (phonemes != 0).unsqueeze(-1)
+        mask = valid[:, None, None, :, 0]
+        x = self.embedding(phonemes) + self.speaker(speakers)[:, None]
+        for conv in self.convs:
+            x = conv(x, valid)
+        x = x + self.positions[: x.shape[1]]
+        for layer in self.encoder:
+            x = layer(x, mask)
+        memory = self.encoder_norm(x) + self.speaker(speakers)[:, None]
+        return Encoded(memory, mask, self.duration(memory.detach()).squeeze(-1))
+
+    def regulate(self, memory: Tensor, durations: Tensor, steps: int) -> Tensor:
+        """Stretch memory [B, P, D] by durations [B, P] to one row a frame, then group: [B, steps, D].
+
+        A frame carries its phoneme's encoding and where it stands in it: relative position, log frames since the
+        phoneme's start, log frames to its end. Frames after the last phoneme are zeros.
+        """
+        frames = steps * self.frames_per_step
+        ends = durations.cumsum(1)  # [B, P]
+        time = torch.arange(frames, device=memory.device)[None].expand(len(memory), -1).contiguous()
+        index = torch.searchsorted(ends, time, right=True)  # [B, T]
+        inside = (index < memory.shape[1]).unsqueeze(-1)
+        index = index.clamp(max=memory.shape[1] - 1)
+        rows = memory.gather(1, index[..., None].expand(-1, -1, memory.shape[2]))
+        length = durations.gather(1, index).float()
+        since = (time - ends.gather(1, index)).float() + length  # 0 at the phoneme's first frame
+        left = (length - 1 - since).clamp(min=0)
+        place = torch.stack([since / length.clamp(min=1), since.clamp(min=0).log1p(), left.log1p()], dim=-1)
+        stretched = torch.cat([rows, place], dim=-1) * inside
+        return self.regulated(stretched.reshape(len(memory), steps, self.frames_per_step * stretched.shape[-1]))  # type: ignore[no-any-return]
+
+    def decode(self, previous: Tensor, condition: Tensor, encoded: Encoded) -> Tensor:
+        """Groups drawn before [B, S, frames * mel] and condition [B, S, D] to decoder states [B, S, D]."""
+        x = self.prenet(previous) + condition + self.positions[: previous.shape[1]]
+        if self.gradient_checkpointing and self.training:
+            for segment in self._segments():
+                x = checkpoint(self._run, segment, x, encoded.memory, encoded.mask, use_reentrant=False)
+        else:
+            x = self._run(self.decoder, x, encoded.memory, encoded.mask)
+        return self.decoder_norm(x)  # type: ignore[no-any-return]
+
+    def _segments(self) -> list[nn.ModuleList]:
+        size = math.ceil(len(self.decoder) / CHECKPOINT_SEGMENTS)
+        return [self.decoder[at : at + size] for at in range(0, len(self.decoder), size)]
+
+    @staticmethod
+    def _run(layers: nn.ModuleList, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        for layer in layers:
+            x = layer(x, memory, mask)
+        return x
+
+    def _disturbed(self, previous: Tensor) -> Tensor:
+        """Against exposure bias: per sentence, noise of random strength and random blank steps on the input."""
+        if not self.training:
+            return previous
+        sentence = previous.new_empty(len(previous), 1, 1)
+        noisy = previous + torch.randn_like(previous) * sentence.uniform_(0, INPUT_NOISE)
+        share = sentence.uniform_(0, MASKED_STEPS)
+        return noisy * (torch.rand_like(previous[..., :1]) >= share)
+
+    @torch.no_grad()
+    def inference(self, phonemes: Tensor, max_mel_len: int = 1000, *, speaker: int = 0) -> Tensor:
+        """Speak phonemes [P]: normalised mel [T, mel_dim] with T <= max_mel_len. The model must be in eval mode."""
+        encoded = self.encode(phonemes[None], phonemes.new_full((1,), speaker))
+        durations = durations_in_frames(encoded.log_durations)
+        total = min(int(durations.sum()), max_mel_len)
+        steps = math.ceil(total / self.frames_per_step)
+        condition = self.regulate(encoded.memory, durations, steps)
+        groups = condition.new_zeros(1, 1, self.mel_dim * self.frames_per_step)  # the first input: silence before speech
+        for step in range(steps):
+            hidden = self.decode(groups, condition[:, : step + 1], encoded)
+            groups = torch.cat([groups, self.mel_out(hidden[:, -1:])], dim=1)
+        return groups[0, 1:].reshape(-1, self.mel_dim)[:total]
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Sizes and parameter counts by part."""
+        parts = {name: sum(p.numel() for p in child.parameters()) for name, child in self.named_children()}
+        return {
+            "config": dict(self.config),
+            "parameters": sum(parts.values()),
+            "parameters_by_part": parts,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "checkpoint_segments": CHECKPOINT_SEGMENTS,
+            "max_positions": MAX_POSITIONS,
+        }
+
+
+def durations_in_frames(log_durations: Tensor) -> Tensor:
+    """Predicted log(1 + frames) to whole frames; rounding errors are carried on so that rhythm does not drift."""
+    return torch.diff(log_durations.expm1().clamp(min=0).cumsum(-1).round().long(), prepend=log_durations.new_zeros(len(log_durations), 1).long())  # fmt: skip
+
+
+def small(**overrides: Any) -> KokoroModel:
+    """The size that ships: 5.7 M parameters."""
+    sizes = {"hidden_dim": 192, "n_encoder_layers": 4, "n_decoder_layers": 4, "n_heads": 4, "ff_dim": 960}
+    return KokoroModel(**{**sizes, **overrides})

@@ -1,0 +1,229 @@
+"""English words to the phoneme indices that the acoustic model reads. Knows nothing about audio, models or sockets.
+
+Words come from a dictionary made of CMU's (see ``voice/NOTICE.md``); words it lacks go through suffix rules, then
+compounds, then a letter-to-sound model. Numbers and abbreviations must have been spelled out before.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAD, START = "_", "^"
+PAUSES = (",", ";", "-", ".", "?", "!")
+CONSONANTS = tuple("b ch d dh f g hh jh k l m n ng p r s sh t th v w y z zh".split())
+FULL_VOWELS = tuple("aa ae ah ao aw ay eh er ey ih iy ow oy uh uw".split())
+VOWELS = frozenset((*FULL_VOWELS, "ax"))
+SYMBOLS: tuple[str, ...] = (
+    PAD, START, *PAUSES, *CONSONANTS, *(v + s for v in FULL_VOWELS for s in ("", "1")), "ax",
+)  # fmt: skip
+"""All 63 symbols by index: padding, start, pauses by their punctuation, consonants, vowels without and with stress, schwa."""
+INDEX: dict[str, int] = {symbol: index for index, symbol in enumerate(SYMBOLS)}
+
+LetterToSound = Callable[[str], Sequence[str]]
+"""Guesses the symbols of a lower-case word of letters and apostrophes."""
+
+_TOKENS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|[.?!,;:–—()\"\n-]|\.{2,}|…")
+_PAUSE_OF = {":": ";", "–": "-", "—": "-", "(": ",", ")": ",", "…": ".", "\n": "."}
+_STRENGTH = {pause: rank for rank, pause in enumerate(("-", ",", ";", ".", "!", "?"))}
+_LETTER_NAMES = {
+    "a": "ey1", "b": "b iy1", "c": "s iy1", "d": "d iy1", "e": "iy1", "f": "eh1 f", "g": "jh iy1", "h": "ey1 ch",
+    "i": "ay1", "j": "jh ey1", "k": "k ey1", "l": "eh1 l", "m": "eh1 m", "n": "eh1 n", "o": "ow1", "p": "p iy1",
+    "q": "k y uw1", "r": "aa1 r", "s": "eh1 s", "t": "t iy1", "u": "y uw1", "v": "v iy1", "w": "d ah1 b ax l y uw",
+    "x": "eh1 k s", "y": "w ay1", "z": "z iy1",
+}  # fmt: skip
+_WEAK = {"a": "ax", "an": "ae n", "and": "ae n d", "the": "dh ax", "to": "t ax", "i": "ay", "of": "ah v", "or": "ao r"}
+_SIBILANTS = frozenset("s z sh zh ch jh".split())
+_VOICELESS = frozenset("p t k f th".split())
+
+
+def without_stress(symbol: str) -> str:
+    return symbol.rstrip("1")
+
+
+class Lexicon:
+    """A read-only pronouncing dictionary, one sorted line a word: the word, a tab, one character for each symbol.
+
+    Kept as sorted lines and searched by bisection: 9 MB for 126 000 words, where a dict of lists takes 60.
+    """
+
+    _FIRST = 33  # '!': symbol index 0; no symbol collides with tab or newline
+
+    def __init__(self, data: bytes) -> None:
+        self._lines = data.splitlines()
+
+    @classmethod
+    def load(cls, path: Path) -> "Lexicon":
+        return cls(path.read_bytes())
+
+    @classmethod
+    def encode(cls, entries: dict[str, Sequence[str]]) -> bytes:
+        """The file for ``entries`` (word -> symbols)."""
+        lines = (
+            f"{word}\t{''.join(chr(cls._FIRST + INDEX[s]) for s in symbols)}\n".encode()
+            for word, symbols in entries.items()
+        )
+        return b"".join(sorted(lines))
+
+    def get(self, word: str) -> list[str] | None:
+        """Symbols of ``word`` (lower case), or None."""
+        key = word.encode() + b"\t"
+        at = bisect_left(self._lines, key)
+        if at == len(self._lines) or not self._lines[at].startswith(key):
+            return None
+        return [SYMBOLS[code - self._FIRST] for code in self._lines[at][len(key) :]]
+
+    def words(self) -> Iterator[str]:
+        return (line.partition(b"\t")[0].decode() for line in self._lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word or a pause of a sentence with its symbols; a pause has exactly one."""
+
+    text: str
+    symbols: tuple[str, ...]
+
+    @property
+    def is_pause(self) -> bool:
+        return self.symbols[0] in _STRENGTH
+
+
+class Phonemizer:
+    """Reads sentences with a dictionary and a fall-back for words outside it. Safe to use from several threads."""
+
+    def __init__(self, lexicon: Lexicon, letter_to_sound: LetterToSound) -> None:
+        self._lexicon = lexicon
+        self._letter_to_sound = letter_to_sound
+
+    def words(self, text: str) -> list[Word]:
+        """The words and pauses of one sentence. The last is always a pause; without any word the list is empty."""
+        words: list[Word] = []
+        for token in _TOKENS.findall(text):
+            pause = token[0] if token[0] in _STRENGTH else _PAUSE_OF.get(token[0])
+            if token == '"' or (pause == "-" and not _is_dash(token)):
+                continue
+            if pause is None:
+                words.append(Word(token, ()))
+            elif words and words[-1].symbols:  # two marks in a row: the stronger one speaks
+                if _STRENGTH[pause] > _STRENGTH[words[-1].symbols[0]]:
+                    words[-1] = Word(token, (pause,))
+            elif words:
+                words.append(Word(token, (pause,)))
+        if not any(not word.symbols for word in words):
+            return []
+        if not words[-1].symbols or words[-1].symbols[0] not in ".?!":
+            words[len(words) - bool(words[-1].symbols) :] = [Word(".", (".",))]
+        return self._pronounced(words)
+
+    def _pronounced(self, words: list[Word]) -> list[Word]:
+        done: list[Word] = []
+        for at in range(len(words) - 1, -1, -1):  # backwards: "the" and "to" depend on what follows
+            word = words[at]
+            if not word.symbols:
+                following = done[-1] if done else None
+                spelled = _is_letter(word) and (
+                    word.text not in "AI" or any(_is_letter(w) for w in words[max(at - 1, 0) : at + 2] if w is not word)
+                )
+                word = Word(word.text, self._say(word.text, following, spelled=spelled))
+            if word.symbols:
+                done.append(word)
+        return done[::-1]
+
+    def _say(self, text: str, following: Word | None, *, spelled: bool) -> tuple[str, ...]:
+        word = text.lower().replace("’", "'")
+        if spelled:
+            return tuple(_LETTER_NAMES[word].split())
+        if word == "the" and following is not None and without_stress(following.symbols[0]) in VOWELS:
+            return ("dh", "iy")
+        if word in _WEAK:
+            return tuple(_WEAK[word].split())
+        return tuple(self.pronounce(word))
+
+    def pronounce(self, word: str) -> list[str]:
+        """Symbols of one lower-case word: dictionary, then suffixes, then compounds, then letter to sound."""
+        word = word.strip("'")
+        known = self._lexicon.get(word) or self._suffixed(word) or self._compound(word)
+        if known is not None:
+            return known
+        plain = "".join(c for c in _ascii(word) if c == "'" or "a" <= c <= "z")
+        if plain != word and (known := self._lexicon.get(plain)):
+            return known
+        if len(plain) > 1 and not set(plain) & set("aeiouy'"):  # "btw", "hdmi's": no vowel to say
+            return [s for letter in plain for s in _LETTER_NAMES[letter].split()]
+        return list(self._letter_to_sound(plain)) if plain else []
+
+    def _suffixed(self, word: str) -> list[str] | None:
+        for ending in ("'s", "s'", "s", "'d", "ed", "d"):
+            stem = self._lexicon.get(word.removesuffix(ending)) if word.endswith(ending) else None
+            if stem is not None and len(word) - len(ending) > 1:
+                return [*stem, *(_plural(stem[-1]) if "s" in ending else _past(stem[-1]))]
+        if word.endswith("ing") and (stem := self._lexicon.get(word[:-3]) or self._lexicon.get(word[:-3] + "e")):
+            return [*stem, "ih", "ng"]
+        return None
+
+    def _compound(self, word: str) -> list[str] | None:
+        """``word`` as two known words of at least four letters, the most even cut first."""
+        for cut in sorted(range(4, len(word) - 3), key=lambda at: abs(2 * at - len(word))):
+            first, second = self._lexicon.get(word[:cut]), self._lexicon.get(word[cut:])
+            if first is not None and second is not None:
+                return [*first, *map(without_stress, second)]
+        return None
+
+
+def _is_dash(token: str) -> bool:
+    return token in "–—"
+
+
+def _is_letter(word: Word) -> bool:
+    return len(word.text) == 1 and "A" <= word.text <= "Z"
+
+
+def _plural(last: str) -> tuple[str, ...]:
+    return ("ax", "z") if last in _SIBILANTS else ("s",) if last in _VOICELESS else ("z",)
+
+
+def _past(last: str) -> tuple[str, ...]:
+    return ("ax", "d") if last in ("t", "d") else ("t",) if last in _VOICELESS | {"s", "sh", "ch"} else ("d",)
+
+
+def _ascii(word: str) -> str:
+    import unicodedata  # noqa: PLC0415  (only for the rare word with accents)
+
+    return unicodedata.normalize("NFKD", word.replace("ß", "ss").replace("æ", "ae").replace("ø", "o"))
+
+
+def flatten(words: Sequence[Word]) -> list[str]:
+    """The symbols of a sentence for the model: start, then all words and pauses."""
+    return [START, *(symbol for word in words for symbol in word.symbols)]
+
+
+def phrases(words: Sequence[Word], longest: int) -> list[list[Word]]:
+    """Cut a sentence into parts of at most ``longest`` symbols: at the last pause that fits, else between words.
+
+    Every part ends with a pause, and no word is ever cut.
+    """
+    parts: list[list[Word]] = []
+    part: list[Word] = []
+    size, best = 0, 0
+    for word in words:
+        if size + len(word.symbols) + 1 > longest and part:
+            cut = best or len(part)
+            parts.append(part[:cut])
+            part = part[cut:]
+            size, best = sum(len(w.symbols) for w in part), 0
+        part.append(word)
+        size += len(word.symbols)
+        if word.is_pause:
+            best = len(part)
+    if part:
+        parts.append(part)
+    return [p if p[-1].is_pause else [*p, Word(",", (",",))] for p in parts]
+
+
+def indices(symbols: Sequence[str]) -> list[int]:
+    return [INDEX[symbol] for symbol in symbols]
+
+
+assert len(SYMBOLS) == len(set(SYMBOLS)) == 63  # noqa: S101, PLR2004  (the model's vocabulary: our own invariant)

