@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import ifaddr
 import pytest
@@ -14,7 +15,11 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE, Announcer, stable_name
 from wyoming_pocket_tts.serving.network import IpAddress, reachable_addresses
 
-LOOPBACK = ("127.0.0.1",)
+LOOPBACK = "tcp://127.0.0.1:10207"
+
+
+def named(name: str, **options: Any) -> Announcer:  # noqa: ANN401  (as Announcer takes them)
+    return Announcer(lambda _: name, **options)
 
 
 class Browser(ServiceListener):
@@ -67,41 +72,41 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 async def test_a_browser_sees_the_server_come_and_go(browser: Browser) -> None:
-    announcer = Announcer(name="come-and-go", port=10207, bound_hosts=LOOPBACK)
-    announcer.start()
+    announcer = named("come-and-go")
+    await announcer.announce([LOOPBACK])
     await browser.until(present="come-and-go")
     info = await browser.look_up("come-and-go")
     assert info.port == 10207
     assert info.parsed_addresses() == ["127.0.0.1"]
-    await announcer.stop()
+    await announcer.withdraw()
     await browser.until(absent="come-and-go")
 
 
 async def test_a_taken_name_gets_a_number_and_a_warning(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
-    first = Announcer(name="twin", port=10207, bound_hosts=LOOPBACK)
-    second = Announcer(name="twin", port=10208, bound_hosts=LOOPBACK)
-    first.start()
+    first = named("twin")
+    second = named("twin")
+    await first.announce([LOOPBACK])
     await browser.until(present="twin")
-    second.start()
+    await second.announce(["tcp://127.0.0.1:10208"])
     await browser.until(present="twin-2")
     assert (await browser.look_up("twin-2")).port == 10208
     assert "'twin'" in caplog.text
-    await second.stop()
+    await second.withdraw()
     await browser.until(absent="twin-2")
     assert "twin" in browser.names
     assert (await browser.look_up("twin")).parsed_addresses() == ["127.0.0.1"]
-    await first.stop()
+    await first.withdraw()
 
 
 async def test_the_longest_name_that_dns_holds_is_numbered_too(browser: Browser) -> None:
     name = "é" * 40
-    first, second = (Announcer(name=name, port=port, bound_hosts=LOOPBACK) for port in (10207, 10208))
-    first.start()
+    first, second = named(name), named(name)
+    await first.announce([LOOPBACK])
     await browser.until(present="é" * 31)
-    second.start()
+    await second.announce(["tcp://127.0.0.1:10208"])
     await browser.until(present="é" * 30 + "-2")
-    await second.stop()
-    await first.stop()
+    await second.withdraw()
+    await first.withdraw()
 
 
 async def test_the_announcement_follows_changed_addresses(browser: Browser) -> None:
@@ -112,8 +117,8 @@ async def test_the_announcement_follows_changed_addresses(browser: Browser) -> N
         asked.set()
         return current
 
-    announcer = Announcer(name="mover", port=10207, bound_hosts=("0.0.0.0",), find_addresses=find, poll_seconds=0.05)
-    announcer.start()
+    announcer = named("mover", find_addresses=find, poll_seconds=0.05)
+    await announcer.announce([LOOPBACK])
     await asked.wait()
     assert "mover" not in browser.names
     current = (IPv4Address("127.0.0.2"),)
@@ -124,7 +129,7 @@ async def test_the_announcement_follows_changed_addresses(browser: Browser) -> N
     current = (IPv4Address("127.0.0.3"),)
     await browser.until(present="mover")
     assert (await browser.look_up("mover")).parsed_addresses() == ["127.0.0.3"]
-    await announcer.stop()
+    await announcer.withdraw()
 
 
 async def test_a_network_that_fails_is_logged_once_and_tried_again(
@@ -139,19 +144,28 @@ async def test_a_network_that_fails_is_logged_once_and_tried_again(
             raise OSError(101, "Network is unreachable")
         return (IPv4Address("127.0.0.1"),)
 
-    announcer = Announcer(name="patient", port=10207, bound_hosts=LOOPBACK, find_addresses=find, poll_seconds=0.01)
+    announcer = named("patient", find_addresses=find, poll_seconds=0.01)
     with caplog.at_level(logging.WARNING):
-        announcer.start()
+        await announcer.announce([LOOPBACK])
         await browser.until(present="patient")
-    await announcer.stop()
+    await announcer.withdraw()
     assert caplog.text.count("Network is unreachable") == 1
 
 
+async def test_every_port_has_a_name_and_other_kinds_of_sockets_have_none(browser: Browser) -> None:
+    announcer = Announcer(lambda port: f"room-{port}")
+    await announcer.announce(["unix:///run/tts.sock", LOOPBACK, "tcp://127.0.0.2:10208", "stdio://"])
+    await browser.until(present="room-10207")
+    await browser.until(present="room-10208")
+    assert browser.names == {"room-10207", "room-10208"}
+    await announcer.withdraw()
+
+
 async def test_stopping_before_anything_was_announced_is_quiet() -> None:
-    announcer = Announcer(name="early", port=10207, bound_hosts=LOOPBACK)
-    await announcer.stop()
-    announcer.start()
-    await announcer.stop()
+    announcer = named("early")
+    await announcer.withdraw()
+    await announcer.announce([LOOPBACK])
+    await announcer.withdraw()
 
 
 def _adapter(name: str, *addresses: str) -> ifaddr.Adapter:

@@ -16,7 +16,7 @@ _LONGEST_UNIX_PATH_BYTES = 107
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """A host name or IP address, and a port; port 0 asks the system for a free one."""
+    """A host name or IP address (empty: all interfaces) and a port; port 0 asks the system for a free one."""
 
     host: str
     port: int
@@ -78,11 +78,9 @@ def _parse_tcp(uri: str) -> TcpAddress:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigError(f"'{uri}' should be tcp://HOST:PORT with a port from 0 to 65535 ({error})") from error
-    if not host:
-        raise ConfigError(f"'{uri}' names no host; tcp://0.0.0.0:{DEFAULT_PORT} listens on all of them")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
         raise ConfigError(f"'{uri}' should be tcp://HOST:PORT and nothing else")
-    return TcpAddress(host, DEFAULT_PORT if port is None else port)
+    return TcpAddress(host or "", DEFAULT_PORT if port is None else port)
 
 
 def _parse_unix(uri: str, path: str) -> UnixAddress:

@@ -8,18 +8,22 @@ import logging
 import re
 import socket
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from zeroconf import Error as ZeroconfError
 from zeroconf import IPVersion, NonUniqueNameException
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
+from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.serving.network import IpAddress, reachable_addresses
 
 _LOGGER = logging.getLogger(__name__)
 
 SERVICE_TYPE = "_wyoming._tcp.local."
+
+Announced = dict[int, tuple[IpAddress, ...]]
+"""The addresses announced for each port."""
 
 _POLL_SECONDS = 10.0
 """How often to look for changed addresses, and to try again after a failure."""
@@ -29,84 +33,93 @@ _SAME_NAMES_TRIED = 20
 
 
 class Announcer:
-    """Keeps one server announced under the addresses the machine has at the time. ``start`` it, then ``stop`` it."""
+    """Keeps a server announced under the addresses the machine has at the time. Fills the server's ``Announcer`` role.
+
+    Trouble with the network is logged and tried again, never raised.
+    """
 
     def __init__(
         self,
+        name_for: Callable[[int], str],
         *,
-        name: str,
-        port: int,
-        bound_hosts: Collection[str],
         find_addresses: Callable[[Collection[str]], tuple[IpAddress, ...]] = reachable_addresses,
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
-        """Prepare to announce ``name`` for a server whose listening sockets are bound to ``bound_hosts``."""
-        self._name = name
-        self._port = port
-        self._bound_hosts = tuple(bound_hosts)
+        """Prepare to announce each port under the name that ``name_for`` gives it."""
+        self._name_for = name_for
         self._find_addresses = find_addresses
         self._poll_seconds = poll_seconds
-        self._task: asyncio.Task[None] | None = None
+        self._bound_hosts: dict[int, list[str]] = {}
+        self._announced: Announced = {}
         self._zeroconf: AsyncZeroconf | None = None
-        self._announced: tuple[IpAddress, ...] = ()
+        self._task: asyncio.Task[None] | None = None
         self._last_problem = ""
 
-    def start(self) -> None:
-        """Begin in the background; trouble with the network is logged and tried again, never raised."""
-        self._task = asyncio.create_task(self._keep_announced(), name="zeroconf")
+    async def announce(self, addresses: Sequence[str]) -> None:
+        """Begin to announce the listening URIs among ``addresses`` that are TCP; goes on in the background."""
+        for address in map(parse_uri, addresses):
+            if isinstance(address, TcpAddress):
+                self._bound_hosts.setdefault(address.port, []).append(address.host)
+        if self._bound_hosts:
+            self._task = asyncio.create_task(self._keep_announced(), name="zeroconf")
 
-    async def stop(self) -> None:
-        """Withdraw the announcement and release the sockets."""
+    async def withdraw(self) -> None:
+        """Take the announcement back and release the sockets. May be called more than once."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await self._withdraw()
+        await self._silence()
 
     async def _keep_announced(self) -> None:
         while True:
             try:
-                addresses = self._find_addresses(self._bound_hosts)
-                if addresses != self._announced or not addresses:
-                    await self._announce_afresh(addresses)
+                wanted = self._find()
+                if not wanted:
+                    await self._silence()
+                    self._note_problem("this machine has no address that others can reach")
+                elif wanted != self._announced:
+                    await self._announce_afresh(wanted)
             except (OSError, RuntimeError, ZeroconfError) as error:
                 self._note_problem(str(error) or type(error).__name__)
-                await self._withdraw()
+                await self._silence()
             await asyncio.sleep(self._poll_seconds)
 
-    async def _announce_afresh(self, addresses: tuple[IpAddress, ...]) -> None:
-        """Replace the announcement. A new responder each time: its sockets belong to the interfaces there were."""
-        await self._withdraw()
-        if not addresses:
-            self._note_problem("this machine has no address that others can reach")
-            return
-        name = await self._register(addresses)
-        self._announced = addresses
-        self._last_problem = ""
-        _LOGGER.info("Announced as '%s' at %s, port %d", name, ", ".join(map(str, addresses)), self._port)
+    def _find(self) -> Announced:
+        found = {port: self._find_addresses(hosts) for port, hosts in self._bound_hosts.items()}
+        return {port: addresses for port, addresses in found.items() if addresses}
 
-    async def _register(self, addresses: tuple[IpAddress, ...]) -> str:
-        self._zeroconf = _responder(addresses)
+    async def _announce_afresh(self, wanted: Announced) -> None:
+        """Replace the announcement. A new responder each time: its sockets belong to the interfaces there were."""
+        await self._silence()
+        self._zeroconf = _responder(wanted)
+        for port, addresses in wanted.items():
+            name = await self._register(self._zeroconf, port, addresses)
+            _LOGGER.info("Announced as '%s' at %s, port %d", name, ", ".join(map(str, addresses)), port)
+        self._announced = wanted
+        self._last_problem = ""
+
+    async def _register(self, zeroconf: AsyncZeroconf, port: int, addresses: tuple[IpAddress, ...]) -> str:
         for attempt in range(1, _SAME_NAMES_TRIED + 1):
-            name = _label(self._name, "" if attempt == 1 else f"-{attempt}")
+            name = _label(self._name_for(port), "" if attempt == 1 else f"-{attempt}")
             try:
-                sent = await self._zeroconf.async_register_service(_describe(name, addresses, self._port))
+                sent = await zeroconf.async_register_service(_describe(name, addresses, port))
             except NonUniqueNameException:
                 _LOGGER.warning("Another server in this network is called '%s'; --zeroconf NAME gives a name", name)
                 continue
             await sent
             return name
-        raise ZeroconfError(f"{_SAME_NAMES_TRIED} servers are called '{self._name}'")
+        raise ZeroconfError(f"{_SAME_NAMES_TRIED} servers are called '{self._name_for(port)}'")
 
-    async def _withdraw(self) -> None:
-        self._announced = ()
+    async def _silence(self) -> None:
+        self._announced = {}
         if self._zeroconf is None:
             return
         try:
             await self._zeroconf.async_close()
         except (OSError, ZeroconfError) as error:
             _LOGGER.warning("Could not withdraw the announcement: %s", error)
-        # Only now: a cancelled close is finished by ``stop``.
+        # Only now: a close that was cancelled is finished by ``withdraw``.
         self._zeroconf = None
 
     def _note_problem(self, problem: str) -> None:
@@ -143,7 +156,8 @@ def _host_label() -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", first_label).strip("-")[:24] or "host"
 
 
-def _responder(addresses: tuple[IpAddress, ...]) -> AsyncZeroconf:
+def _responder(wanted: Announced) -> AsyncZeroconf:
+    addresses = [address for of_port in wanted.values() for address in of_port]
     if all(address.is_loopback for address in addresses):
         # The multicast stays on this machine, where alone such an address means anything.
         return AsyncZeroconf(interfaces=["127.0.0.1"])
