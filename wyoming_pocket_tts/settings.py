@@ -14,11 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.serving.address import parse_uri
+from wyoming_pocket_tts.serving.limits import Limits
 
 ENVIRONMENT_PREFIX = "WYOMING_POCKET_TTS_"
-
-Key = tuple[str, ...]
-"""The way to a setting through the tree, for example ``("log", "level")``."""
+_LIMITS = Limits()
 
 
 class Section(BaseModel):
@@ -58,6 +57,23 @@ def default_data_dir() -> Path:
 class LimitSettings(Section):
     """What one client, and all of them together, may ask for."""
 
+    connections: int = _setting(_LIMITS.connections, "Connections open at once", ge=1)
+    connections_per_address: int = _setting(
+        _LIMITS.connections_per_address,
+        "Connections from one client address; a whole house shares Home Assistant's",
+        ge=1,
+    )
+    queued_requests: int = _setting(
+        _LIMITS.queued_requests, "Requests that may wait on one connection behind the one that speaks", ge=0
+    )
+    text_characters: int = _setting(_LIMITS.text_characters, "Longest text of one request", ge=1, le=1_000_000)
+    idle_seconds: float = _setting(
+        _LIMITS.idle_seconds, "Silence of a client after which its connection is closed", gt=0, allow_inf_nan=False
+    )
+    write_seconds: float = _setting(
+        _LIMITS.write_seconds, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False
+    )
+
 
 class ServerSettings(Section):
     """Where the server listens and how it ends."""
@@ -70,6 +86,7 @@ class ServerSettings(Section):
     shutdown_seconds: float = _setting(
         5.0, "How long speech that has begun may go on after the order to stop", ge=0, le=300
     )
+    limits: LimitSettings = LimitSettings()
 
 
 class DiscoverySettings(Section):

@@ -120,7 +120,9 @@ def _explain(problem: ErrorDetails) -> str:
         return f"unknown key '{dotted}'{_nearest(str(last), allowed)}; allowed here: {_listed(allowed)}"
     if problem["type"] in ("model_type", "dict_type"):
         return f"{dotted}: must hold keys of its own, not {problem['input']!r}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "value_error":  # from our own checks, which name the value
+        return f"{dotted}: {problem['msg'].removeprefix('Value error, ')}"
+    message = problem["msg"].removeprefix("Input ")
     return f"{dotted}: {message}, not {problem['input']!r}"
 
 

@@ -1,0 +1,158 @@
+"""Speaks through a running Wyoming server, as Home Assistant does. Knows no server from the inside.
+
+Works with any Wyoming text-to-speech server; text is streamed where the server can take it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass
+
+from wyoming.audio import AudioChunk, AudioStop
+from wyoming.client import AsyncClient
+from wyoming.error import Error
+from wyoming.event import Event
+from wyoming.info import Describe, Info
+from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
+
+from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.serving.address import StdioAddress, parse_uri
+from wyoming_pocket_tts.wav import Format
+
+Sink = Callable[[bytes, Format], None]
+"""Takes samples as they come; may block, it runs on a thread of its own."""
+
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0
+"""How long a server may be silent: a big model on a small machine takes its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How fast the server was, counted from the request's first event; playing the audio does not count."""
+
+    first_audio_seconds: float | None
+    """Until the first samples came; None when none did."""
+    total_seconds: float
+    audio_seconds: float
+
+    def __str__(self) -> str:
+        if self.first_audio_seconds is None:
+            return "The server sent no audio."
+        return (
+            f"First audio after {self.first_audio_seconds * 1000:.0f} ms; {self.audio_seconds:.2f} s of speech in "
+            f"{self.total_seconds:.2f} s (real-time factor {self.total_seconds / self.audio_seconds:.3f})."
+        )
+
+
+async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink) -> Timing:
+    """Have a server speak the text and pass the audio on to ``sink`` as it comes; returns when all is passed on.
+
+    Raises:
+        ConfigError: the URI is none that a client can connect to.
+        SpeechError: the server cannot be reached, refuses, breaks off or is silent for too long.
+    """
+    address = parse_uri(uri)
+    if isinstance(address, StdioAddress):
+        raise ConfigError("a client cannot connect to stdio://; tcp://HOST:PORT or unix:///PATH")
+    client = AsyncClient.from_uri(str(address), connect_timeout=_CONNECT_SECONDS)
+    try:
+        async with client:
+            streams = await _takes_streams(client)
+            return await _exchange(client, text, voice=voice, sink=sink, streams=streams)
+    except TimeoutError as error:
+        raise SpeechError(f"the server at {uri} does not answer") from error
+    except (OSError, EOFError) as error:
+        raise SpeechError(f"cannot speak through {uri}: {error}") from error
+
+
+async def _takes_streams(client: AsyncClient) -> bool:
+    """Ask whether the program that a house would use takes its text piece by piece."""
+    async with asyncio.timeout(_ANSWER_SECONDS):
+        await client.write_event(Describe().event())
+        event = await _next_event(client)
+        while not Info.is_type(event.type):
+            event = await _next_event(client)
+    programs = [program for program in Info.from_event(event).tts if program.installed]
+    if not programs:
+        raise SpeechError("this Wyoming server offers no text to speech")
+    return bool(programs[0].supports_synthesize_streaming)
+
+
+async def _exchange(
+    client: AsyncClient, text: AsyncIterable[str], *, voice: str | None, sink: Sink, streams: bool
+) -> Timing:
+    """Send, receive and pass on side by side: neither slow typing nor slow playing holds the others up."""
+    received: asyncio.Queue[AudioChunk | None] = asyncio.Queue()
+    async with asyncio.timeout(None) as silence:
+        sending = asyncio.create_task(_send(client, text, silence, voice=voice, streams=streams))
+        receiving = asyncio.create_task(_receive(client, received, silence, streams=streams))
+        passing_on = asyncio.create_task(_pass_on(received, sink))
+        tasks = (sending, receiving, passing_on)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            return await receiving
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send(
+    client: AsyncClient, text: AsyncIterable[str], silence: asyncio.Timeout, *, voice: str | None, streams: bool
+) -> None:
+    chosen = SynthesizeVoice(name=voice) if voice else None
+    if streams:
+        await client.write_event(SynthesizeStart(voice=chosen).event())
+        async for delta in text:
+            await client.write_event(SynthesizeChunk(text=delta).event())
+        await client.write_event(SynthesizeStop().event())
+    else:
+        whole = "".join([delta async for delta in text])
+        await client.write_event(Synthesize(text=whole, voice=chosen).event())
+    # Only from here on is it the server's turn; a person may take any time to type.
+    _expect_answer(silence)
+
+
+async def _receive(
+    client: AsyncClient, received: asyncio.Queue[AudioChunk | None], silence: asyncio.Timeout, *, streams: bool
+) -> Timing:
+    begin = time.perf_counter()
+    first_audio_seconds: float | None = None
+    audio_seconds = 0.0
+    while True:
+        event = await _next_event(client)
+        if silence.when() is not None:
+            _expect_answer(silence)
+        if AudioChunk.is_type(event.type):
+            if first_audio_seconds is None:
+                first_audio_seconds = time.perf_counter() - begin
+            chunk = AudioChunk.from_event(event)
+            audio_seconds += chunk.seconds
+            received.put_nowait(chunk)
+        elif Error.is_type(event.type):
+            raise SpeechError(f"the server refuses: {Error.from_event(event).text}")
+        elif SynthesizeStopped.is_type(event.type) or (not streams and AudioStop.is_type(event.type)):
+            received.put_nowait(None)
+            silence.reschedule(None)
+            return Timing(first_audio_seconds, time.perf_counter() - begin, audio_seconds)
+
+
+async def _pass_on(received: asyncio.Queue[AudioChunk | None], sink: Sink) -> None:
+    while (chunk := await received.get()) is not None:
+        audio = Format(rate_hz=chunk.rate, width_bytes=chunk.width, channels=chunk.channels)
+        await asyncio.to_thread(sink, chunk.audio, audio)
+
+
+def _expect_answer(silence: asyncio.Timeout) -> None:
+    silence.reschedule(asyncio.get_running_loop().time() + _ANSWER_SECONDS)
+
+
+async def _next_event(client: AsyncClient) -> Event:
+    event = await client.read_event()
+    if event is None:
+        raise SpeechError("the server closed the connection before it had finished")
+    return event

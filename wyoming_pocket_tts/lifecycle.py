@@ -1,0 +1,151 @@
+"""The life of the service: load, listen, announce; serve; withdraw, drain, close. Knows nothing about the protocol."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.engine.workers import Workers
+from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
+from wyoming_pocket_tts.serving.discovery import Announcer, stable_name
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.serving.network import reachable_addresses
+from wyoming_pocket_tts.serving.server import Server
+from wyoming_pocket_tts.serving.systemd import Notifier
+from wyoming_pocket_tts.settings import LimitSettings, Settings
+from wyoming_pocket_tts.speech import Synthesizer
+from wyoming_pocket_tts.voices.catalogue import choose_voice
+
+_JSON_BYTES_PER_CHARACTER = 13
+"""At most: two escapes like ``\\ud83d``, and some room around the text."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Orders:
+    """What the operator's signals ask for: first to stop, then to hurry."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    def take(self, received: signal.Signals) -> None:
+        """Note one signal."""
+        if self.stop.is_set():
+            _LOGGER.info("%s again: stopping at once", received.name)
+            self.hurry.set()
+        else:
+            _LOGGER.info("%s: stopping", received.name)
+            self.stop.set()
+
+
+@contextmanager
+def _orders_by_signal() -> Iterator[Orders]:
+    orders = Orders()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, orders.take, number)
+    try:
+        yield orders
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def run_service(load: Callable[[], Synthesizer], settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT comes, or until the client on standard input leaves.
+
+    ``load`` makes the synthesizer, on a thread of its own.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+        ModelError: the synthesizer cannot be loaded.
+    """
+    notifier = Notifier()
+    try:
+        with _orders_by_signal() as orders:
+            synthesizer = await asyncio.to_thread(load)
+            if not orders.stop.is_set():
+                await _serve(synthesizer, settings, notifier, orders)
+    finally:
+        notifier.close()
+
+
+async def _serve(synthesizer: Synthesizer, settings: Settings, notifier: Notifier, orders: Orders) -> None:
+    _warn_about_the_voice(synthesizer, settings)
+    async with Workers(synthesizer) as workers:
+        server = Server(
+            workers,
+            uris=[settings.server.uri],
+            default_voice=settings.voice.default,
+            limits=_limits(settings.server.limits),
+            announcer=_announcer(settings),
+        )
+        await server.start()
+        watchdog = asyncio.create_task(notifier.keep_alive(lambda: bool(server.addresses)), name="watchdog")
+        try:
+            _tell_how_to_reach(server.addresses)
+            notifier.ready(f"Speaking at {', '.join(server.addresses)}")
+            await server.serve_until(orders.stop)
+        finally:
+            notifier.stopping()
+            watchdog.cancel()
+            await _close(server, orders, settings.server.shutdown_seconds)
+            await asyncio.gather(watchdog, return_exceptions=True)
+    _LOGGER.info("Stopped")
+
+
+async def _close(server: Server, orders: Orders, deadline_seconds: float) -> None:
+    """Close within the deadline, or at once when a second signal comes."""
+    closing = asyncio.create_task(server.aclose(deadline_seconds))
+    hurrying = asyncio.create_task(orders.hurry.wait())
+    await asyncio.wait({closing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if closing.done():
+        await closing
+        return
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await server.aclose(0)
+
+
+def _limits(settings: LimitSettings) -> Limits:
+    limits = Limits(**settings.model_dump())
+    # A longer text needs a larger event, also when JSON escapes every character.
+    return replace(limits, data_bytes=max(limits.data_bytes, _JSON_BYTES_PER_CHARACTER * limits.text_characters))
+
+
+def _announcer(settings: Settings) -> Announcer | None:
+    """Make the announcer, if the settings want one for this address."""
+    address = parse_uri(settings.server.uri)
+    wanted = settings.discovery.announce
+    if not isinstance(address, TcpAddress):
+        if wanted:
+            _LOGGER.warning("%s cannot be announced: zeroconf is for tcp:// addresses", address)
+        return None
+    if wanted is False or (wanted is None and address.is_loopback):
+        return None
+    name = settings.discovery.name
+    return Announcer(lambda port: name or stable_name(settings.data_dir, port))
+
+
+def _warn_about_the_voice(synthesizer: Synthesizer, settings: Settings) -> None:
+    for warning in choose_voice(synthesizer.voices(), name=settings.voice.default).warnings:
+        _LOGGER.warning("voice.default: %s", warning)
+
+
+def _tell_how_to_reach(addresses: tuple[str, ...]) -> None:
+    _LOGGER.info("wyoming-pocket-tts %s is ready at %s", __version__, ", ".join(addresses))
+    for address in map(parse_uri, addresses):
+        if isinstance(address, TcpAddress):
+            hosts = " or ".join(map(str, reachable_addresses([address.host]))) or "this machine's address"
+            _LOGGER.info(
+                "Home Assistant finds it by itself, or: Settings > Devices & services > Add integration > "
+                "Wyoming Protocol, host %s, port %d",
+                hosts,
+                address.port,
+            )

@@ -1,0 +1,117 @@
+"""Writes WAV files as the audio comes, to pipes as well. Knows nothing about where the audio comes from."""
+
+import os
+import secrets
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wyoming_pocket_tts.errors import SpeechError
+
+_UNKNOWN_LENGTH_BYTES = 0x7FFF_F000
+"""What the header says while the length is not known; players then read to the end of the pipe."""
+_RIFF_OVERHEAD_BYTES = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How samples are laid out: signed little-endian integers."""
+
+    rate_hz: int
+    width_bytes: int = 2
+    channels: int = 1
+
+    @property
+    def bytes_per_second(self) -> int:
+        """Size of a second of audio."""
+        return self.rate_hz * self.width_bytes * self.channels
+
+
+class WavWriter:
+    """Writes to a binary file that it borrows; the format is that of the first audio."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._format: Format | None = None
+        self._data_bytes = 0
+
+    def write(self, audio: bytes, audio_format: Format) -> None:
+        """Append samples.
+
+        Raises:
+            SpeechError: the format changed within one file.
+        """
+        if self._format is None:
+            self._format = audio_format
+            self._file.write(_header(audio_format, _UNKNOWN_LENGTH_BYTES))
+        elif audio_format != self._format:
+            raise SpeechError(f"the audio changed from {self._format} to {audio_format}; one WAV file cannot hold both")
+        self._file.write(audio)
+        self._file.flush()
+        self._data_bytes += len(audio)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio written so far."""
+        return self._data_bytes / self._format.bytes_per_second if self._format else 0.0
+
+    def finish(self, if_empty: Format) -> None:
+        """Set the real length where the file allows it; a file without any audio gets a header of its own."""
+        if self._format is None:
+            self._file.write(_header(if_empty, 0))
+        elif self._file.seekable():
+            self._file.seek(0)
+            self._file.write(_header(self._format, self._data_bytes))
+            self._file.seek(0, os.SEEK_END)
+        self._file.flush()
+
+
+@contextmanager
+def open_wav(name: str) -> Iterator[WavWriter]:
+    """Open a WAV file for writing, ``-`` being standard output. It gets its name only when it is complete.
+
+    Raises:
+        SpeechError: the file cannot be written.
+    """
+    if name == "-":
+        yield WavWriter(sys.stdout.buffer)
+        return
+    path = Path(name)
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
+            with path.open("wb") as file:
+                yield WavWriter(file)
+            return
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with partial.open("xb") as file:
+                yield WavWriter(file)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise SpeechError(f"cannot write {name}: {error.strerror or error}") from error
+
+
+def _header(audio: Format, data_bytes: int) -> bytes:
+    block_bytes = audio.width_bytes * audio.channels
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        _RIFF_OVERHEAD_BYTES + data_bytes,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        audio.channels,
+        audio.rate_hz,
+        audio.bytes_per_second,
+        block_bytes,
+        8 * audio.width_bytes,
+        b"data",
+        data_bytes,
+    )
