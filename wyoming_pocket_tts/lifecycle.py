@@ -80,7 +80,7 @@ async def _serve(synthesizer: Synthesizer, settings: Settings, notifier: Notifie
     async with Workers(synthesizer) as workers:
         server = Server(
             workers,
-            uris=[settings.server.uri],
+            uris=[str(parse_uri(settings.server.uri))],
             default_voice=settings.voice.default,
             limits=_limits(settings.server.limits),
             announcer=_announcer(settings),

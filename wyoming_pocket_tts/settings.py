@@ -80,7 +80,7 @@ class ServerSettings(Section):
 
     uri: Annotated[str, AfterValidator(_check_uri)] = _setting(
         "tcp://0.0.0.0:10200",
-        "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://[::]:10200` takes IPv6 as well",
+        "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` takes IPv6 as well",
         flag="--uri",
     )
     shutdown_seconds: float = _setting(
