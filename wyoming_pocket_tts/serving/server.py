@@ -1,11 +1,26 @@
 """The Wyoming server: listens, announces, serves, withdraws, drains, closes. Knows nothing about models or signals."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from wyoming_pocket_tts.engine.workers import Workers
+from wyoming_pocket_tts.errors import Cancelled, Overloaded, SpeechError
+from wyoming_pocket_tts.serving import wire
+from wyoming_pocket_tts.serving.connection import Connection
+from wyoming_pocket_tts.serving.info import info_event
 from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.serving.listener import Listener, listen
+from wyoming_pocket_tts.serving.response import Sentences, error_event
+from wyoming_pocket_tts.serving.session import Session
+from wyoming_pocket_tts.text.sentences import SentenceStream
+from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
+
+_LOGGER = logging.getLogger(__name__)
+_GIVE_UP_SECONDS = 1.0
 
 
 class Announcer(Protocol):
@@ -42,6 +57,7 @@ class Server:
         default_voice: str | None = None,
         limits: Limits | None = None,
         announcer: Announcer | None = None,
+        sentences: Callable[[str], Sentences] | None = None,
     ) -> None:
         """Take what to serve and where.
 
@@ -52,12 +68,30 @@ class Server:
             default_voice: the name of the voice for clients that choose none; ``None`` for the first installed.
             limits: what clients may ask for; ``None`` for the defaults.
             announcer: makes the server known while it listens.
+            sentences: makes a cutter of texts into sentences for a language (``en``); ``None`` for the house's own.
         """
+        self._workers = workers
+        self._uris = tuple(uris)
+        self._default_voice = default_voice
+        self._limits = limits or Limits()
+        self._announcer = announcer
+        self._make_sentences: Callable[[str], Sentences] = sentences or SentenceStream
+        self._listeners: list[Listener] = []
+        self._clients: dict[asyncio.Task[None], _Client] = {}
+        self._refusals: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
+        self._announced = False
+        self._closing = False
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The bound addresses as URIs, with real port numbers; empty before ``start``."""
-        raise NotImplementedError
+        return tuple(address for listener in self._listeners for address in listener.addresses)
+
+    @property
+    def connections(self) -> int:
+        """Clients connected now."""
+        return len(self._clients)
 
     async def start(self) -> None:
         """Listen on all addresses, then announce. On return clients are served.
@@ -65,15 +99,123 @@ class Server:
         Raises:
             ConfigError: an address that cannot be understood or bound. Nothing listens then.
         """
-        raise NotImplementedError
+        try:
+            for uri in self._uris:
+                self._listeners.append(await listen(uri, self._accept, buffer_bytes=self._limits.header_bytes))
+                _LOGGER.info("Listening on %s", ", ".join(self._listeners[-1].addresses))
+            if self._announcer is not None:
+                self._announced = True
+                await self._announcer.announce(self.addresses)
+        except BaseException:
+            await self.aclose(deadline_seconds=0)
+            raise
 
     async def serve_until(self, stop: asyncio.Event) -> None:
         """Return when ``stop`` is set, or when the only address is ``stdio://`` and its client has left."""
-        raise NotImplementedError
+        stopped = asyncio.create_task(stop.wait(), name="wyoming-stop")
+        try:
+            if set(self.addresses) != {"stdio://"}:
+                await stopped
+                return
+            await asyncio.wait({stopped, *self._clients}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            await asyncio.wait({stopped})
 
     async def aclose(self, deadline_seconds: float) -> None:
         """Withdraw, stop accepting, refuse new requests, let what speaks finish until the deadline, cancel the rest.
 
         On return no task, socket or socket file of this server is left. May be called more than once.
         """
-        raise NotImplementedError
+        self._closing = True
+        await self._withdraw()
+        for listener in self._listeners:
+            listener.close()
+        await self._drain(deadline_seconds)
+        for listener in self._listeners:
+            await listener.wait_closed()
+        self._listeners.clear()
+
+    async def _withdraw(self) -> None:
+        if self._announcer is None or not self._announced:
+            return
+        self._announced = False
+        try:
+            await self._announcer.withdraw()
+        except Exception:  # the rest must still be closed
+            _LOGGER.exception("The announcement could not be taken back")
+
+    async def _drain(self, deadline_seconds: float) -> None:
+        stopping = Overloaded("the server is stopping")
+        for client in list(self._clients.values()):
+            client.connection.refuse(stopping)
+        await self._wait(deadline_seconds)
+        if self._clients:
+            _LOGGER.warning("Breaking off %d connections that still speak", len(self._clients))
+        for client in list(self._clients.values()):
+            client.connection.give_up(Cancelled("the server is stopping"))
+        await self._wait(_GIVE_UP_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await self._wait(None)
+
+    @property
+    def _tasks(self) -> set[asyncio.Task[None]]:
+        return self._refusals | self._clients.keys()
+
+    async def _wait(self, seconds: float | None) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    # Clients
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
+        try:
+            self._check_room(address)
+        except Overloaded as error:
+            self._turn_away(reader, writer, address, error)
+            return
+        peer = f"{address or 'local'} #{next(self._numbers)}"
+        session = Session(
+            choose=self._choose,
+            sentences=self._make_sentences,
+            info=lambda: info_event(self._workers.synthesizer.voices()),
+            limits=self._limits,
+        )
+        connection = Connection(reader, writer, session=session, workers=self._workers, limits=self._limits, peer=peer)
+        task = asyncio.create_task(connection.run(), name=f"wyoming {peer}")
+        self._clients[task] = _Client(address, connection)
+        task.add_done_callback(self._clients.pop)
+
+    def _check_room(self, address: str) -> None:
+        if self._closing:
+            raise Overloaded("the server is stopping")
+        if len(self._clients) >= self._limits.connections:
+            raise Overloaded(f"{self._limits.connections} clients are connected; come again later")
+        here = sum(client.address == address for client in self._clients.values())
+        if address and here >= self._limits.connections_per_address:
+            raise Overloaded(f"{here} clients are connected from {address}; come again later")
+
+    def _turn_away(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, error: SpeechError
+    ) -> None:
+        _LOGGER.warning("Turned %s away: %s", address or "a local client", error)
+        if len(self._refusals) >= self._limits.connections:  # even politeness is bounded
+            wire.abort(writer)
+            return
+        writer.write(wire.encode(error_event(error)))
+        task = asyncio.create_task(wire.close_gently(reader, writer, self._limits), name=f"wyoming refusal {address}")
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
+
+    def _choose(self, *, name: str | None, speaker: str | None, language: str | None) -> Choice:
+        voices = self._workers.synthesizer.voices()
+        return choose_voice(voices, name=name, speaker=speaker, language=language, default=self._default_voice)
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """Who is connected from where."""
+
+    address: str
+    connection: Connection

@@ -1,0 +1,45 @@
+"""What a session asks its connection to do. Plain data, so that transcripts of it can be compared."""
+
+from dataclasses import dataclass
+
+from wyoming.event import Event
+
+from wyoming_pocket_tts.speech import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write the event."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Begin to synthesize, and report with this number. Only one speech is ever under way."""
+
+    speech: int
+    request: Request
+    continues: bool
+    """It goes on with a response whose earlier sentences were spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """Give up the speech under way; reports about it are ignored from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell the log."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection, once what was sent before has left."""
+
+
+Action = Send | Speak | Hush | Note | Close

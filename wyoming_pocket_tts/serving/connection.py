@@ -1,0 +1,179 @@
+"""Runs one client's session on its byte streams. Knows nothing about the protocol's rules, listeners or models.
+
+Two tasks: one reads, so that pings, further requests and the client's leaving are noticed at any time; the other
+speaks. Both hand what happens to the session and carry out what it decides. An event is written in one piece and
+before anything is awaited, so events of the two never mix.
+"""
+
+import asyncio
+import logging
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+from wyoming_pocket_tts.engine.workers import Workers
+from wyoming_pocket_tts.errors import ProtocolError, SpeechError
+from wyoming_pocket_tts.serving import hangup, wire
+from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.serving.response import error_event
+from wyoming_pocket_tts.serving.session import Session
+from wyoming_pocket_tts.speech import Pcm
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Connection:
+    """One client. Owns its tasks and its transport; borrows the workers."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        session: Session,
+        workers: Workers,
+        limits: Limits,
+        peer: str,
+    ) -> None:
+        """Take over a connected client.
+
+        Args:
+            reader: the client's input; its buffer limit should be ``limits.header_bytes``.
+            writer: the way back, closed by ``run``.
+            session: a fresh one.
+            workers: make the audio.
+            limits: how long to wait for what.
+            peer: names the client in the log.
+        """
+        self._reader = reader
+        self._writer = writer
+        self._session = session
+        self._workers = workers
+        self._limits = limits
+        self._log = _PeerLog(_LOGGER, {"peer": peer})
+        self._over = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+        self._speech: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, breaks the rules, or is told to go. Cancelling closes at once."""
+        self._writer.transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+        try:
+            await self._converse()
+            await wire.close_gently(self._reader, self._writer, self._limits)
+        finally:
+            wire.abort(self._writer)
+
+    def refuse(self, error: SpeechError) -> None:
+        """Finish what was asked, accept nothing else, then end ``run``."""
+        self._carry_out(self._session.refuse(error))
+
+    def give_up(self, error: SpeechError) -> None:
+        """Tell the client that it is over, with the closing events it waits for, and end ``run``."""
+        self._carry_out(self._session.broken(error))
+
+    async def _converse(self) -> None:
+        try:
+            async with self._tasks:
+                self._tasks.create_task(self._read(), name="wyoming-read")
+                await self._over.wait()
+                raise _Over  # noqa: TRY301  (what ends a task group is an exception)
+        except* _Over:
+            self._log.debug("closed")
+        except* Exception:  # noqa: BLE001  (one client's trouble must not become another's)
+            self._log.exception("closed after an error of the server's own")
+            self._writer.write(wire.encode(error_event(SpeechError("an error of the server's own: see its log"))))
+
+    async def _read(self) -> None:
+        events = wire.EventReader(self._reader, self._limits)
+        while True:
+            try:
+                event = await events.read()
+            except wire.Idle:
+                if not self._session.speaking:
+                    self.give_up(ProtocolError(f"nothing was asked for {self._limits.idle_seconds:g} s"))
+            except ProtocolError as error:
+                self._log.warning("closing: %s", error)
+                self.give_up(error)
+                return
+            except ConnectionError as error:
+                self._gone(f"the client is gone: {error}")
+                return
+            else:
+                if event is None:
+                    break
+                self._carry_out(self._session.received(event))
+                await self._drain()
+        self._carry_out(self._session.ended())
+        with hangup.watch(self._writer, lambda: self._gone("the client is gone")):
+            await self._over.wait()
+
+    async def _speak(self, speak: Speak) -> None:
+        try:
+            async with self._workers.stream(speak.request, continues=speak.continues) as blocks:
+                async for block in blocks:
+                    self._carry_out(self._session.audio(speak.speech, _little_endian(block)))
+                    await self._drain()
+        except SpeechError as error:
+            self._log.warning("%r was not spoken: %s", speak.request.text[:80], error)
+            actions = self._session.failed(speak.speech, error)
+        else:
+            actions = self._session.spoken(speak.speech)
+        self._carry_out(actions)
+        await self._drain()
+
+    def _carry_out(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if self._over.is_set():
+                return
+            match action:
+                case Send(event):
+                    self._write(wire.encode(event))
+                case Speak():
+                    self._speech = self._tasks.create_task(self._speak(action), name="wyoming-speak")
+                case Hush():
+                    if self._speech is not None:
+                        self._speech.cancel()
+                case Note(level, text):
+                    self._log.log(level, text)
+                case Close():
+                    self._over.set()
+
+    def _write(self, event: bytes) -> None:
+        if self._writer.is_closing():
+            self._gone("the client is gone")
+        else:
+            self._writer.write(event)
+
+    async def _drain(self) -> None:
+        """Let a slow client catch up. Nothing of the workers is held meanwhile but blocks that are made already."""
+        try:
+            await wire.drain(self._writer, self._limits)
+        except TimeoutError:
+            self._gone(f"the client has read nothing for {self._limits.write_seconds:g} s", logging.WARNING)
+        except ConnectionError:
+            self._gone("the client is gone")
+
+    def _gone(self, reason: str, level: int = logging.DEBUG) -> None:
+        """End without a word: nobody listens."""
+        if not self._over.is_set():
+            self._log.log(level, "%s; %s", reason, "its speech is cancelled" if self._session.speaking else "closing")
+        wire.abort(self._writer)
+        self._over.set()
+
+
+class _Over(Exception):  # noqa: N818  (a signal to the task group)
+    """The connection's tasks are to end."""
+
+
+class _PeerLog(logging.LoggerAdapter[logging.Logger]):
+    """Says whom each line is about."""
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        """Put the client's name in front."""
+        assert self.extra is not None, "made with a peer"  # noqa: S101  (our own invariant)
+        return f"[{self.extra['peer']}] {msg}", kwargs
+
+
+def _little_endian(block: Pcm) -> bytes:
+    return block.astype("<i2", copy=False).tobytes()

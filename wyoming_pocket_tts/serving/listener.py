@@ -1,0 +1,148 @@
+"""Turns URIs into accepted byte streams: TCP, Unix sockets, standard input and output. Knows nothing about events."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from wyoming_pocket_tts.errors import ConfigError
+
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], None]
+"""Takes over a new client's streams and its address, empty where there is none. Must not block."""
+
+
+class Listener(Protocol):
+    """Accepts clients until it is closed."""
+
+    addresses: tuple[str, ...]
+    """Bound URIs, with real port numbers."""
+
+    def close(self) -> None:
+        """Accept no more. Clients stay."""
+        ...
+
+    async def wait_closed(self) -> None:
+        """Release what is left, after the clients have gone."""
+        ...
+
+
+async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:
+    """Listen on a URI.
+
+    Args:
+        uri: ``tcp://host:port``, ``unix:///path`` or ``stdio://``.
+        accept: called for each client.
+        buffer_bytes: limit of each client's input buffer.
+
+    Raises:
+        ConfigError: the URI cannot be understood or bound.
+    """
+    try:
+        parts = urlsplit(uri)
+        scheme, host, port, path = parts.scheme, parts.hostname, parts.port, parts.netloc + parts.path
+    except ValueError as error:
+        raise ConfigError(f"{uri!r} is no address: {error}") from None
+    try:
+        if scheme == "tcp" and port is not None:
+            return await _Sockets.tcp(host, port, accept, buffer_bytes)
+        if scheme == "unix" and path:
+            return await _Sockets.unix(Path(path), accept, buffer_bytes)
+        if uri == "stdio://":
+            return await _Stdio.open(accept, buffer_bytes)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {uri}: {error.strerror or error}") from error
+    raise ConfigError(f"{uri!r} is no address to listen on; use tcp://host:port, unix:///path or stdio://")
+
+
+class _Sockets:
+    """A listening TCP or Unix socket."""
+
+    def __init__(self, server: asyncio.Server, addresses: tuple[str, ...], path: Path | None = None) -> None:
+        self.addresses = addresses
+        self._server = server
+        self._path = path
+        self._inode = path.stat().st_ino if path else None
+
+    @classmethod
+    async def tcp(cls, host: str | None, port: int, accept: Accept, buffer_bytes: int) -> "_Sockets":
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peer = writer.get_extra_info("peername")
+            accept(reader, writer, peer[0] if peer else "")  # no name: gone again already
+
+        server = await asyncio.start_server(connected, host, port, limit=buffer_bytes)
+        names = [bound.getsockname()[:2] for bound in server.sockets]
+        return cls(server, tuple(f"tcp://[{at}]:{port}" if ":" in at else f"tcp://{at}:{port}" for at, port in names))
+
+    @classmethod
+    async def unix(cls, path: Path, accept: Accept, buffer_bytes: int) -> "_Sockets":
+        _remove_stale(path)
+        server = await asyncio.start_unix_server(
+            lambda reader, writer: accept(reader, writer, ""), path, limit=buffer_bytes
+        )
+        return cls(server, (f"unix://{path}",), path)
+
+    def close(self) -> None:
+        self._server.close()
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                if self._path.stat().st_ino == self._inode:  # not another server's by now
+                    self._path.unlink()
+
+    async def wait_closed(self) -> None:
+        await self._server.wait_closed()
+
+
+class _Stdio:
+    """One client, on standard input and output, which it accepts at once."""
+
+    def __init__(self) -> None:
+        self.addresses: tuple[str, ...] = ("stdio://",)
+
+    @classmethod
+    async def open(cls, accept: Accept, buffer_bytes: int) -> "_Stdio":
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=buffer_bytes)
+        # Duplicates: the transports close what they are given, and standard input and output are not ours to close.
+        source, sink = os.fdopen(os.dup(sys.stdin.fileno()), "rb", 0), os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0)
+        try:
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+            transport, protocol = await loop.connect_write_pipe(
+                lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sink
+            )
+        except ValueError as error:
+            raise ConfigError(f"stdio:// needs pipes or sockets as standard input and output: {error}") from None
+        accept(reader, asyncio.StreamWriter(transport, protocol, None, loop), "")
+        return cls()
+
+    def close(self) -> None:
+        pass
+
+    async def wait_closed(self) -> None:
+        pass
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket file of a server that is no more.
+
+    Raises:
+        OSError: somebody listens there, or it is no socket.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(f"{path} exists and is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise FileExistsError(f"another server listens on {path}")

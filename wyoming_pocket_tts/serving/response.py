@@ -1,0 +1,188 @@
+"""One request's text, cut into sentences, and the events that answer it. Knows nothing about other requests."""
+
+from collections import deque
+from enum import Enum, auto
+from typing import Protocol
+
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event
+from wyoming.tts import SynthesizeStopped
+
+from wyoming_pocket_tts.errors import ProtocolError, SpeechError
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.voices.catalogue import Choice
+
+_WIDTH_BYTES = 2
+_CHANNELS = 1
+
+
+class Kind(Enum):
+    """What the client asked with, which decides what it waits for."""
+
+    WHOLE = auto()
+    """``synthesize``: ends with ``audio-stop``."""
+    STREAM = auto()
+    """``synthesize-start``: ends with ``audio-stop`` and, once ``synthesize-stop`` came, ``synthesize-stopped``."""
+    STRAY_TEXT = auto()
+    """``synthesize-chunk`` outside a stream: nobody waits for anything."""
+    STRAY_STOP = auto()
+    """``synthesize-stop`` outside a stream: ends with ``synthesize-stopped``."""
+
+
+class Stage(Enum):
+    """How far the answer has come."""
+
+    SILENT = auto()
+    SOUNDING = auto()
+    """``audio-start`` was sent."""
+    SETTLED = auto()
+    """``audio-stop`` was sent; a stream may still wait for its ``synthesize-stop``."""
+    DONE = auto()
+
+
+_NEXT = {
+    Stage.SILENT: {Stage.SOUNDING, Stage.SETTLED},
+    Stage.SOUNDING: {Stage.SETTLED},
+    Stage.SETTLED: {Stage.DONE},
+    Stage.DONE: set[Stage](),
+}
+
+
+class Sentences(Protocol):
+    """Cuts growing text into sentences."""
+
+    def feed(self, delta: str) -> list[str]:
+        """Take more text; return the sentences that are complete now."""
+        ...
+
+    def finish(self) -> list[str]:
+        """Return what is left."""
+        ...
+
+
+class Response:
+    """One request and its answer. Each event comes out once, in the protocol's order."""
+
+    def __init__(
+        self, kind: Kind, *, choice: Choice | None = None, cutter: Sentences | None = None, limits: Limits
+    ) -> None:
+        """Begin. Without a voice and a cutter the response can only fail."""
+        self.kind = kind
+        self.choice = choice
+        self.sentences: deque[str] = deque()
+        """To be spoken, in order."""
+        self.sentences_begun = 0
+        self.stage = Stage.SILENT
+        self.error: SpeechError | None = None
+        self.broke_off = False
+        """It failed when a part of it had been heard."""
+        self._cutter = cutter
+        self._limits = limits
+        self._characters = 0
+        self._text_complete = kind is not Kind.STREAM
+        self._given_up = False
+        self._samples_sent = 0
+
+    @property
+    def over(self) -> bool:
+        """Nothing more of it is to be spoken, whatever is under way."""
+        return self._given_up or self.error is not None
+
+    def add_text(self, text: str) -> None:
+        """Take text; text beyond the limit makes the response fail."""
+        self._characters += len(text)
+        if self._characters > self._limits.text_characters:
+            self.fail(ProtocolError(f"the text is longer than {self._limits.text_characters} characters"))
+        elif self._cutter is not None and not self.over:
+            self._extend(self._cutter.feed(text))
+
+    def end_text(self) -> None:
+        """No more text will come."""
+        self._text_complete = True
+        if self._cutter is not None and not self.over:
+            self._extend(self._cutter.finish())
+
+    def fail(self, error: SpeechError) -> None:
+        """Speak no more: the error is due, then what is owed. The first error counts."""
+        if self.error is None:
+            self.error = error
+            self.broke_off = self.stage is Stage.SOUNDING
+        self.sentences.clear()
+
+    def give_up(self, error: SpeechError | None) -> None:
+        """End without waiting for ``synthesize-stop``, which will not come for this one."""
+        if error is not None:
+            self.fail(error)
+        self.sentences.clear()
+        self._given_up = True
+
+    def audio(self, pcm: bytes) -> list[Event]:
+        """Events for more audio (little-endian 16-bit mono), in chunks short enough to stream."""
+        if not pcm:
+            return []
+        events = self._start()
+        rate_hz = self._rate_hz
+        chunk_bytes = max(1, round(self._limits.chunk_seconds * rate_hz)) * _WIDTH_BYTES
+        for start in range(0, len(pcm), chunk_bytes):
+            chunk = AudioChunk(
+                rate=rate_hz,
+                width=_WIDTH_BYTES,
+                channels=_CHANNELS,
+                audio=pcm[start : start + chunk_bytes],
+                timestamp=self._milliseconds,
+            )
+            self._samples_sent += chunk.samples
+            events.append(chunk.event())
+        return events
+
+    def due(self) -> list[Event]:
+        """Events that can be sent now that none of its sentences is being spoken. Moves the stage on."""
+        events: list[Event] = []
+        unsettled = self.stage in {Stage.SILENT, Stage.SOUNDING}
+        if unsettled and self.error is not None:
+            events += [error_event(self.error), *self._stop()]
+        elif unsettled and self._given_up:
+            if self.stage is Stage.SOUNDING:
+                events += self._stop()
+            else:
+                self._move(Stage.SETTLED)
+        elif unsettled and self._text_complete and not self.sentences:
+            events += [*self._start(), *self._stop()]
+        if self.stage is Stage.SETTLED and (self._text_complete or self._given_up):
+            self._move(Stage.DONE)
+            if self._text_complete and self.kind in {Kind.STREAM, Kind.STRAY_STOP}:
+                events.append(SynthesizeStopped().event())
+        return events
+
+    def _extend(self, sentences: list[str]) -> None:
+        self.sentences.extend(sentence for sentence in sentences if sentence.strip())
+
+    @property
+    def _rate_hz(self) -> int:
+        assert self.choice is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
+        return self.choice.voice.sample_rate_hz
+
+    @property
+    def _milliseconds(self) -> int:
+        return self._samples_sent * 1_000 // self._rate_hz
+
+    def _start(self) -> list[Event]:
+        if self.stage is Stage.SOUNDING:
+            return []
+        self._move(Stage.SOUNDING)
+        return [AudioStart(rate=self._rate_hz, width=_WIDTH_BYTES, channels=_CHANNELS, timestamp=0).event()]
+
+    def _stop(self) -> list[Event]:
+        timestamp = self._milliseconds if self._samples_sent else 0
+        self._move(Stage.SETTLED)
+        return [AudioStop(timestamp=timestamp).event()] if self.kind in {Kind.WHOLE, Kind.STREAM} else []
+
+    def _move(self, stage: Stage) -> None:
+        assert stage in _NEXT[self.stage], f"{self.stage} -> {stage}"  # noqa: S101  (our own invariant)
+        self.stage = stage
+
+
+def error_event(error: SpeechError) -> Event:
+    """The event that tells a client what went wrong."""
+    return Error(text=str(error), code=error.code).event()

@@ -1,0 +1,319 @@
+"""The Wyoming text-to-speech protocol as a state machine: event in, actions out. Knows nothing about sockets or models.
+
+One session belongs to one connection. What the client sends goes into ``received``, ``broken`` and ``ended``; what
+became of the speech that the session asked for goes into ``audio``, ``spoken`` and ``failed``. Each returns what to
+do, in order. Requests are answered one after another, in the order in which they came.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from wyoming.event import Event
+from wyoming.ping import Pong
+
+from wyoming_pocket_tts.errors import Overloaded, ProtocolError, SpeechError
+from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
+from wyoming_pocket_tts.serving.info import PROGRAM
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.serving.response import Kind, Response, Sentences, Stage, error_event
+from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.voices.catalogue import Choice
+
+
+class ChooseVoice(Protocol):
+    """Finds the voice that a client means."""
+
+    def __call__(self, *, name: str | None, speaker: str | None, language: str | None) -> Choice:
+        """Choose.
+
+        Raises:
+            VoiceError: nobody can speak so.
+        """
+        ...
+
+
+class Intake(Enum):
+    """What the client may send next."""
+
+    OPEN = auto()
+    STREAM = auto()
+    """Between ``synthesize-start`` and ``synthesize-stop``."""
+    ENDED = auto()
+    """The client closed its side; what it asked for is still answered."""
+    CLOSED = auto()
+    """Over."""
+
+
+_NEXT = {
+    Intake.OPEN: {Intake.STREAM, Intake.ENDED, Intake.CLOSED},
+    Intake.STREAM: {Intake.STREAM, Intake.OPEN, Intake.ENDED, Intake.CLOSED},
+    Intake.ENDED: {Intake.CLOSED},
+    Intake.CLOSED: set[Intake](),
+}
+
+
+class Session:
+    """One client's conversation."""
+
+    def __init__(
+        self,
+        *,
+        choose: ChooseVoice,
+        sentences: Callable[[str], Sentences],
+        info: Callable[[], Event],
+        limits: Limits,
+    ) -> None:
+        """Begin with nothing asked.
+
+        Args:
+            choose: finds the voice for ``name``, ``speaker`` and ``language``; may raise ``VoiceError``.
+            sentences: makes a cutter for a language (``en``, ``de``).
+            info: makes the answer to ``describe``.
+            limits: what the client may ask for.
+        """
+        self._choose = choose
+        self._make_sentences = sentences
+        self._info = info
+        self._limits = limits
+        self._intake = Intake.OPEN
+        self._queue: deque[Response] = deque()
+        self._stream: Response | None = None
+        self._speech: int | None = None
+        self._speeches = 0
+        self._refusal: SpeechError | None = None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a speech is under way."""
+        return self._speech is not None
+
+    # What the client does
+
+    def received(self, event: Event) -> list[Action]:
+        """An event came."""
+        if self._intake in {Intake.ENDED, Intake.CLOSED}:
+            return []
+        handlers: dict[str, Callable[[dict[str, Any]], list[Action]]] = {
+            "describe": self._describe,
+            "ping": self._ping,
+            "select-program": self._select_program,
+            "synthesize": self._synthesize,
+            "synthesize-start": self._synthesize_start,
+            "synthesize-chunk": self._synthesize_chunk,
+            "synthesize-stop": self._synthesize_stop,
+        }
+        handler = handlers.get(event.type)
+        if handler is None:
+            return [Note(logging.DEBUG, f"ignored an event of type {event.type[:64]!r}")]
+        return handler(event.data) + self._advance()
+
+    def broken(self, error: SpeechError) -> list[Action]:
+        """The client cannot be understood or served any more: say why, send what is owed, close."""
+        if self._intake is Intake.CLOSED:
+            return []
+        actions = self._hush()
+        if self._queue:
+            head = self._queue[0]
+            head.give_up(error)
+            actions += map(Send, head.due())
+            self._queue.clear()
+        else:
+            actions.append(Send(error_event(error)))
+        self._move(Intake.CLOSED)
+        return [*actions, Close()]
+
+    def ended(self) -> list[Action]:
+        """The client closed its side. What it asked for completely is still answered."""
+        if self._intake in {Intake.ENDED, Intake.CLOSED}:
+            return []
+        if self._stream is not None:
+            self._stream.give_up(ProtocolError("the connection ended before synthesize-stop"))
+            self._stream = None
+        self._move(Intake.ENDED)
+        return self._advance()
+
+    def refuse(self, error: SpeechError) -> list[Action]:
+        """Answer what was asked so far, refuse whatever else comes, then close."""
+        self._refusal = self._refusal or error
+        return self._advance()
+
+    # What becomes of the speech
+
+    def audio(self, speech: int, pcm: bytes) -> list[Action]:
+        """More audio of the speech: little-endian signed 16-bit mono at its voice's rate."""
+        return [Send(event) for event in self._queue[0].audio(pcm)] if speech == self._speech else []
+
+    def spoken(self, speech: int) -> list[Action]:
+        """The speech is complete."""
+        if speech != self._speech:
+            return []
+        self._speech = None
+        return self._advance()
+
+    def failed(self, speech: int, error: SpeechError) -> list[Action]:
+        """The speech broke off. Its response fails, and the connection closes once what was accepted is answered."""
+        if speech != self._speech:
+            return []
+        self._speech = None
+        self._queue[0].fail(error)
+        self._refusal = self._refusal or error
+        return self._advance()
+
+    # One method for each kind of event
+
+    def _describe(self, _data: dict[str, Any]) -> list[Action]:
+        return [Send(self._info())]
+
+    def _ping(self, data: dict[str, Any]) -> list[Action]:
+        text = data.get("text")
+        return [Send(Pong(text=text if isinstance(text, str) else None).event())]
+
+    def _select_program(self, data: dict[str, Any]) -> list[Action]:
+        # There is one program, so nothing is to be selected; a wrong name must not keep anybody from speaking.
+        if data.get("name") == PROGRAM:
+            return []
+        return [Note(logging.WARNING, f"there is no program {data.get('name')!r}; {PROGRAM!r} answers")]
+
+    def _synthesize(self, data: dict[str, Any]) -> list[Action]:
+        if self._intake is Intake.STREAM:
+            return []  # the whole text once more, for servers that cannot stream
+        response, actions = self._begin(Kind.WHOLE, data)
+        try:
+            text = _text(data)
+        except ProtocolError as error:
+            response.fail(error)
+        else:
+            if not text.strip():
+                response.fail(ProtocolError("there is no text to speak"))
+            response.add_text(text)
+            response.end_text()
+        return actions + self._enqueue(response)
+
+    def _synthesize_start(self, data: dict[str, Any]) -> list[Action]:
+        actions: list[Action] = []
+        if self._stream is not None:
+            actions.append(Note(logging.WARNING, "synthesize-start within a stream: the stream begins anew"))
+            self._stream.give_up(None)
+        self._stream, notes = self._begin(Kind.STREAM, data)
+        self._move(Intake.STREAM)
+        return actions + notes + self._enqueue(self._stream)
+
+    def _synthesize_chunk(self, data: dict[str, Any]) -> list[Action]:
+        if self._stream is None:
+            return self._stray(Kind.STRAY_TEXT, "synthesize-chunk without synthesize-start: the text is not spoken")
+        try:
+            self._stream.add_text(_text(data))
+        except ProtocolError as error:
+            self._stream.fail(error)
+        return []
+
+    def _synthesize_stop(self, _data: dict[str, Any]) -> list[Action]:
+        if self._stream is None:
+            return self._stray(Kind.STRAY_STOP, "synthesize-stop without synthesize-start")
+        self._stream.end_text()
+        self._stream = None
+        self._move(Intake.OPEN)
+        return []
+
+    # Steps that they share
+
+    def _begin(self, kind: Kind, data: dict[str, Any]) -> tuple[Response, list[Action]]:
+        """A response with the voice that the client wants, or one that has failed for want of it."""
+        try:
+            _check_format(data)
+            choice = self._choose(**_wish(data))
+        except SpeechError as error:
+            response = Response(kind, limits=self._limits)
+            response.fail(error)
+            return response, []
+        language = choice.voice.languages[0].replace("_", "-").split("-")[0].lower()
+        response = Response(kind, choice=choice, cutter=self._make_sentences(language), limits=self._limits)
+        return response, [Note(logging.WARNING, warning) for warning in choice.warnings]
+
+    def _stray(self, kind: Kind, complaint: str) -> list[Action]:
+        response = Response(kind, limits=self._limits)
+        response.fail(ProtocolError(complaint))
+        return self._enqueue(response)
+
+    def _enqueue(self, response: Response) -> list[Action]:
+        if self._refusal is not None:
+            response.fail(self._refusal)
+        if len(self._queue) <= self._limits.queued_requests:  # the first of them is not waiting
+            self._queue.append(response)
+            return []
+        error = Overloaded(f"more than {self._limits.queued_requests} requests wait on this connection")
+        response.fail(error)
+        self._refusal = self._refusal or error
+        return [Send(error_event(error))]
+
+    def _advance(self) -> list[Action]:
+        """Answer as far as can be done now."""
+        actions: list[Action] = []
+        while self._queue:
+            head = self._queue[0]
+            if self._speech is not None and not head.over:
+                return actions
+            actions += self._hush()
+            if head.broke_off:
+                self._refusal = self._refusal or head.error
+            actions += map(Send, head.due())
+            if head.stage is Stage.DONE:
+                self._queue.popleft()
+                continue
+            if head.sentences:
+                actions.append(self._speak(head))
+            return actions
+        if self._intake is Intake.ENDED or (self._refusal is not None and self._intake is not Intake.CLOSED):
+            self._move(Intake.CLOSED)
+            actions.append(Close())
+        return actions
+
+    def _move(self, intake: Intake) -> None:
+        assert intake in _NEXT[self._intake], f"{self._intake} -> {intake}"  # noqa: S101  (our own invariant)
+        self._intake = intake
+
+    def _speak(self, response: Response) -> Speak:
+        choice = response.choice
+        assert choice is not None, "text without a voice fails before"  # noqa: S101  (our own invariant)
+        self._speeches += 1
+        self._speech = self._speeches
+        request = Request(text=response.sentences.popleft(), voice=choice.voice, speaker=choice.speaker)
+        continues = response.sentences_begun > 0
+        response.sentences_begun += 1
+        return Speak(speech=self._speech, request=request, continues=continues)
+
+    def _hush(self) -> list[Action]:
+        if self._speech is None:
+            return []
+        self._speech = None
+        return [Hush()]
+
+
+def _text(data: dict[str, Any]) -> str:
+    text = data.get("text")
+    if not isinstance(text, str):
+        raise ProtocolError("the event's 'text' is missing or is no text")
+    # Clients that cut text between the halves of a surrogate pair leave what no encoding accepts.
+    return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
+
+
+def _check_format(data: dict[str, Any]) -> None:
+    text_format = data.get("text_format")
+    if text_format not in (None, "text"):
+        raise ProtocolError(f"the text format {text_format!r} is not supported; send plain text")
+
+
+def _wish(data: dict[str, Any]) -> dict[str, str | None]:
+    voice = data.get("voice")
+    if voice is None:
+        voice = {}
+    if not isinstance(voice, dict):
+        raise ProtocolError("the event's 'voice' must be an object")
+    wish = {key: voice.get(key) for key in ("name", "speaker", "language")}
+    for key, value in wish.items():
+        if not isinstance(value, str | None):
+            raise ProtocolError(f"the voice's {key!r} must be a text")
+    return wish

@@ -1,0 +1,192 @@
+"""Reads and writes Wyoming events on byte streams, within limits. Knows nothing about what the events mean.
+
+An event is a line of JSON (``type``, optionally ``data``, ``data_length``, ``payload_length``, ``version``), then
+``data_length`` bytes of JSON to merge into ``data``, then ``payload_length`` bytes as they are.
+"""
+
+import asyncio
+import json
+from typing import Any, cast
+
+from wyoming.event import Event
+from wyoming.version import __version__ as _WYOMING_VERSION  # noqa: N812  (a constant under the library's name)
+
+from wyoming_pocket_tts.errors import ProtocolError
+from wyoming_pocket_tts.serving.limits import Limits
+
+_DISCARD_BYTES = 64 * 1024
+
+
+class Idle(Exception):  # noqa: N818  (a state, not a fault)
+    """No event began for ``idle_seconds``. The reader can go on reading."""
+
+
+class EventReader:
+    """Reads one event after another from a stream that it borrows. One reader task at a time."""
+
+    def __init__(self, stream: asyncio.StreamReader, limits: Limits) -> None:
+        """Read from ``stream``, whose own limit should be ``limits.header_bytes``."""
+        self._stream = stream
+        self._limits = limits
+
+    async def read(self) -> Event | None:
+        """Return the next event, or ``None`` when the client has closed its side between two events.
+
+        Raises:
+            ProtocolError: bytes that are no event, or beyond a limit. What follows cannot be understood any more.
+            Idle: nothing came for ``idle_seconds``.
+            ConnectionError: the connection is lost.
+        """
+        try:
+            async with asyncio.timeout(self._limits.idle_seconds):
+                first = await self._stream.read(1)
+        except TimeoutError:
+            raise Idle from None
+        if not first:
+            return None
+        try:
+            async with asyncio.timeout(self._limits.event_seconds):
+                return await self._rest(first)
+        except TimeoutError:
+            raise ProtocolError(f"an event took longer than {self._limits.event_seconds:g} s to arrive") from None
+
+    async def _rest(self, first: bytes) -> Event:
+        header = _object(first + await self._line(first), "header line", self._limits)
+        kind = header.get("type")
+        if not isinstance(kind, str) or not kind:
+            raise ProtocolError(f"the header's 'type' must be a text, not {_described(kind)}")
+        data = header.get("data")
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            raise ProtocolError(f"the 'data' of {kind[:64]!r} must be an object, not {_described(data)}")
+        data_length = _length(header, "data_length", self._limits.data_bytes)
+        payload_length = _length(header, "payload_length", self._limits.payload_bytes)
+        if data_length:
+            data |= _object(await self._exactly(data_length), "data", self._limits)
+        payload = await self._exactly(payload_length) if payload_length else None
+        return Event(type=kind, data=data, payload=payload)
+
+    async def _line(self, first: bytes) -> bytes:
+        """The rest of the line that begins with ``first``."""
+        if first == b"\n":
+            return b""
+        try:
+            line = await self._stream.readuntil(b"\n")
+        except asyncio.IncompleteReadError as error:
+            line = error.partial  # the connection's end serves as the last line's
+        except asyncio.LimitOverrunError:
+            line = bytes(self._limits.header_bytes)
+        if len(line) >= self._limits.header_bytes:
+            raise ProtocolError(f"a header line is longer than {self._limits.header_bytes} bytes; use data_length")
+        return line
+
+    async def _exactly(self, size: int) -> bytes:
+        try:
+            return await self._stream.readexactly(size)
+        except asyncio.IncompleteReadError as error:
+            raise ProtocolError(f"the connection ended {size - len(error.partial)} bytes before an event did") from None
+
+
+def encode(event: Event) -> bytes:
+    """Return the whole event as bytes, its data behind the header line, which so stays short.
+
+    Half surrogate pairs, which JSON can carry but UTF-8 cannot, become question marks.
+    """
+    header: dict[str, Any] = {"type": event.type, "version": _WYOMING_VERSION}
+    data = b""
+    if event.data:
+        data = json.dumps(event.data, ensure_ascii=False).encode("utf-8", errors="replace")
+        header["data_length"] = len(data)
+    payload = event.payload or b""
+    if payload:
+        header["payload_length"] = len(payload)
+    return json.dumps(header, ensure_ascii=False).encode("utf-8", errors="replace") + b"\n" + data + payload
+
+
+async def drain(writer: asyncio.StreamWriter, limits: Limits) -> None:
+    """Wait until a slow reader has made room.
+
+    Raises:
+        TimeoutError: it has not within ``write_seconds``.
+        ConnectionError: the connection is lost.
+    """
+    async with asyncio.timeout(limits.write_seconds):
+        await writer.drain()
+
+
+async def close_gently(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: Limits) -> None:
+    """Close so that the client can still read what was written, then release the transport. Never raises for the peer.
+
+    A socket that is closed with unread input resets the connection, and a reset destroys what the client has not read
+    yet (an ``error`` event, say). So: send all, end our side, swallow what still comes for a moment, then close.
+    """
+    writer.transport.set_write_buffer_limits(high=0)  # draining means: all is sent
+    try:
+        await drain(writer, limits)
+        async with asyncio.timeout(limits.linger_seconds):
+            if writer.can_write_eof():
+                writer.write_eof()
+                while await reader.read(_DISCARD_BYTES):
+                    pass
+            writer.close()
+            await writer.wait_closed()
+    except (TimeoutError, OSError):
+        pass
+    finally:
+        abort(writer)
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """Release the transport at once; what was not sent is lost."""
+    transport = writer.transport
+    if not transport.is_closing() or transport.get_write_buffer_size():  # a pipe must not be closed twice
+        transport.abort()
+
+
+def _object(text: bytes, what: str, limits: Limits) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except UnicodeDecodeError:
+        raise ProtocolError(f"an event's {what} is not UTF-8") from None
+    except RecursionError:
+        raise ProtocolError(f"an event's {what} is nested deeper than {limits.nesting_depth} levels") from None
+    except ValueError as error:
+        raise ProtocolError(f"an event's {what} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ProtocolError(f"an event's {what} must be an object, not {_described(value)}")
+    if _deeper_than(value, limits.nesting_depth):
+        raise ProtocolError(f"an event's {what} is nested deeper than {limits.nesting_depth} levels")
+    return value
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    """Whether lists and objects nest deeper than that, the outermost being the first level."""
+    containers = [value]
+    for _ in range(levels):
+        containers = [
+            inner
+            for outer in containers
+            for inner in (outer.values() if isinstance(outer, dict) else cast("list[object]", outer))
+            if isinstance(inner, dict | list)
+        ]
+        if not containers:
+            return False
+    return True
+
+
+def _length(header: dict[str, Any], key: str, most: int) -> int:
+    length = header.get(key)
+    if length is None:
+        return 0
+    if not isinstance(length, int) or isinstance(length, bool) or length < 0:
+        raise ProtocolError(f"{key!r} must be a number of bytes, not {_described(length)}")
+    if length > most:
+        raise ProtocolError(f"{key!r} is {length}; at most {most} are taken")
+    return length
+
+
+def _described(value: object) -> str:
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text", type(None): "nothing"}
+    shown = names.get(type(value), json.dumps(value))
+    return f"{shown} ({json.dumps(value)[:40]})" if isinstance(value, str) else shown
