@@ -135,7 +135,7 @@ class ToneSynthesizer:
         """Length of the whole speech, in samples; none for a text without a letter or digit."""
         if not any(character.isalnum() for character in request.text):
             return 0
-        return math.ceil(len(request.text) * self._seconds_per_character * request.voice.sample_rate_hz)
+        return round(len(request.text) * self._seconds_per_character * request.voice.sample_rate_hz)
 
     def synthesize(self, request: Request) -> Iterator[Pcm]:
         """Yield the tone block by block."""

@@ -99,6 +99,7 @@ class Server:
         Raises:
             ConfigError: an address that cannot be understood or bound. Nothing listens then.
         """
+        self._make_sentences("en")  # loads its tables now, which would stall the loop under the first client
         try:
             for uri in self._uris:
                 self._listeners.append(await listen(uri, self._accept, buffer_bytes=self._limits.header_bytes))
