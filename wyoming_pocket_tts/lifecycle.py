@@ -78,17 +78,18 @@ async def run_service(load: Callable[[], Synthesizer], settings: Settings) -> No
 async def _serve(synthesizer: Synthesizer, settings: Settings, notifier: Notifier, orders: Orders) -> None:
     _warn_about_the_voice(synthesizer, settings)
     async with Workers(synthesizer) as workers:
+        announcer = _announcer(settings)
         server = Server(
             workers,
             uris=[str(parse_uri(settings.server.uri))],
             default_voice=settings.voice.default,
             limits=_limits(settings.server.limits),
-            announcer=_announcer(settings),
+            announcer=announcer,
         )
         await server.start()
         watchdog = asyncio.create_task(notifier.keep_alive(lambda: bool(server.addresses)), name="watchdog")
         try:
-            _tell_how_to_reach(server.addresses)
+            _tell_how_to_reach(server.addresses, announced=announcer is not None)
             notifier.ready(f"Speaking at {', '.join(server.addresses)}")
             await server.serve_until(orders.stop)
         finally:
@@ -138,14 +139,15 @@ def _warn_about_the_voice(synthesizer: Synthesizer, settings: Settings) -> None:
         _LOGGER.warning("voice.default: %s", warning)
 
 
-def _tell_how_to_reach(addresses: tuple[str, ...]) -> None:
+def _tell_how_to_reach(addresses: tuple[str, ...], *, announced: bool) -> None:
     _LOGGER.info("wyoming-pocket-tts %s is ready at %s", __version__, ", ".join(addresses))
     for address in map(parse_uri, addresses):
         if isinstance(address, TcpAddress):
             hosts = " or ".join(map(str, reachable_addresses([address.host]))) or "this machine's address"
             _LOGGER.info(
-                "Home Assistant finds it by itself, or: Settings > Devices & services > Add integration > "
-                "Wyoming Protocol, host %s, port %d",
+                "%sSettings > Devices & services > Add integration > Wyoming Protocol, host %s%s, port %d",
+                "Home Assistant finds it by itself, or: " if announced else "In Home Assistant: ",
                 hosts,
+                " (from this machine only)" if address.is_loopback else "",
                 address.port,
             )

@@ -1,0 +1,93 @@
+"""The service as a real process, for tests: start it, hear what it tells systemd, stop it. Knows no protocol."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+LIMIT_SECONDS = 30.0
+"""Generous: a process imports half a library on a busy machine. Every wait ends with an event long before."""
+
+
+class Service:
+    """A ``serve`` process that beeps, and the socket on which it reports."""
+
+    def __init__(self, process: asyncio.subprocess.Process, reports: socket.socket) -> None:
+        self.process = process
+        self.reports: list[str] = []
+        self._socket = reports
+        self._log = asyncio.create_task(self._read_log())
+        self._log_lines: list[str] = []
+        self._log_grew = asyncio.Condition()
+
+    async def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            async with self._log_grew:
+                self._log_lines.append(line.decode())
+                self._log_grew.notify_all()
+
+    @property
+    def log(self) -> str:
+        return "".join(self._log_lines)
+
+    async def until_logged(self, text: str) -> None:
+        async with asyncio.timeout(LIMIT_SECONDS), self._log_grew:
+            await self._log_grew.wait_for(lambda: text in self.log)
+
+    async def until_reported(self, line: str) -> str:
+        """Wait for a message to systemd that holds the line; return the whole message."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while True:
+                message = (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
+                self.reports.append(message)
+                if line in message.splitlines():
+                    return message
+
+    async def uri(self) -> str:
+        """Wait until it is ready; return where."""
+        message = await self.until_reported("READY=1")
+        return message.partition("STATUS=Speaking at ")[2].splitlines()[0]
+
+    async def exit_code(self) -> int:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            code = await self.process.wait()
+            await self._log
+        return code
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return await self.exit_code()
+
+
+@asynccontextmanager
+async def service(
+    *options: str, tmp_path: Path, notify_address: str | None = None, **environment: str
+) -> AsyncIterator[Service]:
+    """Run ``serve`` with a free port on this machine unless told otherwise; kill it at the end if it still runs."""
+    address = notify_address or str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reports:
+        reports.setblocking(False)
+        reports.bind("\0" + address[1:] if address.startswith("@") else address)
+        uri = () if "--uri" in options else ("--uri", "tcp://127.0.0.1:0")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "wyoming_pocket_tts", "serve", "--engine", "tone", *uri, *options),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "NOTIFY_SOCKET": address, "XDG_DATA_HOME": str(tmp_path), **environment},
+        )
+        started = Service(process, reports)
+        try:
+            yield started
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await started.exit_code()
+            for pipe in (process.stdin, process.stdout):
+                if isinstance(pipe, asyncio.StreamWriter):
+                    pipe.close()

@@ -1,0 +1,183 @@
+"""The service as a real process: from the start through signals to the exit."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from wyoming.client import AsyncClient
+from wyoming.event import Event, async_read_event, async_write_event
+from wyoming.info import Describe, Info
+from wyoming.tts import Synthesize
+
+from tests.service import LIMIT_SECONDS, service
+from tests.serving.test_discovery import Browser
+from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from wyoming_pocket_tts.lifecycle import run_service
+from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
+from wyoming_pocket_tts.settings_sources import load_settings
+from wyoming_pocket_tts.speech import Synthesizer
+
+
+@asynccontextmanager
+async def connected(uri: str) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient.from_uri(uri, connect_timeout=LIMIT_SECONDS, read_timeout=LIMIT_SECONDS) as client:
+        yield client
+
+
+async def describe(uri: str) -> Info:
+    async with connected(uri) as client:
+        await client.write_event(Describe().event())
+        event = await client.read_event()
+        assert event is not None
+        return Info.from_event(event)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_reports_ready_answers_and_exits_with_zero(tmp_path: Path, number: signal.Signals) -> None:
+    async with service(tmp_path=tmp_path) as running:
+        info = await describe(await running.uri())
+        assert info.tts[0].voices[0].name == "tone-low"
+        assert await running.stop(number) == 0
+        assert "STOPPING=1" in await running.until_reported("STOPPING=1")
+        assert "Traceback" not in running.log
+
+
+async def test_it_shows_how_to_add_it_to_home_assistant(tmp_path: Path) -> None:
+    async with service("--uri", "tcp://0.0.0.0:0", "--no-zeroconf", tmp_path=tmp_path) as running:
+        port = (await running.uri()).rpartition(":")[2]
+        await running.until_logged(f"port {port}")
+        assert "Settings > Devices & services > Add integration > Wyoming Protocol, host " in running.log
+        assert "host 0.0.0.0" not in running.log
+        assert "Announced" not in running.log
+
+
+async def test_an_abstract_socket_hears_the_watchdog_too(tmp_path: Path) -> None:
+    address = f"@wyoming-pocket-tts-{os.getpid()}"
+    async with service(tmp_path=tmp_path, notify_address=address, WATCHDOG_USEC="100000") as running:
+        await running.uri()
+        for _ in range(3):
+            await running.until_reported("WATCHDOG=1")
+
+
+async def test_a_unix_socket_serves_and_goes_with_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "tts.sock"
+    async with service("--uri", f"unix://{path}", tmp_path=tmp_path) as running:
+        assert await running.uri() == f"unix://{path}"
+        assert (await describe(f"unix://{path}")).tts
+        assert await running.stop() == 0
+        assert not path.exists()
+
+
+async def test_standard_output_carries_nothing_but_the_protocol(tmp_path: Path) -> None:
+    async with service("--uri", "stdio://", "--debug", tmp_path=tmp_path) as running:
+        stdin, stdout = running.process.stdin, running.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        await async_write_event(Describe().event(), stdin)
+        await async_write_event(Synthesize(text="Hello.").event(), stdin)
+        stdin.close()
+        kinds: list[str] = []
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while event := await async_read_event(stdout):
+                kinds.append(event.type)
+        assert kinds[:2] == ["info", "audio-start"]
+        assert set(kinds[2:-1]) == {"audio-chunk"}
+        assert kinds[-1] == "audio-stop"
+        assert await running.exit_code() == 0
+
+
+async def test_a_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with service("--uri", f"tcp://127.0.0.1:{port}", tmp_path=tmp_path) as running:
+            assert await running.exit_code() == 2
+            last_line = running.log.splitlines()[-1].lower()
+            assert last_line.startswith(f"wyoming-pocket-tts: cannot listen on tcp://127.0.0.1:{port}")
+            assert "in use" in last_line
+            assert "Traceback" not in running.log
+
+
+async def test_wrong_settings_are_a_clear_error(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("log:\n  colour: red\n")
+    async with service("--config", str(config), tmp_path=tmp_path) as running:
+        assert await running.exit_code() == 2
+        assert running.log.startswith(f"wyoming-pocket-tts: {config}, line 2: unknown key 'log.colour'")
+
+
+async def test_an_unknown_voice_is_warned_about_and_another_speaks(tmp_path: Path) -> None:
+    async with service("--voice", "nobody", tmp_path=tmp_path) as running:
+        await running.uri()
+        await running.until_logged("voice.default: voice 'nobody' does not exist")
+
+
+async def test_a_variable_that_is_no_setting_is_warned_about(tmp_path: Path) -> None:
+    async with service(tmp_path=tmp_path, WYOMING_POCKET_TTS_VIOCE_DEFAULT="x") as running:
+        await running.until_logged("WYOMING_POCKET_TTS_VIOCE_DEFAULT is not a setting")
+
+
+async def test_json_logs_are_json_and_hold_no_text(tmp_path: Path) -> None:
+    async with service("--log-format", "json", tmp_path=tmp_path) as running:
+        async with connected(await running.uri()) as client:
+            await client.write_event(Synthesize(text="The alarm code is 4711.").event())
+            while (event := await client.read_event()) and event.type != "audio-stop":
+                pass
+        assert await running.stop() == 0
+        lines = [json.loads(line) for line in running.log.splitlines()]
+        assert {"time", "level", "logger", "message"} <= lines[0].keys()
+        assert not any("4711" in str(line) for line in lines)
+
+
+def never_ending_speech() -> Event:
+    """More audio than all the buffers on the way hold, for a client that does not read it."""
+    return Synthesize(text="Once upon a time there was a very long story. " * 430).event()
+
+
+async def test_speech_that_does_not_end_is_cut_off_at_the_deadline(tmp_path: Path) -> None:
+    environment = {"WYOMING_POCKET_TTS_SERVER_SHUTDOWN_SECONDS": "0.2"}
+    async with service(tmp_path=tmp_path, **environment) as running, connected(await running.uri()) as client:
+        await client.write_event(never_ending_speech())
+        assert await client.read_event()
+        assert await running.stop() == 0
+
+
+async def test_a_second_signal_hurries(tmp_path: Path) -> None:
+    environment = {"WYOMING_POCKET_TTS_SERVER_SHUTDOWN_SECONDS": "300"}
+    async with service(tmp_path=tmp_path, **environment) as running, connected(await running.uri()) as client:
+        await client.write_event(never_ending_speech())
+        assert await client.read_event()
+        running.process.send_signal(signal.SIGTERM)
+        await running.until_reported("STOPPING=1")
+        assert running.process.returncode is None
+        assert await running.stop() == 0
+        assert "SIGTERM again: stopping at once" in running.log
+
+
+async def test_a_signal_while_the_model_loads_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    def load() -> Synthesizer:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ToneSynthesizer()
+
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await run_service(load, load_settings(flags={"server.uri": "tcp://127.0.0.1:0"}))
+
+
+async def test_a_browser_finds_the_service_until_it_stops(tmp_path: Path) -> None:
+    browser = Browser()
+    await browser.zeroconf.async_add_service_listener(SERVICE_TYPE, browser)
+    async with service("--zeroconf", "The kitchen", tmp_path=tmp_path) as running:
+        port = int((await running.uri()).rpartition(":")[2])
+        await browser.until(present="The kitchen")
+        info = await browser.look_up("The kitchen")
+        assert (info.port, info.parsed_addresses()) == (port, ["127.0.0.1"])
+        assert await running.stop() == 0
+        await browser.until(absent="The kitchen")
+    await browser.zeroconf.async_close()
