@@ -222,6 +222,12 @@ def phrases(words: Sequence[Word], longest: int) -> list[list[Word]]:
     return [p if p[-1].is_pause else [*p, Word(",", (",",))] for p in parts]
 
 
+def read_symbols(best: Sequence[int]) -> list[str]:
+    """CTC: merge repeats, drop blanks (symbol 0)."""
+    merged = [index for at, index in enumerate(best) if index and (at == 0 or index != best[at - 1])]
+    return [SYMBOLS[index] for index in merged]
+
+
 def indices(symbols: Sequence[str]) -> list[int]:
     return [INDEX[symbol] for symbol in symbols]
 

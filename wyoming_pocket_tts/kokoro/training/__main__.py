@@ -89,5 +89,27 @@ def vocoder(
     typer.echo("next: export")
 
 
+@app.command()
+def letters(data: Data = Path("data"), steps: int = 4_000, threads: Threads = 1) -> None:
+    """Train letter to sound, for words that the lexicon lacks."""
+    import torch  # noqa: PLC0415
+
+    from . import spelling  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    right = spelling.train(Lexicon.load(VOICE / "lexicon.txt"), data / "letters.pt", steps)
+    typer.echo(f"{right:.1%} of the held-out words read without an error; next: export")
+
+
+@app.command()
+def export(data: Data = Path("data"), voice: Path = VOICE) -> None:
+    """Write the files that serve from the checkpoints; next: benchmarks/kokoro_quality.py."""
+    from .export import export as write  # noqa: PLC0415
+
+    write(data, voice)
+    for path in sorted(voice.iterdir()):
+        typer.echo(f"{path.stat().st_size / 1e6:8.2f} MB  {path.name}")
+
+
 if __name__ == "__main__":
     app()

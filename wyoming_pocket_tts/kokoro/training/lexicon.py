@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ..phonemes import Lexicon
 
-_EXTRA = {"o'clock": "ax k l aa1 k", "wi-fi": "w ay1 f ay", "wifi": "w ay1 f ay", "alexa": "ax l eh1 k s ax",
+_EXTRA = {"o'clock": "ax k l aa1 k", "wi": "w ay1", "wifi": "w ay1 f ay", "alexa": "ax l eh1 k s ax",
           "lux": "l ah1 k s", "zigbee": "z ih1 g b iy", "kwh": "k ey1 d ah1 b ax l y uw ey1 ch"}  # fmt: skip
 
 

@@ -1,0 +1,218 @@
+"""The embedded voice as it is served: ONNX Runtime and numpy, streaming, no torch. Knows nothing about clients.
+
+A sentence is spoken while it is drawn: every few decoder steps the new mel frames go through the vocoder, with
+just enough neighbouring frames that the result is the same as if the whole sentence had been vocoded at once.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..speech import Pcm, Request, Voice
+from ..text.normalize import normalize
+from .features import HOP, SAMPLE_RATE_HZ, WINDOW, Floats, hann
+from .phonemes import PAUSES, Lexicon, Phonemizer, flatten, indices, phrases, read_symbols
+
+VOICE_FOLDER = Path(__file__).with_name("voice")
+ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
+LONGEST_WORD = 48
+LONGEST_PHRASE = 140  # symbols; training saw no longer ones
+LONGEST_ENCODER = 512
+LONGEST_DECODER = 2048
+BLOCK_FRAMES = 24  # 0.3 s of speech at once
+CONTEXT_FRAMES = 21  # how far the vocoder's convolutions look to each side
+OVERLAP_FRAMES = WINDOW // HOP // 2  # later frames that still add to a sample
+WINDOW_SUM = 1.5  # squared Hann windows, a quarter apart, add up to this
+MAX_LOG_MAGNITUDE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A row of the acoustic model's speaker table, and the voice that clients see."""
+
+    index: int
+    voice: Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """``voice.json``: what the graphs do not say themselves."""
+
+    speakers: tuple[Speaker, ...]
+    frames_per_step: int
+    mel_dim: int
+
+    @classmethod
+    def load(cls, path: Path) -> "Description":
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        speakers = tuple(
+            Speaker(
+                row["index"],
+                Voice(
+                    name=row["name"], description=row["description"], languages=tuple(row["languages"]),
+                    sample_rate_hz=SAMPLE_RATE_HZ, version=raw["version"],
+                    attribution_name=raw["attribution_name"], attribution_url=raw["attribution_url"],
+                ),
+            )
+            for row in raw["speakers"]
+        )  # fmt: skip
+        return cls(speakers, raw["frames_per_step"], raw["mel_dim"])
+
+
+class Network:
+    """A graph in ONNX Runtime, on one thread. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # sentences differ in length: an arena only grows
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no common root
+            raise ModelError(f"the embedded voice's file {path.name} is damaged: {error}; reinstall the package") from error
+
+    def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        return self._session.run(None, inputs)  # type: ignore[no-any-return]
+
+
+def durations_in_frames(log_durations: Floats) -> NDArray[np.int64]:
+    """Predicted log(1 + frames) [P] to whole frames; rounding errors are carried on."""
+    ends = np.expm1(log_durations).clip(0).cumsum().round().astype(np.int64)
+    return np.diff(ends, prepend=0)
+
+
+def regulate(memory: Floats, durations: NDArray[np.int64], frames_per_step: int) -> Floats:
+    """One row a decoder step [S, frames_per_step * (D + 3)] from memory [P, D]; see ``KokoroModel.regulate``."""
+    total = int(durations.sum())
+    steps = -(-total // frames_per_step)
+    rows = np.zeros((steps * frames_per_step, memory.shape[1] + 3), np.float32)
+    index = np.repeat(np.arange(len(durations)), durations)
+    length = durations[index].astype(np.float32)
+    since = (np.arange(total) - (np.cumsum(durations) - durations)[index]).astype(np.float32)
+    rows[:total, :-3] = memory[index]
+    rows[:total, -3] = since / length
+    rows[:total, -2] = np.log1p(since)
+    rows[:total, -1] = np.log1p(length - 1 - since)
+    return rows.reshape(steps, -1)
+
+
+class StreamingVocoder:
+    """Mel frames in, samples out as soon as no later frame can change them. One object a phrase."""
+
+    def __init__(self, network: Network, mel_dim: int) -> None:
+        self._network = network
+        self._window = hann(WINDOW)
+        self._mel = np.zeros((0, mel_dim), np.float32)  # frames from self._first on
+        self._first = 0
+        self._done = 0  # frames whose spectrum has been added
+        self._tail = np.zeros(WINDOW, np.float32)  # unfinished samples, from (self._done * HOP - WINDOW / 2) on
+
+    def push(self, frames: Floats) -> Floats:
+        """Add frames [T, M]; samples [n] that are final now (often none)."""
+        self._mel = np.concatenate([self._mel, frames])
+        ready = self._first + len(self._mel) - CONTEXT_FRAMES
+        return self._advance(ready) if ready - self._done >= BLOCK_FRAMES else np.zeros(0, np.float32)
+
+    def finish(self) -> Floats:
+        """The rest, up to the end of the last frame."""
+        count = self._first + len(self._mel)
+        samples = [self._advance(min(self._done + BLOCK_FRAMES, count)) for _ in range(self._done, count, BLOCK_FRAMES)]
+        return np.concatenate([*samples, self._tail[: OVERLAP_FRAMES * HOP] / WINDOW_SUM if count else self._tail[:0]])
+
+    def _advance(self, end: int) -> Floats:
+        """Add the spectra of the frames up to ``end``; the samples that are complete then."""
+        low = max(self._done - CONTEXT_FRAMES, 0)
+        mel = self._mel[low - self._first : end + CONTEXT_FRAMES - self._first]
+        log_magnitude, phase = (part[self._done - low : end - low] for part in self._network(mel=mel))
+        spectra = np.exp(np.minimum(log_magnitude, MAX_LOG_MAGNITUDE)) * np.exp(1j * phase)
+        pieces = np.fft.irfft(spectra, WINDOW).astype(np.float32) * self._window
+        samples = np.zeros(len(pieces) * HOP + WINDOW, np.float32)
+        samples[:WINDOW] = self._tail
+        for number, piece in enumerate(pieces):
+            samples[number * HOP : number * HOP + WINDOW] += piece
+        final = len(pieces) * HOP
+        skip = max(OVERLAP_FRAMES - self._done, 0) * HOP  # samples before the first frame's centre
+        self._tail, self._done = samples[final : final + WINDOW], end
+        keep = max(self._done - CONTEXT_FRAMES, 0)
+        self._mel, self._first = self._mel[keep - self._first :], keep
+        return samples[skip:final] / np.float32(WINDOW_SUM)
+
+
+class KokoroSynthesizer:
+    """The embedded voices. Implements ``speech.Synthesizer``.
+
+    Raises:
+        ModelError: a file of the voice is missing or damaged.
+    """
+
+    def __init__(self, folder: Path = VOICE_FOLDER) -> None:
+        try:
+            self._description = Description.load(folder / "voice.json")
+            lexicon = Lexicon.load(folder / "lexicon.txt")
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"the embedded voice is incomplete: {error}; reinstall the package") from error
+        self._encoder, self._decoder, self._vocoder, self._letters = (
+            Network(folder / f"{name}.onnx") for name in ("encoder", "decoder", "vocoder", "letters")
+        )
+        self._phonemizer = Phonemizer(lexicon, lru_cache(maxsize=1000)(self._letters_to_symbols))
+        self._speakers = {speaker.voice.name: speaker for speaker in self._description.speakers}
+
+    def voices(self) -> Sequence[Voice]:
+        return [speaker.voice for speaker in self._description.speakers]
+
+    def synthesize(self, request: Request) -> Iterator[Pcm]:
+        """Speak ``request.text`` in blocks of about 0.3 s; nothing for a text without a word."""
+        speaker = self._speakers[request.voice.name].index
+        words = self._phonemizer.words(normalize(request.text, "en"))
+        for phrase in phrases(words, LONGEST_PHRASE):
+            vocoder = StreamingVocoder(self._vocoder, self._description.mel_dim)
+            for frames in self._mel(indices(flatten(phrase)), speaker):
+                samples = vocoder.push(frames)
+                if len(samples):
+                    yield _pcm(samples)
+            yield _pcm(vocoder.finish())
+
+    def _mel(self, phonemes: list[int], speaker: int) -> Iterator[Floats]:
+        """Draw the phrase, a decoder step at a time: normalised frames [frames_per_step, M]."""
+        memory, log_durations, cross_keys, cross_values = self._encoder(
+            phonemes=np.array(phonemes, np.int64), speaker=np.array([speaker], np.int64)
+        )
+        durations = durations_in_frames(log_durations)
+        per_step, mel_dim = self._description.frames_per_step, self._description.mel_dim
+        regulated = regulate(memory, durations, per_step)[:LONGEST_DECODER]
+        left = int(durations.sum())
+        group = np.zeros((1, per_step * mel_dim), np.float32)
+        cache = np.zeros((len(regulated), len(cross_keys), 2, memory.shape[1]), np.float32)
+        for step in range(len(regulated)):
+            group, _stop, cache[step : step + 1] = self._decoder(
+                previous=group, regulated=regulated[step : step + 1], step=np.array([step], np.int64),
+                cache=cache[:step], cross_keys=cross_keys, cross_values=cross_values,
+            )  # fmt: skip
+            yield group.reshape(per_step, mel_dim)[: left - step * per_step]
+
+    def _letters_to_symbols(self, word: str) -> tuple[str, ...]:
+        known = [ALPHABET.index(letter) for letter in word[:LONGEST_WORD]]
+        (scores,) = self._letters(letters=np.array(known, np.int64))
+        return tuple(symbol for symbol in read_symbols(scores.argmax(-1).tolist()) if symbol not in PAUSES)
+
+
+def _pcm(samples: Floats) -> Pcm:
+    return np.rint(samples * 32767).clip(-32768, 32767).astype(np.int16)
+
+
+def load_kokoro(folder: Path = VOICE_FOLDER) -> KokoroSynthesizer:
+    """The embedded voices, warmed up: the first sentence is as fast as all later ones."""
+    synthesizer = KokoroSynthesizer(folder)
+    for voice in synthesizer.voices()[:1]:
+        for _ in synthesizer.synthesize(Request(text="Hello there.", voice=voice)):
+            pass
+    return synthesizer
