@@ -128,8 +128,8 @@ class Server:
 
         On return no task, socket or socket file of this server is left. May be called more than once.
         """
-        self._closing = True
         await self._withdraw()
+        self._closing = True
         for listener in self._listeners:
             listener.close()
         await self._drain(deadline_seconds)
