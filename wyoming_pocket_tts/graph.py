@@ -42,10 +42,10 @@ class Graph:
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(_value_info(name, dtype, shape))
 
-    def constant(self, array: Array) -> str:
+    def constant(self, array: Array, *, exact: bool = False) -> str:
         array = np.asarray(array)
         name = self._new("c")
-        if self._half and array.dtype == np.float32 and array.size >= _MIN_HALF_SIZE:
+        if self._half and not exact and array.dtype == np.float32 and array.size >= _MIN_HALF_SIZE:
             self._constants.append(numpy_helper.from_array(array.astype(np.float16), name))
             return self.node("Cast", name, to=TensorProto.FLOAT)
         self._constants.append(numpy_helper.from_array(array, name))

@@ -86,7 +86,7 @@ def encoder(weights: Weights, n_heads: int, longest: int) -> ModelProto:
         y = g.node("Relu", w.norm(w.conv(x, f"{name}.conv"), f"{name}.norm"))
         x = g.add(x, y)
     count = g.node("Shape", phonemes)
-    x = g.add(x, g.slice(g.constant(sinusoids(longest, dim)), g.ints(0), count, 0))
+    x = g.add(x, g.slice(g.constant(sinusoids(longest, dim), exact=True), g.ints(0), count, 0))
     for name in w.layers("encoder"):
         x = w.encoder_layer(x, name, n_heads)
     memory = g.reshape(g.add(w.norm(x, "encoder_norm"), voice), -1, dim)
@@ -119,7 +119,7 @@ def decoder(weights: Weights, n_heads: int, longest: int) -> ModelProto:
     cache = g.input("cache", np.float32, ["S", len(names), 2, dim])
     cross_keys = g.input("cross_keys", np.float32, [len(names), n_heads, head_dim, "P"])
     cross_values = g.input("cross_values", np.float32, [len(names), n_heads, "P", head_dim])
-    position = g.node("Gather", g.constant(sinusoids(longest, dim)), step)
+    position = g.node("Gather", g.constant(sinusoids(longest, dim), exact=True), step)
     x = g.add(g.add(w.mlp(previous, "prenet.0", "prenet.3", "prenet.6"), w.linear(regulated, "regulated")), position)
     rows = []
     for number, name in enumerate(names):
@@ -172,7 +172,7 @@ def letters(weights: Weights, n_heads: int, longest: int) -> ModelProto:
     x = g.reshape(g.node("Gather", g.constant(weights["embedding.weight"]), word), -1, 1, dim)
     x = g.reshape(g.add(x, g.constant(weights["slots"])), 1, -1, dim)  # [1, 2N, D]
     length = g.node("Mul", g.node("Shape", word), g.ints(2))
-    x = g.add(x, g.slice(g.constant(sinusoids(2 * longest, dim)), g.ints(0), length, 0))
+    x = g.add(x, g.slice(g.constant(sinusoids(2 * longest, dim), exact=True), g.ints(0), length, 0))
     for name in w.layers("layers"):
         x = w.encoder_layer(x, name, n_heads)
     scores = g.squeeze(w.linear(w.norm(x, "norm"), "out"), 0)

@@ -5,6 +5,7 @@ compounds, then a letter-to-sound model. Numbers and abbreviations must have bee
 """
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ class Phonemizer:
             if token == '"' or (pause == "-" and not _is_dash(token)):
                 continue
             if pause is None:
-                words.append(Word(token, ()))
+                if _plain(token):  # other scripts cannot be read
+                    words.append(Word(token, ()))
             elif words and words[-1].symbols:  # two marks in a row: the stronger one speaks
                 if _STRENGTH[pause] > _STRENGTH[words[-1].symbols[0]]:
                     words[-1] = Word(token, (pause,))
@@ -127,14 +129,13 @@ class Phonemizer:
                     word.text not in "AI" or any(_is_letter(w) for w in words[max(at - 1, 0) : at + 2] if w is not word)
                 )
                 word = Word(word.text, self._say(word.text, following, spelled=spelled))
-            if word.symbols:
-                done.append(word)
+            done.append(word)
         return done[::-1]
 
     def _say(self, text: str, following: Word | None, *, spelled: bool) -> tuple[str, ...]:
         word = text.lower().replace("’", "'")
         if spelled:
-            return tuple(_LETTER_NAMES[word].split())
+            return tuple(_letter_names(word))
         if word == "the" and following is not None and without_stress(following.symbols[0]) in VOWELS:
             return ("dh", "iy")
         if word in _WEAK:
@@ -147,15 +148,15 @@ class Phonemizer:
         known = self._lexicon.get(word) or self._suffixed(word) or self._compound(word)
         if known is not None:
             return known
-        plain = "".join(c for c in _ascii(word) if c == "'" or "a" <= c <= "z")
+        plain = _plain(word)
         if plain != word and (known := self._lexicon.get(plain)):
             return known
-        if len(plain) > 1 and not set(plain) & set("aeiouy'"):  # "btw", "hdmi's": no vowel to say
-            return [s for letter in plain for s in _LETTER_NAMES[letter].split()]
-        return list(self._letter_to_sound(plain)) if plain else []
+        if len(plain) > 1 and not set(plain) & set("aeiouy'"):  # "btw": no vowel to say
+            return _letter_names(plain)
+        return list(self._letter_to_sound(plain)) or _letter_names(plain)
 
     def _suffixed(self, word: str) -> list[str] | None:
-        for ending in ("'s", "s'", "s", "'d", "ed", "d"):
+        for ending in ("'s", "s'", "s", "es", "'d", "ed", "d"):
             stem = self._lexicon.get(word.removesuffix(ending)) if word.endswith(ending) else None
             if stem is not None and len(word) - len(ending) > 1:
                 return [*stem, *(_plural(stem[-1]) if "s" in ending else _past(stem[-1]))]
@@ -188,10 +189,17 @@ def _past(last: str) -> tuple[str, ...]:
     return ("ax", "d") if last in ("t", "d") else ("t",) if last in _VOICELESS | {"s", "sh", "ch"} else ("d",)
 
 
-def _ascii(word: str) -> str:
-    import unicodedata  # noqa: PLC0415  (only for the rare word with accents)
+def _plain(word: str) -> str:
+    """``word`` in the letters a to z and apostrophes, accents dropped; empty if it has no such letter."""
+    lower = word.lower().replace("’", "'").strip("'")
+    if not lower.isascii():
+        latin = lower.replace("ß", "ss").replace("æ", "ae").replace("ø", "o")
+        lower = unicodedata.normalize("NFKD", latin)
+    return "".join(c for c in lower if c == "'" or "a" <= c <= "z").strip("'")
 
-    return unicodedata.normalize("NFKD", word.replace("ß", "ss").replace("æ", "ae").replace("ø", "o"))
+
+def _letter_names(word: str) -> list[str]:
+    return [symbol for letter in word if letter != "'" for symbol in _LETTER_NAMES[letter].split()]
 
 
 def flatten(words: Sequence[Word]) -> list[str]:
@@ -208,7 +216,7 @@ def phrases(words: Sequence[Word], longest: int) -> list[list[Word]]:
     part: list[Word] = []
     size, best = 0, 0
     for word in words:
-        if size + len(word.symbols) + 1 > longest and part:
+        while size + len(word.symbols) + 1 > longest and part:
             cut = best or len(part)
             parts.append(part[:cut])
             part = part[cut:]

@@ -25,8 +25,8 @@ VOICE_FOLDER = Path(__file__).with_name("voice")
 ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
 LONGEST_WORD = 48
 LONGEST_PHRASE = 140  # symbols; training saw no longer ones
-LONGEST_ENCODER = 512
-LONGEST_DECODER = 2048
+LONGEST_ENCODER = 256
+LONGEST_DECODER = 600  # steps, 30 s
 BLOCK_FRAMES = 24  # 0.3 s of speech at once
 CONTEXT_FRAMES = 21  # how far the vocoder's convolutions look to each side
 OVERLAP_FRAMES = WINDOW // HOP // 2  # later frames that still add to a sample
@@ -126,7 +126,8 @@ class StreamingVocoder:
         """The rest, up to the end of the last frame."""
         count = self._first + len(self._mel)
         samples = [self._advance(min(self._done + BLOCK_FRAMES, count)) for _ in range(self._done, count, BLOCK_FRAMES)]
-        return np.concatenate([*samples, self._tail[: OVERLAP_FRAMES * HOP] / WINDOW_SUM if count else self._tail[:0]])
+        begun = max(OVERLAP_FRAMES - count, 0) * HOP  # still before the first frame's centre
+        return np.concatenate([*samples, self._tail[begun : OVERLAP_FRAMES * HOP] / np.float32(WINDOW_SUM)])
 
     def _advance(self, end: int) -> Floats:
         """Add the spectra of the frames up to ``end``; the samples that are complete then."""
