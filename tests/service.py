@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 LIMIT_SECONDS = 30.0
 """Generous: a process imports half a library on a busy machine. Every wait ends with an event long before."""
 
@@ -18,7 +20,6 @@ class Service:
 
     def __init__(self, process: asyncio.subprocess.Process, reports: socket.socket) -> None:
         self.process = process
-        self.reports: list[str] = []
         self._socket = reports
         self._log = asyncio.create_task(self._read_log())
         self._log_lines: list[str] = []
@@ -41,12 +42,29 @@ class Service:
 
     async def until_reported(self, line: str) -> str:
         """Wait for a message to systemd that holds the line; return the whole message."""
-        async with asyncio.timeout(LIMIT_SECONDS):
-            while True:
-                message = (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
-                self.reports.append(message)
-                if line in message.splitlines():
-                    return message
+        exited = asyncio.create_task(self.process.wait())
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                while True:
+                    message = await self._next_report(exited)
+                    if line in message.splitlines():
+                        return message
+        finally:
+            exited.cancel()
+            await asyncio.gather(exited, return_exceptions=True)
+
+    async def _next_report(self, exited: asyncio.Task[int]) -> str:
+        loop = asyncio.get_running_loop()
+        receiving = asyncio.create_task(loop.sock_recv(self._socket, 4096))
+        await asyncio.wait({receiving, exited}, return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
+            # What it sent before it ended is in the socket already.
+            await asyncio.wait({receiving}, timeout=0.1)
+        if not receiving.done():
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+            pytest.fail(f"the service ended with {exited.result()}:\n{self.log}")
+        return receiving.result().decode()
 
     async def uri(self) -> str:
         """Wait until it is ready; return where."""

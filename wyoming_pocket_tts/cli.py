@@ -59,7 +59,7 @@ class _ServeCommand(TyperCommand):
     """Lets ``--zeroconf`` stand alone, which typer's options cannot: then its value is empty."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer's class or click's, by version)
-        following = [*args[1:], "-"]
+        following = [*args, "-"][1:]
         spelled_out = [
             "--zeroconf=" if arg == "--zeroconf" and after.startswith("-") else arg
             for arg, after in zip(args, following, strict=True)

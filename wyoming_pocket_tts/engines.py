@@ -1,8 +1,10 @@
 """Loads synthesizers by name. The one place that knows them all; imports each only when it is asked for."""
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from wyoming_pocket_tts.speech import Synthesizer
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.speech import Synthesizer
 
 
 class Engine(StrEnum):
@@ -14,7 +16,7 @@ class Engine(StrEnum):
     """A beep, for tests of everything around the voice."""
 
 
-def load_engine(engine: Engine) -> Synthesizer:
+def load_engine(engine: Engine) -> "Synthesizer":
     """Load a synthesizer, ready to speak. Takes seconds: not for an event loop's thread.
 
     Raises:

@@ -1,0 +1,193 @@
+"""The commands as a person runs them: real processes, real files, a real server to speak through."""
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+import wave
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.service import LIMIT_SECONDS, service
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.cli import app
+from wyoming_pocket_tts.settings import Settings
+from wyoming_pocket_tts.speech import Synthesizer
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "wyoming_pocket_tts", *arguments]
+
+
+def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(*arguments), input=stdin, capture_output=True, check=False, timeout=LIMIT_SECONDS)
+
+
+async def run_beside(*arguments: str, stdin: bytes = b"", path: str | None = None) -> tuple[int, bytes, str]:
+    """Run a command while a server answers from another process."""
+    process = await asyncio.create_subprocess_exec(
+        *command(*arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PATH": os.environ["PATH"] if path is None else path},
+    )
+    async with asyncio.timeout(LIMIT_SECONDS):
+        stdout, stderr = await process.communicate(stdin)
+    assert process.returncode is not None
+    return process.returncode, stdout, stderr.decode()
+
+
+def seconds_of(wav: bytes | Path) -> float:
+    with wave.open(io.BytesIO(wav) if isinstance(wav, bytes) else str(wav)) as audio:
+        assert (audio.getnchannels(), audio.getsampwidth()) == (1, 2)
+        samples: int = len(audio.readframes(audio.getnframes())) // 2
+        return float(samples / audio.getframerate())
+
+
+def test_the_version_is_told_at_both_levels() -> None:
+    expected = f"wyoming-pocket-tts {__version__}\n"
+    assert run("--version").stdout.decode() == expected
+    assert run("serve", "--version").stdout.decode() == expected
+
+
+def test_without_a_command_there_is_help() -> None:
+    shown = run()
+    assert "generate  Turn text into a WAV file" in (shown.stdout + shown.stderr).decode()
+
+
+def test_wrong_usage_ends_with_2() -> None:
+    assert run("serve", "--loud").returncode == 2
+    assert run("serve", "--zeroconf", "--no-zeroconf").returncode == 2
+    assert run("serve", "--log-format", "xml", "--engine", "tone").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "announce", "name"),
+    [
+        ([], None, None),
+        (["--zeroconf"], True, None),
+        (["--zeroconf", "Kitchen"], True, "Kitchen"),
+        (["--zeroconf=Kitchen"], True, "Kitchen"),
+        (["--zeroconf", "--debug"], True, None),
+        (["--no-zeroconf"], False, None),
+    ],
+)
+def test_zeroconf_takes_a_name_or_none(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], announce: bool | None, name: str | None
+) -> None:
+    served: list[Settings] = []
+
+    async def note(load: Callable[[], Synthesizer], settings: Settings) -> None:
+        served.append(settings)
+
+    run_service: Callable[..., Coroutine[None, None, None]] = note
+    monkeypatch.setattr("wyoming_pocket_tts.lifecycle.run_service", run_service)
+    monkeypatch.setattr("wyoming_pocket_tts.logs.set_up_logging", lambda **_: None)
+    result = CliRunner().invoke(app, ["serve", *options])
+    assert result.exit_code == 0, result.output
+    assert (served[0].discovery.announce, served[0].discovery.name) == (announce, name)
+    assert served[0].log.level == ("debug" if "--debug" in options else "info")
+
+
+def test_generate_writes_a_file(tmp_path: Path) -> None:
+    wav = tmp_path / "out.wav"
+    done = run("generate", "--engine", "tone", "Dinner is ready. Come in.", "--output", str(wav))
+    assert done.returncode == 0, done.stderr
+    assert seconds_of(wav) == pytest.approx(0.02 * len("Dinner is ready.Come in."), abs=0.001)
+    assert b"tone-low" in done.stdout
+    assert list(tmp_path.iterdir()) == [wav]
+
+
+def test_generate_is_a_filter_too() -> None:
+    done = run("generate", "--engine", "tone", "--voice", "TON", "-", "-o", "-", stdin="Grüße aus der Küche.".encode())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"RIFF")
+    with wave.open(io.BytesIO(done.stdout)) as audio:
+        assert audio.getframerate() == 16_000
+        assert len(audio.readframes(10_000_000)) == 2 * 16_000 * 20 // 50
+    assert b"'ton'" in done.stderr
+
+
+def test_generate_of_nothing_is_an_empty_wav(tmp_path: Path) -> None:
+    wav = tmp_path / "out.wav"
+    assert run("generate", "--engine", "tone", "...", "-o", str(wav)).returncode == 0
+    assert seconds_of(wav) == 0
+
+
+def test_generate_says_what_is_wrong_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    nobody = run("generate", "--engine", "tone", "Hello.", "--voice", "nobody", "-o", str(tmp_path / "out.wav"))
+    assert nobody.returncode == 1
+    assert nobody.stderr.decode() == (
+        "wyoming-pocket-tts: no voice is called 'nobody'; there are: tone-low, tone-high, ton\n"
+    )
+    nowhere = run("generate", "--engine", "tone", "Hello.", "-o", str(tmp_path / "missing" / "out.wav"))
+    assert nowhere.returncode == 1
+    assert b"No such file or directory" in nowhere.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_voices_are_listed_for_people_and_programs() -> None:
+    table = run("voices", "--engine", "tone").stdout.decode().splitlines()
+    assert table[0].split() == ["NAME", "LANGUAGES", "SPEAKERS", "DESCRIPTION"]
+    assert table[1].startswith("tone-low   en-US")
+    assert table[4].endswith("(not installed)")
+    listed = json.loads(run("voices", "--engine", "tone", "--json").stdout)
+    assert [voice["name"] for voice in listed] == ["tone-low", "tone-high", "ton", "tone-away"]
+    assert listed[2]["speakers"] == ["ruhig", "heiter"]
+
+
+async def test_say_speaks_through_a_server(tmp_path: Path) -> None:
+    wav = tmp_path / "out.wav"
+    async with service(tmp_path=tmp_path) as running:
+        uri = await running.uri()
+        code, stdout, stderr = await run_beside("say", "--uri", uri, "One two three. Four five.", "-o", str(wav))
+        assert (code, stderr) == (0, "")
+        assert seconds_of(wav) == pytest.approx(0.02 * len("One two three.Four five."), abs=0.001)
+        assert b"First audio after " in stdout
+        assert b"0.48 s of speech" in stdout
+        assert b"real-time factor" in stdout
+        code, stdout, stderr = await run_beside("say", "--uri", uri, "-", "-o", "-", stdin=b"Typed text.")
+        assert code == 0
+        assert stdout.startswith(b"RIFF")
+        assert "real-time factor" in stderr
+        code, stdout, stderr = await run_beside("say", "--uri", uri, "...", "-o", str(wav))
+        assert (code, stdout) == (0, b"The server sent no audio.\n")
+        assert seconds_of(wav) == 0
+
+
+async def test_say_plays_through_the_first_program_there_is(tmp_path: Path) -> None:
+    bin_path = tmp_path / "bin"
+    bin_path.mkdir()
+    async with service(tmp_path=tmp_path) as running:
+        say = ("say", "--uri", await running.uri(), "Hello there.", "--voice", "tone-high")
+        code, _, stderr = await run_beside(*say, path=str(bin_path))
+        assert code == 1
+        assert stderr.startswith("wyoming-pocket-tts: nothing here plays sound (aplay, paplay, ffplay)")
+
+        player = bin_path / "aplay"
+        player.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\n/bin/cat >{tmp_path}/played\n')
+        player.chmod(0o755)
+        code, stdout, stderr = await run_beside(*say, path=str(bin_path))
+        assert (code, stderr) == (0, "")
+        assert b"First audio after" in stdout
+        assert "-r22050 -c1" in (tmp_path / "arguments").read_text()
+        assert (tmp_path / "played").stat().st_size == pytest.approx(2 * 22050 * 0.02 * len("Hello there."), abs=4)
+
+        player.write_text("#!/bin/sh\nexit 3\n")
+        code, _, stderr = await run_beside(*say, path=str(bin_path))
+        assert code == 1
+        assert "aplay" in stderr
+
+
+def test_say_without_a_server_is_one_clear_line() -> None:
+    done = run("say", "--uri", "tcp://127.0.0.1:9", "Hello.", "-o", "-")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("wyoming-pocket-tts: cannot speak through tcp://127.0.0.1:9: ")
+    assert done.stderr.count(b"\n") == 1
+    assert run("say", "--uri", "stdio://", "Hello.", "-o", "-").returncode == 2

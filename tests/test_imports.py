@@ -1,0 +1,193 @@
+"""The arrows of the house point one way, and nothing that serves ever imports PyTorch.
+
+``ARROWS`` is the whole rule: it says which of our own modules each part may import.
+"""
+
+import ast
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service import service
+
+PACKAGE = "wyoming_pocket_tts"
+ROOT = Path(__file__).parents[1] / PACKAGE
+
+EVERYWHERE = {"errors"}
+"""What every part may import."""
+
+ARROWS: dict[str, set[str]] = {
+    # the foundation
+    "": {"*"},
+    "errors": set(),
+    "speech": set(),
+    "wav": set(),
+    "graph": set(),
+    "logs": set(),
+    "text": set(),
+    # the models: they know texts and the contract, nothing of who asks
+    "kokoro": {"speech", "text", "graph"},
+    "pocket": {"speech", "text", "voices", "graph"},
+    "voices": {"speech"},
+    # the bridge between models and asyncio
+    "engine": {"speech"},
+    # the front doors
+    "serving": {"speech", "engine", "text", "voices"},
+    "web": {"speech", "engine", "text", "voices", "serving"},
+    "client": {"wav", "serving.address"},
+    "player": {"wav"},
+    "standard_input": set(),
+    "voice_list": {"speech"},
+    "offline": {"speech", "text", "voices"},
+    # what puts it all together
+    "settings": {"serving.address", "serving.limits"},
+    "settings_sources": {"settings"},
+    "engines": {"*"},
+    "lifecycle": {"*"},
+    "cli": {"*"},
+    "__main__": {"cli"},
+}
+"""Part -> the parts it may import; a dotted name allows that module alone, ``*`` all of them."""
+
+NO_ASYNCIO = ("kokoro", "pocket", "text", "voices")
+"""Parts that run on worker threads: asyncio has no place there."""
+
+TRAINING = ("kokoro.training", "kokoro.model", "kokoro.vocoder", "kokoro.letters")
+"""Networks in PyTorch and what trains them: run by hand, and imported by nothing else."""
+
+
+def imports_of(module: str, source: str, *, is_package: bool = False) -> Iterator[str]:
+    """Yield the full name of everything that ``module`` imports, at any depth; ``from a import b`` gives ``a.b``."""
+    own_path = f"{PACKAGE}.{module}".split(".")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = len(own_path) - node.level + is_package
+            origin = ".".join([*own_path[: up if node.level else 0], *([node.module] if node.module else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def violations(module: str, source: str, *, is_package: bool = False) -> Iterator[str]:
+    """Check one of our modules, named without the package (``serving.server``)."""
+    part = module.partition(".")[0]
+    if part not in ARROWS:
+        yield f"{module}: tests/test_imports.py does not say what '{part}' may import"
+        return
+    training = is_training(module)
+    for name in imports_of(module, source, is_package=is_package):
+        top, _, ours = name.partition(".")
+        if top == "torch" and not training:
+            yield f"{module} imports {name}"
+        if top == "asyncio" and part in NO_ASYNCIO:
+            yield f"{module} imports {name}"
+        if top != PACKAGE or not ours or ours == "__version__":
+            continue
+        if is_training(ours) and not training:
+            yield f"{module} imports {name}: training is not for serving"
+        allowed = ARROWS[part] | EVERYWHERE | {part}
+        if "*" not in allowed and not any(f"{ours}.".startswith(f"{target}.") for target in allowed):
+            yield f"{module} imports {name}"
+
+
+def is_training(module: str) -> bool:
+    return any(f"{module}.".startswith(f"{part}.") for part in TRAINING)
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def test_all_arrows_point_one_way() -> None:
+    found = [
+        problem
+        for name, path in modules()
+        for problem in violations(name, path.read_text(encoding="utf-8"), is_package=path.stem == "__init__")
+    ]
+    assert found == []
+
+
+def test_the_rule_itself_has_no_circles() -> None:
+    def reached_from(part: str, path: tuple[str, ...] = ()) -> None:
+        assert part not in path, f"{' -> '.join((*path, part))} goes round"
+        for target in ARROWS[part] - {"*"}:
+            reached_from(target.partition(".")[0], (*path, part))
+
+    for part in ARROWS:
+        reached_from(part)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("engine.workers", f"from {PACKAGE}.serving.server import Server"),
+        ("engine.workers", f"import {PACKAGE}.kokoro.runtime"),
+        ("kokoro.runtime", f"from {PACKAGE} import settings"),
+        ("kokoro.runtime", f"def load():\n    from {PACKAGE}.engine.workers import Workers"),
+        ("kokoro.runtime", "import asyncio"),
+        ("text.sentences", "from asyncio import Queue"),
+        ("text.sentences", f"from {PACKAGE}.speech import Voice"),
+        ("serving.server", "import torch"),
+        ("serving.server", f"from {PACKAGE}.cli import app"),
+        ("serving.server", f"from {PACKAGE}.kokoro.runtime import load_kokoro"),
+        ("kokoro.runtime", "from torch.nn import Module"),
+        ("kokoro.runtime", f"from {PACKAGE}.kokoro.training import corpus"),
+        ("kokoro.runtime", "from .model import KokoroModel"),
+        ("kokoro.runtime", "from ..engine.workers import Workers"),
+        ("kokoro.runtime", "from .. import settings"),
+        ("client", f"from {PACKAGE}.serving.server import Server"),
+        ("unheard_of", "import json"),
+    ],
+)
+def test_a_planted_violation_is_caught(module: str, source: str) -> None:
+    assert list(violations(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("serving.server", f"from {PACKAGE}.engine.workers import Workers"),
+        ("serving.server", f"import asyncio\nfrom {PACKAGE}.serving import wire"),
+        ("kokoro.runtime", f"import numpy\nfrom {PACKAGE}.speech import Voice"),
+        ("kokoro.training.fit", f"import torch\nfrom {PACKAGE}.kokoro.training import corpus"),
+        ("client", f"from {PACKAGE}.serving.address import parse_uri"),
+        ("lifecycle", f"from {PACKAGE} import __version__"),
+        ("kokoro.runtime", "from ..speech import Voice\nfrom . import phonemes"),
+    ],
+)
+def test_what_is_allowed_passes(module: str, source: str) -> None:
+    assert list(violations(module, source)) == []
+
+
+def modules_after(code: str) -> set[str]:
+    """Import in a fresh interpreter; return the names of all that was loaded."""
+    program = f"{code}\nimport sys\nsys.stdout.write(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    return set(done.stdout.split())
+
+
+def test_the_command_line_starts_without_anything_heavy() -> None:
+    loaded = modules_after(f"import {PACKAGE}.cli")
+    assert not loaded & {"torch", "numpy", "onnxruntime", "zeroconf", "wyoming", "pydantic"}
+
+
+def test_everything_but_training_imports_without_torch() -> None:
+    names = [f"{PACKAGE}.{name}".rstrip(".") for name, _ in modules() if not is_training(name)]
+    loaded = modules_after("import " + ", ".join(names))
+    assert f"{PACKAGE}.serving.server" in loaded
+    assert "torch" not in loaded
+
+
+async def test_a_serving_process_has_no_torch_in_it(tmp_path: Path) -> None:
+    """Looks at the files that are mapped into a running service, whatever imported them."""
+    async with service("--engine", "kokoro", tmp_path=tmp_path) as running:
+        await running.uri()
+        mapped = await asyncio.to_thread(Path(f"/proc/{running.process.pid}/maps").read_text)
+    assert "onnxruntime" in mapped
+    assert "torch" not in mapped
