@@ -32,9 +32,14 @@ def test_a_file_has_the_real_length_and_appears_when_it_is_complete(tmp_path: Pa
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     path.write_bytes(b"old")
-    with pytest.raises(SpeechError, match="model"), open_wav(str(path)) as wav:
-        wav.write(b"\1\2", MONO)
-        raise SpeechError("model")
+
+    def break_off() -> None:
+        with open_wav(str(path)) as wav:
+            wav.write(b"\1\2", MONO)
+            raise SpeechError("the model failed")
+
+    with pytest.raises(SpeechError, match="the model failed"):
+        break_off()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
