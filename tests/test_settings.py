@@ -120,9 +120,7 @@ def test_a_missing_or_unreadable_file_is_named(config: Path) -> None:
 
 
 def test_wrong_variables_and_flags_are_named() -> None:
-    with pytest.raises(
-        ConfigError, match=r"variable WYOMING_POCKET_TTS_LOG_FORMAT: log\.format: should be"
-    ):
+    with pytest.raises(ConfigError, match=r"variable WYOMING_POCKET_TTS_LOG_FORMAT: log\.format: should be"):
         load_settings(environment={"WYOMING_POCKET_TTS_LOG_FORMAT": "xml"})
     with pytest.raises(ConfigError, match=r"option --uri: server\.uri: 'tcp://h:x' should be tcp://HOST:PORT"):
         load_settings(flags={"server.uri": "tcp://h:x"})
