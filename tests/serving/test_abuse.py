@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import random
 import resource
 import socket
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.serving.client import Client, errors, kinds, service, shape
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
+from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.serving.limits import Limits
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
@@ -18,7 +20,7 @@ NEIGHBOUR = "The neighbour speaks."
 
 
 def header(**fields: object) -> bytes:
-    return json.dumps({"type": "ping", **fields}).encode() + b"\n"
+    return json.dumps({"type": "ping"} | fields).encode() + b"\n"
 
 
 BROKEN = {
@@ -346,3 +348,42 @@ async def test_an_error_of_the_servers_own_closes_one_connection_only(caplog: py
         tone.sick = False
         assert "not today" in caplog.text
         await house.speaks()
+
+
+async def test_random_conversations_over_sockets_leave_the_server_whole(caplog: pytest.LogCaptureFixture) -> None:
+    chance = random.Random(20_26)  # noqa: S311  (no secret)
+    pieces = [
+        *(header(type=kind) for kind in ("describe", "synthesize-start", "synthesize-stop", "synthesize", "no-such")),
+        header(type="synthesize", data={"text": "One. Two."}),
+        header(type="synthesize", data={"text": "Drei.", "voice": {"language": "de"}}),
+        header(type="synthesize-chunk", data={"text": "Some text. And"}),
+        header(data_length=3) + b"{}\n",
+        header(payload_length=4) + b"abcd",
+        b"{\n",
+        b"\xff\n",
+    ]
+    tone = ToneSynthesizer(failure=lambda request, block: ModelError("hoarse") if chance.random() < 0.02 else None)
+
+    async def converse() -> None:
+        weights = [4] * (len(pieces) - 2) + [1, 1]
+        script = b"".join(chance.choices(pieces, weights, k=chance.randrange(1, 10)))
+        client = await house.connect()
+        client.writer.write(script[: chance.randrange(1, len(script) + 1)])
+        match chance.randrange(3):
+            case 0:
+                client.writer.transport.abort()
+            case 1:
+                await client.close()
+            case _:
+                client.writer.write_eof()
+                types = kinds(await client.rest())
+                assert types.count("audio-start") <= types.count("audio-stop"), types
+                await client.close()
+
+    async with service(tone, limits=Limits(linger_seconds=0.2)) as house:
+        for _ in range(30):
+            await asyncio.gather(*(converse() for _ in range(10)))
+        await house.left()
+        chance.random = lambda: 1.0  # type: ignore[method-assign]
+        await house.speaks()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

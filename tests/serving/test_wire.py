@@ -1,0 +1,114 @@
+"""The bytes on the wire, held against the library that nearly every client uses."""
+
+import asyncio
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wyoming.event import Event, read_event, write_event
+
+from wyoming_pocket_tts.errors import ProtocolError
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.serving.wire import EventReader, Idle, encode
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+EVENTS = st.builds(
+    Event,
+    type=TEXT.filter(bool),
+    data=st.dictionaries(TEXT, JSON, max_size=4),
+    payload=st.none() | st.binary(min_size=1, max_size=100),
+)
+
+
+def read_all(data: bytes, limits: Limits | None = None) -> list[Event]:
+    """What our reader makes of the bytes."""
+
+    async def reading() -> list[Event]:
+        limits_used = limits or Limits()
+        stream = asyncio.StreamReader(limit=limits_used.header_bytes)
+        stream.feed_data(data)
+        stream.feed_eof()
+        reader = EventReader(stream, limits_used)
+        events = []
+        while (event := await reader.read()) is not None:
+            events.append(event)
+        return events
+
+    return asyncio.run(reading())
+
+
+@given(st.lists(EVENTS, max_size=4))
+def test_the_library_reads_what_we_write(events: list[Event]) -> None:
+    stream = io.BytesIO(b"".join(map(encode, events)))
+    assert [read_event(stream) for _ in events] == events
+    assert stream.read() == b""
+
+
+@given(st.lists(EVENTS, max_size=4))
+def test_we_read_what_the_library_writes(events: list[Event]) -> None:
+    stream = io.BytesIO()
+    for event in events:
+        write_event(event, stream)
+    assert read_all(stream.getvalue()) == events
+
+
+@given(
+    st.binary(max_size=300) | EVENTS.map(encode).flatmap(lambda data: st.integers(0, len(data)).map(lambda n: data[:n]))
+)
+@settings(max_examples=300)
+def test_any_bytes_are_events_or_a_protocol_error(data: bytes) -> None:
+    try:
+        events = read_all(data)
+    except ProtocolError:
+        pass  # anything else fails the test
+    else:
+        assert all(isinstance(event.type, str) and isinstance(event.data, dict) for event in events)
+
+
+def test_data_beside_and_behind_the_header_is_merged_and_what_is_behind_wins() -> None:
+    behind = json.dumps({"b": 2, "c": 3}).encode()
+    line = json.dumps({"type": "x", "data": {"a": 1, "b": 1}, "data_length": len(behind), "version": 7}).encode()
+    assert read_all(line + b"\n" + behind) == [Event("x", {"a": 1, "b": 2, "c": 3})]
+
+
+def test_nulls_count_as_absent() -> None:
+    line = b'{"type": "x", "data": null, "data_length": null, "payload_length": null}\n'
+    assert read_all(line) == [Event("x", {})]
+
+
+def test_the_last_line_may_lack_its_end() -> None:
+    assert read_all(b'{"type": "describe"}') == [Event("describe", {})]
+
+
+def test_headers_stay_short_whatever_the_data() -> None:
+    header = encode(Event("info", {"voices": ["ä" * 100] * 10_000}, b"audio")).split(b"\n")[0]
+    assert len(header) < 200
+    assert json.loads(header)["version"]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1_000, True), (1_001, False)])
+def test_the_header_limit_counts_the_whole_line(size: int, fits: bool) -> None:
+    line = b'{"type": "ping", "x": "' + b"x" * (size - 26) + b'"}\n'
+    assert len(line) == size
+    limits = Limits(header_bytes=1_000)
+    if fits:
+        assert len(read_all(line, limits)) == 1
+    else:
+        with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
+            read_all(line, limits)
+
+
+async def test_waiting_for_an_event_is_no_error_and_can_go_on() -> None:
+    stream = asyncio.StreamReader()
+    reader = EventReader(stream, Limits(idle_seconds=0.01))
+    with pytest.raises(Idle):
+        await reader.read()
+    stream.feed_data(b'{"type": "ping"}\n')
+    assert await reader.read() == Event("ping", {})
