@@ -184,7 +184,7 @@ TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=60).map("".join), st.text(max_siz
 
 @given(TEXTS, st.data(), st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_the_cutting_does_not_matter_and_nothing_is_lost(text: str, data: st.DataObject, early: bool) -> None:  # noqa: FBT001
+def test_the_cutting_does_not_matter_and_nothing_is_lost(text: str, data: st.DataObject, early: bool) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     deltas = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     whole = stream([text], cut_first_early=early)

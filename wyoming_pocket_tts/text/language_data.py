@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -33,6 +34,8 @@ class Unit(_Strict):
     """Its spellings after a number; case matters."""
     one: str
     many: str
+    spaced: bool = False
+    """Whether it must stand apart from the number ("5 A", but not "5A")."""
     bare: bool = False
     """Whether the symbol means this unit without a number, too ("in °C", "per kWh")."""
 
@@ -40,7 +43,7 @@ class Unit(_Strict):
 class Currency(_Strict):
     """How an amount of money is said."""
 
-    signs: tuple[str, ...]
+    signs: tuple[str, ...] = ()
     """Signs before or after the number."""
     codes: tuple[str, ...] = ()
     """Codes as words before or after the number."""
@@ -56,8 +59,10 @@ class Abbreviation(_Strict):
 
     short: str
     long: str
-    dot: str = "optional"
+    dot: Literal["optional", "required", "number"] = "optional"
     """``required``: only with its dot an abbreviation, otherwise a word; ``number``: so and a number follows."""
+    after_name: str = ""
+    """Its words when a name stands before it and none behind it ("Main St.")."""
 
 
 class EnglishData(_Strict):
@@ -74,6 +79,7 @@ class EnglishData(_Strict):
     spelled: frozenset[str]
     pronounced: frozenset[str]
     emphasised: frozenset[str]
+    tlds: frozenset[str]
     respelled: dict[str, str]
     symbols: dict[str, str]
     denominators: dict[int, tuple[str, str]]

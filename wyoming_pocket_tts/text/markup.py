@@ -1,0 +1,88 @@
+"""Takes from a text what is for the eye: markdown, HTML, emoji, typographic variants. Knows no language.
+
+What stays is in plain characters: straight apostrophes, ASCII digits, ordinary spaces. Brackets and quotation marks
+stay; what they mean for the voice is the language's business. Every pattern is linear: none can start twice over the
+same characters.
+"""
+
+# ruff: noqa: RUF001  (characters that look like others are what is replaced here)
+
+import html
+import re
+import unicodedata
+from typing import Final
+
+_HTML_NAMES: Final = (
+    "a|abbr|b|big|blockquote|br|button|caption|center|code|dd|del|details|div|dl|dt|em|font|footer|h[1-6]|head|header|hr"
+    "|html|body|i|img|input|ins|kbd|label|li|main|mark|meta|nav|ol|p|pre|q|s|samp|script|section|small|span|strike|strong"
+    "|style|sub|summary|sup|svg|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var|video|ha-icon|ha-alert"
+)
+_HTML_COMMENT = re.compile(r"<!--(?:(?!<!--|-->).)*+-->", re.DOTALL)
+_HTML_BREAK = re.compile(r"<(?:br|hr|/p|/div|/li|/tr|/td|/th|/h[1-6])\b[^<>]*+>", re.IGNORECASE)
+_HTML_TAG = re.compile(rf"</?(?:{_HTML_NAMES})(?=[\s/>])[^<>]*+>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_AUTOLINK = re.compile(r"<((?:https?://|mailto:)?[^\s<>]++)>")
+
+_LINE_START = re.compile(
+    r"^[ \t]*+(?:(?:```|~~~)[\w+-]*[ \t]*$|#{1,6}(?:[ \t]++|$)|>++[ \t]*+|(?:[-*+•·‣◦–—][ \t]++(?:\[[ xX]\][ \t]++)?)++"
+    r"|(?:[-*_=][ \t]*+){3,}$|\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t:-]*)*$)",
+    re.MULTILINE,
+)
+_IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]]*+)\]\((?:[^()\s]|\([^()\s]*+\))*+(?:\s\"[^\"()]*+\")?\)")
+_REFERENCE = re.compile(r"\[([^\[\]]++)\]\[[^\[\]]*+\]")
+_FOOTNOTE = re.compile(r"\[\^?\d{1,3}\]|\[\^\w{1,20}\]")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~|>-])")
+_CODE_TICKS = re.compile(r"`++")
+_ASTERISKS = re.compile(r"\*++(?!(?<=\d\*)\s?\d)(?!(?<=\d\s\*)\s?\d)")
+_UNDERSCORES = re.compile(r"(?<![^\W_])_++|_++(?![^\W_])")
+_STRIKE = re.compile(r"~~++")
+_CELL = re.compile(r"[ \t]*+\|++[ \t]*+")
+
+_EMOJI = re.compile(
+    "[\U0001f000-\U0001faff\u2600-\u27bf\u231a\u231b\u23cf\u23e9-\u23fa\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
+    "\u200d\ufe0e\ufe0f\u20e3\u3030\u303d\u3297\u3299\U000e0020-\U000e007f]++"
+)
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08\x0e-\x1b\x7f]++")
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
+_FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_PLAIN: Final = _FULL_WIDTH | str.maketrans(
+    {
+        "’": "'", "‘": "'", "ʼ": "'", "´": "'", "‛": "'", "“": '"', "”": '"', "„": '"', "‟": '"',
+        "«": '"', "»": '"', "″": '"',
+        "‐": "-", "‑": "-", "‒": "–", "―": "—", "⸺": "—", "…": "...", "⁄": "/", "∕": "/", "∗": "*", "⋅": "·",
+        "ﬁ": "fi", "ﬂ": "fl",
+        "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u3000": " ", "。": ". ", "、": ", ", "¹": "1", "⁰": "0",
+        **{chr(0x2080 + digit): str(digit) for digit in range(10)},
+        **{chr(0x2070 + digit): f"^{digit}" for digit in range(4, 10)},
+        "™": "", "®": "", "¿": "", "¡": "",
+    }
+)  # fmt: skip
+
+
+def plain_text(text: str) -> str:
+    """``text`` without markup. Line ends become spaces; what stays between the words is in reading order."""
+    if "<" in text:
+        text = _HTML_COMMENT.sub(" ", text)
+        text = _HTML_BREAK.sub(" ", text)
+        text = _AUTOLINK.sub(r"\1", _HTML_TAG.sub("", text))
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(match.group()), text)
+    if not text.isascii():
+        text = _EMOJI.sub(" ", _INVISIBLE.sub("", text)).translate(_PLAIN)
+        text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.digit(match.group())), text)
+    text = _LINE_START.sub("", text)
+    if "[" in text:
+        text = _IMAGE_OR_LINK.sub(r"\1", text)
+        text = _FOOTNOTE.sub("", _REFERENCE.sub(r"\1", text))
+    if "\\" in text:
+        text = _ESCAPE.sub(r"\1", text)
+    for mark, pattern, spoken in (
+        ("`", _CODE_TICKS, ""),
+        ("*", _ASTERISKS, ""),
+        ("_", _UNDERSCORES, ""),
+        ("~~", _STRIKE, ""),
+        ("|", _CELL, ", "),
+    ):
+        if mark in text:
+            text = pattern.sub(spoken, text)
+    return " ".join(text.split())
