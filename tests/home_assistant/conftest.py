@@ -47,6 +47,15 @@ async def core(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Core"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def discovering_core(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Core"]:
+    """A core that listens for announcements. One for all tests: its zeroconf exists once in a process."""
+    from .core import running_core  # noqa: PLC0415
+
+    async with running_core(tmp_path_factory.mktemp("discovering-core"), also=("zeroconf",)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["SpeechServer"]:
     """Our server, for tests that leave it running."""
     from .core import free_port  # noqa: PLC0415

@@ -15,6 +15,8 @@ from pathlib import Path
 from wyoming.client import AsyncTcpClient
 from wyoming.info import Describe, Info, TtsProgram
 
+_PYTHON = "WYOMING_POCKET_TTS_PYTHON"
+_SERVE = "WYOMING_POCKET_TTS_SERVE"
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _REPOSITORY = Path(__file__).parents[2]
@@ -58,14 +60,15 @@ class SpeechServer:
 
     async def start(self) -> None:
         """Return once it answers ``describe``."""
-        python = os.environ.get("WYOMING_POCKET_TTS_PYTHON", sys.executable)
-        further = shlex.split(os.environ.get("WYOMING_POCKET_TTS_SERVE", ""))
+        environment = dict(os.environ)
+        python = environment.pop(_PYTHON, sys.executable)  # popped: the server looks for its settings in there
+        further = shlex.split(environment.pop(_SERVE, ""))
         uri = f"tcp://{self.host}:{self.port}"
         command = ["-m", "wyoming_pocket_tts", "serve", "--uri", uri, "--data-dir", str(self.data_dir), "--debug"]
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                python, *command, *further, *self.arguments, stdout=log, stderr=log, cwd=_REPOSITORY
+                python, *command, *further, *self.arguments, stdout=log, stderr=log, cwd=_REPOSITORY, env=environment
             )
         try:
             async with asyncio.timeout(_READY_SECONDS):

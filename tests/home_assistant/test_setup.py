@@ -8,7 +8,7 @@ import pytest
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.exceptions import HomeAssistantError
 
-from .core import HEARS_ERRORS, STREAMS, Core, Engine, free_port, running_core
+from .core import HEARS_ERRORS, STREAMS, Core, Engine, free_port
 from .server import SpeechServer, describe
 from .speaking import PATIENCE_SECONDS, Failure, outcome, speak, speak_stream
 
@@ -93,35 +93,36 @@ async def test_a_server_that_stops_while_speaking_says_so(own_server: SpeechServ
     assert await stopping[0] == 0, own_server.log
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"], ids=["ipv4", "ipv4-and-ipv6"])
-async def test_discovered_confirmed_and_withdrawn(tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", ""], ids=["ipv4", "all-interfaces"])
+async def test_discovered_confirmed_and_withdrawn(discovering_core: Core, tmp_path: Path, host: str) -> None:
     """The core's own zeroconf browser finds the announcement, and drops its offer when it is withdrawn.
 
     The unique id is the instance's name and the program's name; both have to stay the same over restarts.
     """
+    core = discovering_core
     name = f"Harness {free_port()}"
     server = SpeechServer(free_port(), tmp_path / "server", host=host, arguments=("--zeroconf", name))
-    async with running_core(tmp_path / "core", also=("zeroconf",)) as core:
-        unique_id = f"{name}._wyoming._tcp.local._"
+    unique_id = f"{name}._wyoming._tcp.local._"
 
-        def offers() -> list[str]:
-            flows = [flow for flow in core.now_configuring if flow["context"]["source"] == "zeroconf"]
-            return [flow["flow_id"] for flow in flows if str(flow["context"].get("unique_id")).startswith(unique_id)]
+    def offers() -> list[str]:
+        flows = [flow for flow in core.now_configuring if flow["context"]["source"] == "zeroconf"]
+        return [flow["flow_id"] for flow in flows if str(flow["context"].get("unique_id")).startswith(unique_id)]
 
-        try:
-            await server.start()
-            await until(lambda: bool(offers()), f"the core discovers {name!r}; needs multicast")
-            assert await server.stop() == 0, server.log
-            await until(lambda: not offers(), "the core drops the offer of a server that left")
+    try:
+        await server.start()
+        await until(lambda: bool(offers()), f"the core discovers {name!r}; needs multicast")
+        assert await server.stop() == 0, server.log
+        await until(lambda: not offers(), "the core drops the offer of a server that left")
 
-            await server.start()
-            await until(lambda: bool(offers()), "the core discovers the server once more")
-            result = await core.hass.config_entries.flow.async_configure(offers()[0], {})
-            await core.hass.async_block_till_done()
-            assert result["type"] == "create_entry"
-            program = await describe(server.port)
-            assert result["title"] == program.name
-            assert result["result"].unique_id == unique_id + program.name
-            (await speak(core.engine(result["result"]), "You have found me.")).check()
-        finally:
-            await server.kill()
+        await server.start()
+        await until(lambda: bool(offers()), "the core discovers the server once more")
+        result = await core.hass.config_entries.flow.async_configure(offers()[0], {})
+        await core.hass.async_block_till_done()
+        assert result["type"] == "create_entry"
+        program = await describe(server.port)
+        assert result["title"] == program.name
+        assert result["result"].unique_id == unique_id + program.name
+        (await speak(core.engine(result["result"]), "You have found me.")).check()
+        await core.hass.config_entries.async_remove(result["result"].entry_id)
+    finally:
+        await server.kill()
