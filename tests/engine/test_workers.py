@@ -176,20 +176,6 @@ async def test_whoever_stops_waiting_leaves_the_queue() -> None:
     assert tone.journal.count("begin", "impatient") == 0
 
 
-async def test_a_place_that_comes_with_the_cancellation_is_passed_on() -> None:
-    gate = Gate()
-    tone = ToneSynthesizer(gate=lambda _: gate)
-    async with Workers(tone, max_active=1) as workers:
-        held = asyncio.create_task(spoken(workers, "hold"))
-        await happened(tone, "begin", "hold")
-        waiter = asyncio.create_task(spoken(workers, "waiter"))
-        gate.open()
-        held.add_done_callback(lambda _: waiter.cancel())  # runs in the loop's turn that also frees the place
-        await asyncio.wait({held, waiter})
-        assert await spoken(workers, "next")
-    assert workers.active == 0
-
-
 async def test_closing_cancels_everybody_and_joins_the_threads() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
@@ -232,10 +218,11 @@ def test_a_loop_that_dies_first_takes_its_streams_along() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     workers = Workers(tone, threads=1)
+    stream = workers.stream(request(LONG))
 
     async def careless() -> None:
         await workers.start()
-        await workers.stream(request(LONG)).__aenter__()
+        await stream.__aenter__()
         assert await asyncio.to_thread(tone.journal.wait_for, "begin")
 
     asyncio.run(careless())

@@ -78,6 +78,15 @@ async def test_bytes_that_are_no_event_are_refused_with_the_reason(case: str, ca
         await house.speaks()
 
 
+async def test_the_reason_outlives_what_the_client_sent_besides() -> None:
+    async with service() as house, await house.connect() as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.write(bytes(400_000))  # more than the server's buffer takes
+        await house.disconnected()
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert kinds(await client.rest()) == ["error"]  # a reset would have wiped it out
+
+
 async def test_an_event_that_ends_in_the_middle_is_told() -> None:
     async with service() as house, await house.connect() as client:
         await client.send_raw(header(payload_length=10) + b"abc")
