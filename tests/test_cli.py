@@ -179,10 +179,10 @@ async def test_say_plays_through_the_first_program_there_is(tmp_path: Path) -> N
         assert "-r22050 -c1" in (tmp_path / "arguments").read_text()
         assert (tmp_path / "played").stat().st_size == pytest.approx(2 * 22050 * 0.02 * len("Hello there."), abs=4)
 
-        player.write_text("#!/bin/sh\nexit 3\n")
+        player.write_text("#!/bin/sh\n/bin/cat >/dev/null\nexit 3\n")
         code, _, stderr = await run_beside(*say, path=str(bin_path))
         assert code == 1
-        assert "aplay" in stderr
+        assert "aplay failed (exit code 3)" in stderr
 
 
 def test_say_without_a_server_is_one_clear_line() -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,7 +56,7 @@ async def test_it_shows_how_to_add_it_to_home_assistant(tmp_path: Path) -> None:
         await running.until_logged(f"port {port}")
         assert "Settings > Devices & services > Add integration > Wyoming Protocol, host " in running.log
         assert "host 0.0.0.0" not in running.log
-        assert "Announced" not in running.log
+        assert "finds it by itself" not in running.log
 
 
 async def test_an_abstract_socket_hears_the_watchdog_too(tmp_path: Path) -> None:
@@ -159,15 +161,26 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         assert "SIGTERM again: stopping at once" in running.log
 
 
-async def test_a_signal_while_the_model_loads_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_signal_while_the_model_loads_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    taken = threading.Event()
+    note = logging.Handler()
+    note.emit = lambda record: taken.set() if "SIGTERM" in record.getMessage() else None  # type: ignore[method-assign]
+    logging.getLogger("wyoming_pocket_tts.lifecycle").addHandler(note)
 
     def load() -> Synthesizer:
         os.kill(os.getpid(), signal.SIGTERM)
+        assert taken.wait(LIMIT_SECONDS)
         return ToneSynthesizer()
 
-    async with asyncio.timeout(LIMIT_SECONDS):
-        await run_service(load, load_settings(flags={"server.uri": "tcp://127.0.0.1:0"}))
+    with caplog.at_level(logging.INFO):
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await run_service(load, load_settings(flags={"server.uri": "tcp://127.0.0.1:0"}))
+    logging.getLogger("wyoming_pocket_tts.lifecycle").removeHandler(note)
+    assert "is ready" not in caplog.text
 
 
 async def test_a_browser_finds_the_service_until_it_stops(tmp_path: Path) -> None:

@@ -141,13 +141,16 @@ def _warn_about_the_voice(synthesizer: Synthesizer, settings: Settings) -> None:
 
 def _tell_how_to_reach(addresses: tuple[str, ...], *, announced: bool) -> None:
     _LOGGER.info("wyoming-pocket-tts %s is ready at %s", __version__, ", ".join(addresses))
+    hosts_by_port: dict[int, list[str]] = {}
     for address in map(parse_uri, addresses):
         if isinstance(address, TcpAddress):
-            hosts = " or ".join(map(str, reachable_addresses([address.host]))) or "this machine's address"
-            _LOGGER.info(
-                "%sSettings > Devices & services > Add integration > Wyoming Protocol, host %s%s, port %d",
-                "Home Assistant finds it by itself, or: " if announced else "In Home Assistant: ",
-                hosts,
-                " (from this machine only)" if address.is_loopback else "",
-                address.port,
-            )
+            hosts_by_port.setdefault(address.port, []).append(address.host)
+    for port, hosts in hosts_by_port.items():
+        reachable = reachable_addresses(hosts)
+        _LOGGER.info(
+            "%sSettings > Devices & services > Add integration > Wyoming Protocol, host %s%s, port %d",
+            "Home Assistant finds it by itself, or: " if announced else "In Home Assistant: ",
+            " or ".join(map(str, reachable)) or "this machine's address",
+            " (from this machine only)" if reachable and all(host.is_loopback for host in reachable) else "",
+            port,
+        )

@@ -30,6 +30,7 @@ def set_up_logging(*, level: str, style: Literal["text", "json"]) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(_TEXT_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)  # noqa: FBT003  (the standard library's signature)
-    # At debug level we want our own steps, not each multicast packet.
-    logging.getLogger("zeroconf").setLevel(max(logging.getLogger().level, logging.INFO))
+    # At debug level we want our own steps, not each multicast packet. Zeroconf also warns, with a traceback, of every
+    # interface that is gone; discovery follows those by itself and says so.
+    logging.getLogger("zeroconf").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(max(logging.getLogger().level, logging.INFO))

@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from zeroconf import Error as ZeroconfError
-from zeroconf import IPVersion, NonUniqueNameException
+from zeroconf import NonUniqueNameException
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
-from wyoming_pocket_tts.serving.network import IpAddress, reachable_addresses
+from wyoming_pocket_tts.serving.network import IpAddress, multicast_interfaces, reachable_addresses
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -161,8 +161,7 @@ def _responder(wanted: Announced) -> AsyncZeroconf:
     if all(address.is_loopback for address in addresses):
         # The multicast stays on this machine, where alone such an address means anything.
         return AsyncZeroconf(interfaces=["127.0.0.1"])
-    has_ipv6 = any(address.version == 6 for address in addresses)  # noqa: PLR2004  (the protocol's name)
-    return AsyncZeroconf(ip_version=IPVersion.All if has_ipv6 else IPVersion.V4Only)
+    return AsyncZeroconf(interfaces=multicast_interfaces(addresses))
 
 
 def _label(name: str, suffix: str) -> str:

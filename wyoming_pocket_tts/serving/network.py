@@ -34,6 +34,20 @@ def reachable_addresses(
     return tuple(sorted(found, key=lambda address: (address.version, int(address))))
 
 
+def multicast_interfaces(
+    addresses: Iterable[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None
+) -> list[str | int | tuple[tuple[str, int, int], int]]:
+    """Name the interfaces on which to speak of ``addresses``, as ``zeroconf`` wants them.
+
+    Every IPv4 one, this machine's own included, and the IPv6 ones among ``addresses``: other IPv6 interfaces are those
+    that lead nowhere.
+    """
+    found = ifaddr.get_adapters() if adapters is None else adapters
+    ipv4 = {ip.ip for adapter in found for ip in adapter.ips if isinstance(ip.ip, str)}
+    ipv6 = {str(address) for address in addresses if isinstance(address, IPv6Address)}
+    return [*sorted(ipv4), *sorted(ipv6)]
+
+
 def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
     """Collect the addresses of the real links, or of the local ones when there are no others (in a container, say)."""
     unstable = _unstable_ipv6()
