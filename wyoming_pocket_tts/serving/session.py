@@ -15,6 +15,7 @@ from wyoming.event import Event
 from wyoming.ping import Pong
 
 from wyoming_pocket_tts.errors import Overloaded, ProtocolError, SpeechError
+from wyoming_pocket_tts.serving import fields
 from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
 from wyoming_pocket_tts.serving.info import PROGRAM
 from wyoming_pocket_tts.serving.limits import Limits
@@ -182,7 +183,7 @@ class Session:
             return []  # the whole text once more, for servers that cannot stream
         response, actions = self._begin(Kind.WHOLE, data)
         try:
-            text = _text(data)
+            text = fields.text(data)
         except ProtocolError as error:
             response.fail(error)
         else:
@@ -205,7 +206,7 @@ class Session:
         if self._stream is None:
             return self._stray(Kind.STRAY_TEXT, "synthesize-chunk without synthesize-start: the text is not spoken")
         try:
-            self._stream.add_text(_text(data))
+            self._stream.add_text(fields.text(data))
         except ProtocolError as error:
             self._stream.fail(error)
         return []
@@ -223,8 +224,8 @@ class Session:
     def _begin(self, kind: Kind, data: dict[str, Any]) -> tuple[Response, list[Action]]:
         """A response with the voice that the client wants, or one that has failed for want of it."""
         try:
-            _check_format(data)
-            choice = self._choose(**_wish(data))
+            fields.check_format(data)
+            choice = self._choose(**fields.voice(data))
         except SpeechError as error:
             response = Response(kind, limits=self._limits)
             response.fail(error)
@@ -290,30 +291,3 @@ class Session:
             return []
         self._speech = None
         return [Hush()]
-
-
-def _text(data: dict[str, Any]) -> str:
-    text = data.get("text")
-    if not isinstance(text, str):
-        raise ProtocolError("the event's 'text' is missing or is no text")
-    # Clients that cut text between the halves of a surrogate pair leave what no encoding accepts.
-    return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
-
-
-def _check_format(data: dict[str, Any]) -> None:
-    text_format = data.get("text_format")
-    if text_format not in (None, "text"):
-        raise ProtocolError(f"the text format {text_format!r} is not supported; send plain text")
-
-
-def _wish(data: dict[str, Any]) -> dict[str, str | None]:
-    voice = data.get("voice")
-    if voice is None:
-        voice = {}
-    if not isinstance(voice, dict):
-        raise ProtocolError("the event's 'voice' must be an object")
-    wish = {key: voice.get(key) for key in ("name", "speaker", "language")}
-    for key, value in wish.items():
-        if not isinstance(value, str | None):
-            raise ProtocolError(f"the voice's {key!r} must be a text")
-    return wish
