@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, UnixAddress, parse_uri
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], None]
 """Takes over a new client's streams and its address, empty where there is none. Must not block."""
@@ -43,21 +43,17 @@ async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:
     Raises:
         ConfigError: the URI cannot be understood or bound.
     """
+    address = parse_uri(uri)
     try:
-        parts = urlsplit(uri)
-        scheme, host, port, path = parts.scheme, parts.hostname, parts.port, parts.netloc + parts.path
-    except ValueError as error:
-        raise ConfigError(f"{uri!r} is no address: {error}") from None
-    try:
-        if scheme == "tcp" and port is not None:
-            return await _Sockets.tcp(host, port, accept, buffer_bytes)
-        if scheme == "unix" and path:
-            return await _Sockets.unix(Path(path), accept, buffer_bytes)
-        if uri == "stdio://":
-            return await _Stdio.open(accept, buffer_bytes)
+        match address:
+            case TcpAddress(host, port):
+                return await _Sockets.tcp(host, port, accept, buffer_bytes)
+            case UnixAddress(path):
+                return await _Sockets.unix(path, accept, buffer_bytes)
+            case StdioAddress():
+                return await _Stdio.open(accept, buffer_bytes)
     except OSError as error:
         raise ConfigError(f"cannot listen on {uri}: {error.strerror or error}") from error
-    raise ConfigError(f"{uri!r} is no address to listen on; use tcp://host:port, unix:///path or stdio://")
 
 
 class _Sockets:
@@ -70,14 +66,13 @@ class _Sockets:
         self._inode = path.stat().st_ino if path else None
 
     @classmethod
-    async def tcp(cls, host: str | None, port: int, accept: Accept, buffer_bytes: int) -> "_Sockets":
+    async def tcp(cls, host: str, port: int, accept: Accept, buffer_bytes: int) -> "_Sockets":
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer = writer.get_extra_info("peername")
             accept(reader, writer, peer[0] if peer else "")  # no name: gone again already
 
         server = await asyncio.start_server(connected, host, port, limit=buffer_bytes)
-        names = [bound.getsockname()[:2] for bound in server.sockets]
-        return cls(server, tuple(f"tcp://[{at}]:{port}" if ":" in at else f"tcp://{at}:{port}" for at, port in names))
+        return cls(server, tuple(str(TcpAddress(*bound.getsockname()[:2])) for bound in server.sockets))
 
     @classmethod
     async def unix(cls, path: Path, accept: Accept, buffer_bytes: int) -> "_Sockets":
@@ -85,7 +80,7 @@ class _Sockets:
         server = await asyncio.start_unix_server(
             lambda reader, writer: accept(reader, writer, ""), path, limit=buffer_bytes
         )
-        return cls(server, (f"unix://{path}",), path)
+        return cls(server, (str(UnixAddress(path)),), path)
 
     def close(self) -> None:
         self._server.close()
@@ -102,7 +97,7 @@ class _Stdio:
     """One client, on standard input and output, which it accepts at once."""
 
     def __init__(self) -> None:
-        self.addresses: tuple[str, ...] = ("stdio://",)
+        self.addresses: tuple[str, ...] = (str(StdioAddress()),)
 
     @classmethod
     async def open(cls, accept: Accept, buffer_bytes: int) -> "_Stdio":
