@@ -34,11 +34,15 @@ def network(proto: onnx.ModelProto, folder: Path) -> runtime.Network:
 @pytest.fixture
 def kokoro() -> model.KokoroModel:
     torch.manual_seed(3)
-    return model.KokoroModel(hidden_dim=32, n_encoder_layers=2, n_decoder_layers=2, n_heads=4, ff_dim=48, prenet_dim=24).eval()
+    return model.KokoroModel(
+        hidden_dim=32, n_encoder_layers=2, n_decoder_layers=2, n_heads=4, ff_dim=48, prenet_dim=24
+    ).eval()
 
 
 @pytest.mark.parametrize("speaker", [0, 1])
-def test_encoder_and_decoder_graphs_draw_what_torch_draws(kokoro: model.KokoroModel, speaker: int, tmp_path: Path) -> None:
+def test_encoder_and_decoder_graphs_draw_what_torch_draws(
+    kokoro: model.KokoroModel, speaker: int, tmp_path: Path
+) -> None:
     weights = rounded(kokoro)
     with torch.no_grad():
         kokoro.duration[-1].bias.fill_(1.5)

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wyoming_pocket_tts.kokoro.phonemes import (
-    INDEX, PAUSES, SYMBOLS, Lexicon, Phonemizer, Word, flatten, indices, phrases, read_symbols,
+    INDEX,
+    PAUSES,
+    SYMBOLS,
+    Lexicon,
+    Phonemizer,
+    Word,
+    flatten,
+    indices,
+    phrases,
+    read_symbols,
 )  # fmt: skip
 
 ENTRIES = {
@@ -79,7 +88,9 @@ def test_any_text_becomes_words_the_model_knows(text: str) -> None:
     assert not any(first.is_pause and second.is_pause for first, second in pairwise(words))
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z]+('[a-z]+)?", fullmatch=True), st.lists(st.sampled_from(SYMBOLS), min_size=1)))
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]+('[a-z]+)?", fullmatch=True), st.lists(st.sampled_from(SYMBOLS), min_size=1))
+)
 def test_a_lexicon_gives_back_what_was_put_in(entries: dict[str, list[str]]) -> None:
     lexicon = Lexicon(Lexicon.encode({word: tuple(symbols) for word, symbols in entries.items()}))
     assert {word: lexicon.get(word) for word in entries} == entries
@@ -105,7 +116,13 @@ def test_phrases_keep_every_word_in_order_and_stay_short(words: list[Word], long
 
 
 def test_phrases_are_cut_at_a_pause_where_there_is_one() -> None:
-    words = [Word("one", ("zh",) * 8), Word(",", (",",)), Word("two", ("zh",) * 8), Word("three", ("zh",) * 8), Word(".", (".",))]
+    words = [
+        Word("one", ("zh",) * 8),
+        Word(",", (",",)),
+        Word("two", ("zh",) * 8),
+        Word("three", ("zh",) * 8),
+        Word(".", (".",)),
+    ]
     assert [[w.text for w in part] for part in phrases(words, 20)] == [["one", ","], ["two", "three", "."]]
 
 

@@ -14,7 +14,9 @@ LONGEST = 48
 class LetterToSound(nn.Module):
     """Letters [B, N] (indices into ``ALPHABET``, 0 pads) to scores [B, SLOTS * N, symbols]; symbol 0 is CTC's blank."""
 
-    def __init__(self, dim: int = 96, n_heads: int = 4, n_layers: int = 3, ff_dim: int = 384, dropout: float = 0.05) -> None:
+    def __init__(
+        self, dim: int = 96, n_heads: int = 4, n_layers: int = 3, ff_dim: int = 384, dropout: float = 0.05
+    ) -> None:
         super().__init__()
         self.config = {"dim": dim, "n_heads": n_heads, "n_layers": n_layers, "ff_dim": ff_dim}
         self.embedding = nn.Embedding(len(ALPHABET), dim, padding_idx=0)

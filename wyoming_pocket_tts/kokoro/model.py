@@ -145,7 +145,11 @@ class KokoroModel(nn.Module):
             "n_decoder_layers": n_decoder_layers, "n_heads": n_heads, "ff_dim": ff_dim, "n_speakers": n_speakers,
             "frames_per_step": frames_per_step, "prenet_dim": prenet_dim,
         }  # fmt: skip
-        self.mel_dim, self.frames_per_step, self.gradient_checkpointing = mel_dim, frames_per_step, gradient_checkpointing
+        self.mel_dim, self.frames_per_step, self.gradient_checkpointing = (
+            mel_dim,
+            frames_per_step,
+            gradient_checkpointing,
+        )
         group_dim = mel_dim * frames_per_step
         self.embedding = nn.Embedding(vocab_size, hidden_dim, padding_idx=0)
         self.speaker = nn.Embedding(n_speakers, hidden_dim)
@@ -280,7 +284,9 @@ class KokoroModel(nn.Module):
         total = min(int(durations.sum()), max_mel_len)
         steps = math.ceil(total / self.frames_per_step)
         condition = self.regulate(encoded.memory, durations, steps)
-        groups = condition.new_zeros(1, 1, self.mel_dim * self.frames_per_step)  # the first input: silence before speech
+        groups = condition.new_zeros(
+            1, 1, self.mel_dim * self.frames_per_step
+        )  # the first input: silence before speech
         for step in range(steps):
             hidden = self.decode(groups, condition[:, : step + 1], encoded)
             groups = torch.cat([groups, self.mel_out(hidden[:, -1:])], dim=1)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 PAD, START = "_", "^"
 PAUSES = (",", ";", "-", ".", "?", "!")
-CONSONANTS = tuple("b ch d dh f g hh jh k l m n ng p r s sh t th v w y z zh".split())
-FULL_VOWELS = tuple("aa ae ah ao aw ay eh er ey ih iy ow oy uh uw".split())
+CONSONANTS = tuple(["b", "ch", "d", "dh", "f", "g", "hh", "jh", "k", "l", "m", "n", "ng", "p", "r", "s", "sh", "t", "th", "v", "w", "y", "z", "zh"])
+FULL_VOWELS = tuple(["aa", "ae", "ah", "ao", "aw", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw"])
 VOWELS = frozenset((*FULL_VOWELS, "ax"))
 SYMBOLS: tuple[str, ...] = (
     PAD, START, *PAUSES, *CONSONANTS, *(v + s for v in FULL_VOWELS for s in ("", "1")), "ax",
@@ -35,8 +35,8 @@ _LETTER_NAMES = {
     "x": "eh1 k s", "y": "w ay1", "z": "z iy1",
 }  # fmt: skip
 _WEAK = {"a": "ax", "an": "ae n", "and": "ae n d", "the": "dh ax", "to": "t ax", "i": "ay", "of": "ah v", "or": "ao r"}
-_SIBILANTS = frozenset("s z sh zh ch jh".split())
-_VOICELESS = frozenset("p t k f th".split())
+_SIBILANTS = frozenset(["s", "z", "sh", "zh", "ch", "jh"])
+_VOICELESS = frozenset(["p", "t", "k", "f", "th"])
 
 
 def without_stress(symbol: str) -> str:

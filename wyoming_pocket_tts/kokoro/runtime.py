@@ -78,7 +78,9 @@ class Network:
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common root
-            raise ModelError(f"the embedded voice's file {path.name} is damaged: {error}; reinstall the package") from error
+            raise ModelError(
+                f"the embedded voice's file {path.name} is damaged: {error}; reinstall the package"
+            ) from error
 
     def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         return self._session.run(None, inputs)  # type: ignore[no-any-return]
@@ -102,7 +104,7 @@ def regulate(memory: Floats, durations: NDArray[np.int64], frames_per_step: int)
     rows[:total, -3] = since / length
     rows[:total, -2] = np.log1p(since)
     rows[:total, -1] = np.log1p(length - 1 - since)
-    return rows.reshape(steps, -1)
+    return rows.reshape(steps, frames_per_step * rows.shape[1])
 
 
 class StreamingVocoder:

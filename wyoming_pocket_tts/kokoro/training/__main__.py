@@ -39,7 +39,8 @@ def corpus() -> None:
 @app.command()
 def record(speaker: str, data: Data = Path("data")) -> None:
     """Have a voice of the teacher (rms or slt; Debian: flite) read the corpus. Goes on where it stopped."""
-    from . import corpus as texts, teacher  # noqa: PLC0415
+    from . import corpus as texts  # noqa: PLC0415
+    from . import teacher
 
     teacher.record(texts.read(), speaker, data / speaker)
     typer.echo("next: record the other speaker, then prepare")
@@ -56,7 +57,12 @@ def prepare(data: Data = Path("data")) -> None:
 
 @app.command()
 def acoustic(
-    data: Data = Path("data"), steps: int = 12_000, device: Device = "cpu", threads: Threads = 1, *, default_size: bool = False
+    data: Data = Path("data"),
+    steps: int = 12_000,
+    device: Device = "cpu",
+    threads: Threads = 1,
+    *,
+    default_size: bool = False,
 ) -> None:
     """Train the acoustic model. Goes on where it stopped."""
     import torch  # noqa: PLC0415
@@ -74,7 +80,11 @@ def acoustic(
 
 @app.command()
 def vocoder(
-    data: Data = Path("data"), steps: int = 9_000, adversarial_from: int = 5_000, device: Device = "cpu", threads: Threads = 1
+    data: Data = Path("data"),
+    steps: int = 9_000,
+    adversarial_from: int = 5_000,
+    device: Device = "cpu",
+    threads: Threads = 1,
 ) -> None:
     """Train the vocoder. Goes on where it stopped."""
     import torch  # noqa: PLC0415

@@ -69,9 +69,7 @@ def collate(data: Dataset, examples: Sequence[Example], frames_per_step: int) ->
 
 def losses(model: KokoroModel, batch: Batch) -> dict[str, Tensor]:
     """Mean absolute mel error ``mel``, ``duration`` and ``stop`` errors, and ``total``, which is trained on."""
-    mel, log_durations, stops = model(
-        batch.phonemes, batch.mels, batch.durations, batch.stops, speakers=batch.speakers
-    )
+    mel, log_durations, stops = model(batch.phonemes, batch.mels, batch.durations, batch.stops, speakers=batch.speakers)
     weight = batch.frames.unsqueeze(-1)
     count = weight.sum() * mel.shape[-1]
     error = (mel - batch.mels) * weight
@@ -98,7 +96,9 @@ class Trainer:
         self.average = torch.optim.swa_utils.AveragedModel(
             self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(options.averaging), use_buffers=False
         )
-        self.optimizer = torch.optim.AdamW(model.parameters(), options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
         self.step, self.epoch = 0, 0
         folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
@@ -168,7 +168,9 @@ class Trainer:
         averaged: KokoroModel = self.average.module
         averaged.eval()
         size = self.options.batch_size
-        held_out = sorted(self.data.held_out, key=lambda e: e.n_frames)[:: max(1, len(self.data.held_out) // (size * n_batches))]
+        held_out = sorted(self.data.held_out, key=lambda e: e.n_frames)[
+            :: max(1, len(self.data.held_out) // (size * n_batches))
+        ]
         rows = [
             losses(averaged, collate(self.data, held_out[at : at + size], averaged.frames_per_step).to(self.device))
             for at in range(0, len(held_out), size)
@@ -185,7 +187,9 @@ class Trainer:
         return durations_in_frames(encoded.log_durations)[0].cpu().numpy()
 
 
-def draw(target: np.ndarray, target_durations: np.ndarray, predicted: np.ndarray, durations: np.ndarray, path: Path) -> None:
+def draw(
+    target: np.ndarray, target_durations: np.ndarray, predicted: np.ndarray, durations: np.ndarray, path: Path
+) -> None:
     """A PNG: target and free-running predicted mel [T, M] above one another, each with its alignment."""
     import matplotlib as mpl  # noqa: PLC0415  (slow to import, and only pictures need it)
 
@@ -195,6 +199,8 @@ def draw(target: np.ndarray, target_durations: np.ndarray, predicted: np.ndarray
     figure, axes = plt.subplots(2, 1, figsize=(12, 6), sharex=True, layout="constrained")
     rows = ((axes[0], target, target_durations, "target"), (axes[1], predicted, durations, "predicted"))
     for axis, mel, lengths, title in rows:
+        if not len(mel):  # an untrained model may have nothing to say
+            continue
         axis.imshow(mel.T, origin="lower", aspect="auto", vmin=-2, vmax=2.5)
         axis.vlines(np.cumsum(lengths), 0, mel.shape[1] - 1, colors="white", linewidth=0.4, alpha=0.7)
         axis.set(title=title, ylabel="mel bin")

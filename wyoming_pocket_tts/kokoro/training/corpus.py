@@ -23,7 +23,9 @@ _UNFIT = re.compile(
     r"damn\w*|crap\w*|piss\w*|sex\w*|nazi\w*|hell|bastard\w*|woman|women|black|savage\w*|christian\w*|moslem\w*)\b",
     re.IGNORECASE,
 )
-_BROKEN = re.compile(r"\s\s|-[.?!]|\b[a-zA-Z][.?!]$|\s[,;:?!-]\s?|see also|Compare|Syn\b")  # where the dictionary's mark-up was
+_BROKEN = re.compile(
+    r"\s\s|-[.?!]|\b[a-zA-Z][.?!]$|\s[,;:?!-]\s?|see also|Compare|Syn\b"
+)  # where the dictionary's mark-up was
 
 
 def prose(text: str, words: frozenset[str]) -> Iterator[str]:

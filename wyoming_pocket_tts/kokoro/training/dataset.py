@@ -111,14 +111,14 @@ class Dataset:
     deviation: NDArray[np.float32]  # [MEL_DIM]
 
     @classmethod
-    def open(cls, root: Path, longest_frames: int = 1000) -> "Dataset":
+    def open(cls, root: Path, longest_frames: int = 1000, held_out: int = HELD_OUT) -> "Dataset":
         frames = np.memmap(root / "frames.f16", np.float16, "r").reshape(-1, features.MEL_DIM)
         rows = [json.loads(line) for line in (root / "examples.jsonl").read_text().splitlines()]
-        last = max(row["number"] for row in rows) + 1 - HELD_OUT
+        last = max(row["number"] for row in rows) + 1 - held_out
         train = [_example(row) for row in rows if row["number"] < last and row["n_frames"] <= longest_frames]
-        held_out = [_example(row) for row in rows if row["number"] >= last]
+        kept_back = [_example(row) for row in rows if row["number"] >= last]
         sample = np.asarray(frames[:: max(1, len(frames) // 200_000)], np.float32)
-        return cls(frames, train, held_out, sample.mean(0), sample.std(0))
+        return cls(frames, train, kept_back, sample.mean(0), sample.std(0))
 
     def mel(self, example: Example) -> NDArray[np.float32]:
         """Normalised log-mel [n_frames, MEL_DIM]."""

@@ -12,7 +12,12 @@ from .. import graphs, runtime
 
 SPEAKERS = (
     {"index": 0, "name": "kokoro-ray", "description": "Kokoro Ray (built in, English, male)", "languages": ["en-US"]},
-    {"index": 1, "name": "kokoro-selma", "description": "Kokoro Selma (built in, English, female)", "languages": ["en-US"]},
+    {
+        "index": 1,
+        "name": "kokoro-selma",
+        "description": "Kokoro Selma (built in, English, female)",
+        "languages": ["en-US"],
+    },
 )
 
 
@@ -33,13 +38,18 @@ def _load(path: Path) -> dict[str, Any]:
 def export(data: Path, voice: Path) -> None:
     """Write encoder, decoder, vocoder, letters and ``voice.json`` to ``voice``."""
     voice.mkdir(parents=True, exist_ok=True)
-    acoustic, vocoder, letters = (_load(data / name) for name in ("acoustic/checkpoint.pt", "vocoder/checkpoint.pt", "letters.pt"))
+    acoustic, vocoder, letters = (
+        _load(data / name) for name in ("acoustic/checkpoint.pt", "vocoder/checkpoint.pt", "letters.pt")
+    )
     weights = _numpy(acoustic["average"], "module.")
     n_heads = acoustic["config"]["n_heads"]
     onnx.save(graphs.encoder(weights, n_heads, runtime.LONGEST_ENCODER), voice / "encoder.onnx")
     onnx.save(graphs.decoder(weights, n_heads, runtime.LONGEST_DECODER), voice / "decoder.onnx")
     onnx.save(graphs.vocoder(_numpy(vocoder["average"], "module.")), voice / "vocoder.onnx")
-    onnx.save(graphs.letters(_numpy(letters["model"]), letters["config"]["n_heads"], runtime.LONGEST_WORD), voice / "letters.onnx")
+    onnx.save(
+        graphs.letters(_numpy(letters["model"]), letters["config"]["n_heads"], runtime.LONGEST_WORD),
+        voice / "letters.onnx",
+    )
     description = {
         "version": "1.0", "attribution_name": "wyoming-pocket-tts; teacher: CMU Flite (rms, slt)",
         "attribution_url": "http://cmuflite.org", "frames_per_step": acoustic["config"]["frames_per_step"],

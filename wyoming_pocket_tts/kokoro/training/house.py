@@ -6,51 +6,19 @@ Numbers, times and units stand already spelled out, because both the teacher and
 import random
 from collections.abc import Callable
 
-ROOMS = (
-    "kitchen|living room|bedroom|bathroom|garage|hallway|garden|office|basement|attic|nursery|dining room|guest room|"
-    "porch|laundry room|entrance|balcony|terrace|study|pantry|playroom|workshop|conservatory|upstairs landing|loft"
-).split("|")
-DEVICES = (
-    "ceiling light|floor lamp|fan|heater|air conditioner|television|radio|coffee machine|dishwasher|washing machine|"
-    "tumble dryer|vacuum cleaner|garage door|front door|back door|window blind|curtain|sprinkler|thermostat|"
-    "security camera|doorbell|smoke detector|water heater|oven|fridge|freezer|speaker|humidifier|air purifier|"
-    "bedside lamp|night light|porch light|light strip|projector|charger|heat pump|boiler|extractor hood|gate|alarm"
-).split("|")
-ITEMS = (
-    "milk|bread|eggs|butter|cheese|apples|bananas|oranges|rice|pasta|flour|sugar|coffee|tea|chicken|fish|potatoes|"
-    "onions|carrots|tomatoes|garlic|yogurt|cereal|soap|shampoo|toothpaste|paper towels|batteries|light bulbs|dog food|"
-    "olive oil|honey|chocolate|lettuce|mushrooms|lemons|salt|pepper|vinegar|juice|ice cream|biscuits|strawberries"
-).split("|")
-PEOPLE = (
-    "Anna|Peter|Maria|John|Susan|David|Laura|Michael|Emma|Thomas|Julia|Daniel|Sarah|Robert|Alice|George|Helen|Frank|"
-    "Grace|Henry|Olivia|Jack|Sophie|Martin|Rachel|Simon|Claire|Oscar|Victor|Ruth|Joyce|Howard|Nathan|Zoe|Hugh|Beth"
-).split("|")
-WEATHER = (
-    "sunny|cloudy|partly cloudy|foggy|rainy|windy|stormy|snowy|clear|overcast|humid|freezing|mild|warm|very hot|"
-    "dry and bright|wet and cold|thundery|drizzly|misty"
-).split("|")
-DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday".split("|")
-MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December".split("|")
-COLOURS = "red|green|blue|white|warm white|purple|orange|yellow|pink|turquoise|violet|amber|cyan".split("|")
-CHORES = (
-    "take out the trash|water the plants|call your mother|feed the cat|walk the dog|pay the bills|pick up the children|"
-    "take your medicine|charge the car|empty the dishwasher|close the windows|put the bins out|buy a birthday present|"
-    "send the letter|check the mail|clean the filter|bring in the washing|book the dentist|return the library books"
-).split("|")
-EVENTS = (
-    "a dentist appointment|a meeting with the team|a football match|a dinner with friends|a flight to Boston|"
-    "a piano lesson|a birthday party|a phone call with the bank|a doctor's visit|a parent evening|a job interview|"
-    "a swimming lesson|a concert|a train to catch|a delivery|a yoga class|a haircut|a school play"
-).split("|")
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()
+ROOMS = ["kitchen", "living room", "bedroom", "bathroom", "garage", "hallway", "garden", "office", "basement", "attic", "nursery", "dining room", "guest room", "porch", "laundry room", "entrance", "balcony", "terrace", "study", "pantry", "playroom", "workshop", "conservatory", "upstairs landing", "loft"]
+DEVICES = ["ceiling light", "floor lamp", "fan", "heater", "air conditioner", "television", "radio", "coffee machine", "dishwasher", "washing machine", "tumble dryer", "vacuum cleaner", "garage door", "front door", "back door", "window blind", "curtain", "sprinkler", "thermostat", "security camera", "doorbell", "smoke detector", "water heater", "oven", "fridge", "freezer", "speaker", "humidifier", "air purifier", "bedside lamp", "night light", "porch light", "light strip", "projector", "charger", "heat pump", "boiler", "extractor hood", "gate", "alarm"]
+ITEMS = ["milk", "bread", "eggs", "butter", "cheese", "apples", "bananas", "oranges", "rice", "pasta", "flour", "sugar", "coffee", "tea", "chicken", "fish", "potatoes", "onions", "carrots", "tomatoes", "garlic", "yogurt", "cereal", "soap", "shampoo", "toothpaste", "paper towels", "batteries", "light bulbs", "dog food", "olive oil", "honey", "chocolate", "lettuce", "mushrooms", "lemons", "salt", "pepper", "vinegar", "juice", "ice cream", "biscuits", "strawberries"]
+PEOPLE = ["Anna", "Peter", "Maria", "John", "Susan", "David", "Laura", "Michael", "Emma", "Thomas", "Julia", "Daniel", "Sarah", "Robert", "Alice", "George", "Helen", "Frank", "Grace", "Henry", "Olivia", "Jack", "Sophie", "Martin", "Rachel", "Simon", "Claire", "Oscar", "Victor", "Ruth", "Joyce", "Howard", "Nathan", "Zoe", "Hugh", "Beth"]
+WEATHER = ["sunny", "cloudy", "partly cloudy", "foggy", "rainy", "windy", "stormy", "snowy", "clear", "overcast", "humid", "freezing", "mild", "warm", "very hot", "dry and bright", "wet and cold", "drizzly", "misty"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+COLOURS = ["red", "green", "blue", "white", "warm white", "purple", "orange", "yellow", "pink", "turquoise", "violet", "amber", "cyan"]
+CHORES = ["take out the trash", "water the plants", "call your mother", "feed the cat", "walk the dog", "pay the bills", "pick up the children", "take your medicine", "charge the car", "empty the dishwasher", "close the windows", "put the bins out", "buy a birthday present", "send the letter", "check the mail", "clean the filter", "bring in the washing", "book the dentist", "return the library books"]
+EVENTS = ["a dentist appointment", "a meeting with the team", "a football match", "a dinner with friends", "a flight to Boston", "a piano lesson", "a birthday party", "a phone call with the bank", "a doctor's visit", "a parent evening", "a job interview", "a swimming lesson", "a concert", "a train to catch", "a delivery", "a yoga class", "a haircut", "a school play"]
+ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"]
 
 
 def cardinal(n: int) -> str:
@@ -177,7 +145,7 @@ class House:
         room, device = self._pick(ROOMS), self._pick(DEVICES)
         return self._pick([
             f"Do you want me to turn off the {device}?", f"Which {room} do you mean?", f"Should I lock the {self._pick(['front', 'back', 'garage'])} door?",
-            f"Did you mean the {device} or the {self._pick(DEVICES)}?", f"What would you like to add to the list?",
+            f"Did you mean the {device} or the {self._pick(DEVICES)}?", "What would you like to add to the list?",
             f"Is anyone still in the {room}?", f"How bright should the {device} be?", f"When should I wake you on {self._pick(DAYS)}?",
             f"Who should I call, {self._pick(PEOPLE)} or {self._pick(PEOPLE)}?", f"Shall I play some music in the {room}?",
             "Are you sure?", "What can I do for you?", "Anything else?", f"Where did {self._pick(PEOPLE)} put the keys?",
@@ -212,7 +180,7 @@ class House:
         return self._pick([
             f"{cardinal(a)} plus {cardinal(b)} is {cardinal(a + b)}.".capitalize(), f"{cardinal(a)} times {cardinal(b)} equals {cardinal(a * b)}.".capitalize(),
             f"{self._number(100, 999999)} is a large number.".capitalize(), f"That makes {self._decimal(0, 999)} in total.",
-            f"One mile is about one point six kilometers.", f"The answer is {self._number(0, 99999)}.",
+            "One mile is about one point six kilometers.", f"The answer is {self._number(0, 99999)}.",
         ])  # fmt: skip
 
     def _date(self) -> str:

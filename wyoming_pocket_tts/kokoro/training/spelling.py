@@ -37,7 +37,9 @@ def encode(words: Sequence[str]) -> torch.Tensor:
     return letters
 
 
-def train(lexicon: Lexicon, checkpoint: Path, steps: int = 4000, batch_size: int = 128, learning_rate: float = 2e-3) -> float:
+def train(
+    lexicon: Lexicon, checkpoint: Path, steps: int = 4000, batch_size: int = 128, learning_rate: float = 2e-3
+) -> float:
     """Train and save; the share of held-out words read without any error (stress aside)."""
     learned, held_out = examples(lexicon)
     torch.manual_seed(7)
@@ -73,4 +75,4 @@ def accuracy(model: LetterToSound, words: Sequence[tuple[str, list[str]]]) -> fl
         for row, (word, symbols) in zip(best, part, strict=True):
             said = read_symbols(row[: SLOTS * len(word)].tolist())
             right += [*map(without_stress, said)] == [*map(without_stress, symbols)]
-    return right / len(words)
+    return right / max(len(words), 1)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +59,15 @@ class SpectrogramDiscriminator(nn.Module):
     def __init__(self, fft_size: int, channels: int = 8) -> None:
         super().__init__()
         self.fft_size = fft_size
-        shapes = [(2, channels, 2), (channels, channels, 2), (channels, 2 * channels, 2), (2 * channels, 2 * channels, 2)]
+        shapes = [
+            (2, channels, 2),
+            (channels, channels, 2),
+            (channels, 2 * channels, 2),
+            (2 * channels, 2 * channels, 2),
+        ]
         self.convs = nn.ModuleList(
-            nn.utils.parametrizations.weight_norm(nn.Conv2d(i, o, (5, 3), stride=(s, 1), padding=(2, 1))) for i, o, s in shapes
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(i, o, (5, 3), stride=(s, 1), padding=(2, 1)))
+            for i, o, s in shapes
         )
         self.verdict = nn.utils.parametrizations.weight_norm(nn.Conv2d(2 * channels, 1, 3, padding=1))
         self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
@@ -81,9 +88,18 @@ class SpectrogramDiscriminator(nn.Module):
 class Trainer:
     """Owns vocoder, discriminators and optimisers; everything survives in ``checkpoint.pt``."""
 
-    def __init__(self, vocoder: Vocoder, data: Dataset, recordings: Path, folder: Path, options: Options, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        vocoder: Vocoder,
+        data: Dataset,
+        recordings: Path,
+        folder: Path,
+        options: Options,
+        device: str = "cpu",
+        speakers: Sequence[str] = teacher.SPEAKERS,
+    ) -> None:
         self.options, self.data, self.folder, self.device = options, data, folder, torch.device(device)
-        self.audio = [teacher.audio(recordings / name) for name in teacher.SPEAKERS]
+        self.audio = [teacher.audio(recordings / name) for name in speakers]
         self.vocoder = vocoder.to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(
             self.vocoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
@@ -148,7 +164,11 @@ class Trainer:
         if self.step >= self.options.adversarial_from:
             values["judge"] = self._train_judges(predicted.detach(), target)
             values["fooled"], values["features"] = self._judged(predicted, target)
-            total = total + self.options.adversarial_weight * values["fooled"] + self.options.feature_weight * values["features"]
+            total = (
+                total
+                + self.options.adversarial_weight * values["fooled"]
+                + self.options.feature_weight * values["features"]
+            )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), 5.0)

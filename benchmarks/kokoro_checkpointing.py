@@ -1,0 +1,51 @@
+"""Memory that gradient checkpointing saves, and what it costs: one training step of the default size, with and without.
+
+    pip install -e '.[torch]' && python benchmarks/kokoro_checkpointing.py
+
+Each case runs in a process of its own, so that its peak is its own.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+
+def step(*, checkpointing: bool, batch_size: int, frames: int) -> None:
+    import torch
+
+    from wyoming_pocket_tts.kokoro.model import KokoroModel
+
+    torch.manual_seed(1)
+    model = KokoroModel(gradient_checkpointing=checkpointing)
+    phonemes = torch.randint(1, 63, (batch_size, frames // 8))
+    durations = torch.full_like(phonemes, 8)
+    stops = torch.zeros(batch_size, frames // 4)
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    mel, log_durations, logits = model(phonemes, torch.randn(batch_size, frames, 80), durations, stops)
+    (mel.square().mean() + log_durations.square().mean() + logits.square().mean()).backward()
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        f"checkpointing {'on ' if checkpointing else 'off'}: {(peak - base) / 1024:7.0f} MB above the model, {seconds:.1f} s a step"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=["on", "off"])
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=640)
+    options = parser.parse_args()
+    if options.case:
+        step(checkpointing=options.case == "on", batch_size=options.batch_size, frames=options.frames)
+        return
+    for case in ("off", "on"):
+        sizes = ["--batch-size", str(options.batch_size), "--frames", str(options.frames)]
+        subprocess.run([sys.executable, __file__, "--case", case, *sizes], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Training from end to end on a toy: alignment, features, a model that learns, resumes and is exported."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+from wyoming_pocket_tts.kokoro import features, runtime  # noqa: E402
+from wyoming_pocket_tts.kokoro.letters import LetterToSound  # noqa: E402
+from wyoming_pocket_tts.kokoro.model import KokoroModel  # noqa: E402
+from wyoming_pocket_tts.kokoro.phonemes import CONSONANTS, PAUSES, VOWELS, Lexicon, Phonemizer, without_stress  # noqa: E402
+from wyoming_pocket_tts.kokoro.training import acoustic, corpus, dataset, export, house, lexicon, spelling, vocoding  # noqa: E402
+from wyoming_pocket_tts.kokoro.vocoder import Vocoder  # noqa: E402
+from wyoming_pocket_tts.speech import Request  # noqa: E402
+
+RATE_HZ = features.SAMPLE_RATE_HZ
+HELD_OUT = 16
+N_UTTERANCES = HELD_OUT + 40
+SMALL = {"hidden_dim": 16, "n_encoder_layers": 1, "n_decoder_layers": 2, "n_heads": 2, "ff_dim": 24, "prenet_dim": 16}
+
+
+def record_tones(folder: Path) -> None:
+    """A teacher that hums: each phone a tone of its own, 50 ms long."""
+    folder.mkdir(parents=True)
+    tones = {phone: 200 + 150 * at for at, phone in enumerate(("pau", "k", "ae", "t", "d", "ao", "g"))}
+    time = np.arange(RATE_HZ // 20) / RATE_HZ
+    start = 0
+    with (folder / "audio.i16").open("wb") as audio, (folder / "utterances.jsonl").open("w") as lines:
+        for number in range(N_UTTERANCES):
+            word, phones = ("cat", ["k", "ae", "t"]) if number % 2 else ("dog", ["d", "ao", "g"])
+            phones = ["pau", *phones, *phones, "pau"]
+            samples = np.concatenate([np.sin(2 * np.pi * tones[p] * time) * (p != "pau") for p in phones])
+            audio.write((samples * 20000).astype("<i2").tobytes())
+            ends = [(at + 1) / 20 for at in range(len(phones))]
+            row = {
+                "text": f"{word} {word}.",
+                "start_sample": start,
+                "n_samples": len(samples),
+                "phones": phones,
+                "ends_seconds": ends,
+            }
+            lines.write(json.dumps(row) + "\n")
+            start += len(samples)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("training")
+    for speaker in ("one", "two"):
+        record_tones(root / speaker)
+    dataset.prepare(root, Phonemizer(tiny_lexicon(), lambda _word: ()), speakers=("one", "two"))
+    return root
+
+
+def tiny_lexicon() -> Lexicon:
+    return Lexicon(lexicon.build("cat K AE1 T\ndog D AO1 G # a comment\n"))
+
+
+def test_prepared_data_fit_together(data: Path) -> None:
+    prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
+    assert len(prepared.train) == 80
+    assert len(prepared.held_out) == 2 * HELD_OUT
+    for example in prepared.train:
+        assert example.durations.sum() == example.n_frames
+        assert len(example.phonemes) == len(example.durations)
+    everything = np.concatenate([prepared.mel(example) for example in prepared.train])
+    assert abs(everything.mean()) < 0.2
+    assert 0.5 < everything.std() < 1.5
+
+
+def test_the_acoustic_model_learns_goes_on_and_draws(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
+    options = acoustic.Options(steps=30, batch_size=8, save_every=30, warmup_steps=5, learning_rate=5e-3, averaging=0.8)
+    first = acoustic.Trainer(KokoroModel(**SMALL), prepared, tmp_path, options)
+    before = first.evaluate(n_batches=1)
+    first.run()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["held_out_mel"] < 0.8 * before["held_out_mel"]
+    assert (tmp_path / "mel.png").read_bytes().startswith(b"\x89PNG")
+    more = acoustic.Options(steps=40, batch_size=8, save_every=10)
+    second = acoustic.Trainer(KokoroModel(**SMALL), prepared, tmp_path, more)
+    assert second.step == 30
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+    second.run()
+    assert second.step == 40
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(2)
+        model = KokoroModel(**SMALL, dropout=0.0, gradient_checkpointing=checkpointing)
+        torch.manual_seed(3)
+        phonemes, durations = torch.randint(1, 63, (2, 5)), torch.full((2, 5), 4)
+        mel, log_durations, stops = model(phonemes, torch.randn(2, 20, 80), durations, torch.zeros(2, 5))
+        (mel.square().mean() + log_durations.mean() + stops.mean()).backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name])
+
+
+def test_the_future_cannot_be_seen() -> None:
+    torch.manual_seed(4)
+    model = KokoroModel(**SMALL).eval()
+    phonemes, durations, stops = torch.randint(1, 63, (1, 5)), torch.full((1, 5), 4), torch.zeros(1, 5)
+    mels = torch.randn(1, 20, 80)
+    changed = mels.clone()
+    changed[:, 12:] += 1
+    first, second = (model(phonemes, m, durations, stops)[0] for m in (mels, changed))
+    assert torch.equal(first[:, :16], second[:, :16])
+    assert not torch.equal(first[:, 16:], second[:, 16:])
+
+
+def test_inference_equals_teacher_forcing_on_its_own_frames() -> None:
+    torch.manual_seed(5)
+    model = KokoroModel(**SMALL).eval()
+    with torch.no_grad():
+        model.duration[-1].bias.fill_(1.6)
+    phonemes = torch.randint(1, 63, (6,))
+    drawn = model.inference(phonemes)
+    frames = len(drawn) // 4 * 4
+    assert frames >= 16
+    encoded = model.encode(phonemes[None])
+    durations = torch.from_numpy(runtime.durations_in_frames(encoded.log_durations[0].detach().numpy()))[None]
+    again = model(phonemes[None], drawn[None, :frames], durations, torch.zeros(1, frames // 4))[0][0]
+    torch.testing.assert_close(again, drawn[:frames], atol=1e-4, rtol=0)
+    assert len(model.inference(phonemes, max_mel_len=7)) == 7
+
+
+def test_model_info_counts_every_parameter() -> None:
+    model = KokoroModel(**SMALL)
+    info = model.get_model_info()
+    assert info["parameters"] == sum(p.numel() for p in model.parameters())
+    assert info["config"]["vocab_size"] == 63
+
+
+def test_vocoder_training_runs_both_stages_and_goes_on(data: Path, tmp_path: Path) -> None:
+    prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
+    options = vocoding.Options(steps=6, adversarial_from=3, batch_size=2, frames=24, save_every=3)
+    recordings = ("one", "two")
+    first = vocoding.Trainer(
+        Vocoder(dim=16, hidden=24, n_blocks=1), prepared, data, tmp_path, options, speakers=recordings
+    )
+    first.run()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6]
+    assert all(np.isfinite(row["held_out_spectral"]) for row in rows)
+    assert "judge" in rows[-1]
+    second = vocoding.Trainer(
+        Vocoder(dim=16, hidden=24, n_blocks=1), prepared, data, tmp_path, options, speakers=recordings
+    )
+    assert second.step == 6
+
+
+def test_what_is_exported_speaks(data: Path, tmp_path: Path) -> None:
+    prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
+    options = acoustic.Options(steps=2, batch_size=4, save_every=2)
+    acoustic.Trainer(KokoroModel(**SMALL), prepared, data / "acoustic", options).run()
+    vocoder = vocoding.Options(steps=1, batch_size=2, frames=24, save_every=1)
+    vocoding.Trainer(
+        Vocoder(dim=16, hidden=24), prepared, data, data / "vocoder", vocoder, speakers=("one", "two")
+    ).run()
+    letters = LetterToSound(dim=16, n_heads=2, n_layers=1, ff_dim=16)
+    torch.save({"config": letters.config, "model": letters.state_dict()}, data / "letters.pt")
+    export.export(data, tmp_path)
+    (tmp_path / "lexicon.txt").write_bytes(lexicon.build("cat K AE1 T\n"))
+    synthesizer = runtime.load_kokoro(tmp_path)
+    for voice in synthesizer.voices():
+        speech = np.concatenate(list(synthesizer.synthesize(Request(text="The cat, the xylq.", voice=voice))))
+        assert speech.dtype == np.int16
+
+
+def test_letter_to_sound_learns_a_toy_language(tmp_path: Path) -> None:
+    toy = {f"{a}{b}{c}": (a, f"{b}a1" if b == "a" else "eh1", c) for a in "kptsfmnl" for b in "ae" for c in "dgbvzrw"}
+    toy = {word: (s[0], "ae1" if word[1] == "a" else "eh1", s[2]) for word, s in toy.items()}
+    spelled = Lexicon(Lexicon.encode(toy))
+    learned, held_out = spelling.examples(spelled)
+    assert held_out
+    assert not {word for word, _ in learned} & {word for word, _ in held_out}
+    right = spelling.train(spelled, tmp_path / "letters.pt", steps=60, batch_size=16, learning_rate=5e-3)
+    assert right == 1.0
+
+
+symbols = st.lists(st.sampled_from([*CONSONANTS, *(v + "1" for v in VOWELS if v != "ax"), "ax", *PAUSES]), max_size=12)
+phones = st.lists(st.sampled_from([*CONSONANTS, *VOWELS, "pau"]), max_size=12)
+
+
+@given(symbols, phones)
+def test_alignment_keeps_what_the_teacher_said(ours: list[str], said: list[str]) -> None:
+    lengths = list(range(1, len(said) + 1))
+    aligned, durations = dataset.align(["^", *ours], said, lengths)
+    spoken = [(s, d) for s, d in zip(aligned, durations, strict=True) if d]
+    assert [d for _, d in spoken] == lengths
+    for (symbol, _), phone in zip(spoken, said, strict=True):
+        assert without_stress(symbol) == phone or (phone == "pau" and symbol in ("^", *PAUSES))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames", "expected"), [([0.5, 1.0], 80, [40, 40]), ([0.01, 0.02, 1.0], 80, [1, 1, 78])]
+)
+def test_lengths_add_up(seconds: list[float], frames: int, expected: list[int]) -> None:
+    assert dataset.lengths_in_frames(seconds, frames) == expected
+
+
+def test_the_shipped_corpus_is_long_clean_and_split() -> None:
+    sentences = corpus.read()
+    assert len(sentences) == len(set(sentences)) > 12_000
+    known = set(Lexicon.load(runtime.VOICE_FOLDER / "lexicon.txt").words())
+    assert all(
+        word.strip("'").lower() in known
+        for s in sentences
+        for word in s.replace("-", " ").translate(str.maketrans("", "", ",;:.?!")).split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "zero"), (21, "twenty one"), (305, "three hundred and five"), (12040, "twelve thousand forty")],
+)
+def test_numbers_in_words(number: int, words: str) -> None:
+    assert house.cardinal(number) == words
