@@ -87,7 +87,8 @@ async def _serve(synthesizer: Synthesizer, settings: Settings, notifier: Notifie
             announcer=announcer,
         )
         await server.start()
-        watchdog = asyncio.create_task(notifier.keep_alive(lambda: bool(server.addresses)), name="watchdog")
+        alive = notifier.keep_alive(lambda: workers.healthy and bool(server.addresses))
+        watchdog = asyncio.create_task(alive, name="watchdog")
         try:
             _tell_how_to_reach(server.addresses, announced=announcer is not None)
             notifier.ready(f"Speaking at {', '.join(server.addresses)}")

@@ -242,3 +242,21 @@ async def test_many_streams_on_few_threads_stay_whole() -> None:
         results = await asyncio.gather(*(spoken(workers, text) for text in texts))
     for text, blocks in zip(texts, results, strict=True):
         assert np.array_equal(np.concatenate(blocks), np.concatenate(list(tone.synthesize(request(text)))))
+
+
+async def test_workers_are_healthy_while_every_thread_runs() -> None:
+    workers = Workers(ToneSynthesizer(), threads=2)
+    assert not workers.healthy
+    async with workers:
+        assert workers.healthy
+    assert not workers.healthy
+
+
+async def test_what_failed_is_logged_without_the_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    tone = ToneSynthesizer(failure=lambda _request, _block: RuntimeError("broken"))
+    async with Workers(tone, threads=1) as workers:
+        with pytest.raises(ModelError):
+            await spoken(workers, "secret words")
+    assert "failed" in caplog.text
+    assert "secret words" not in caplog.text

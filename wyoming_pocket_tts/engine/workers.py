@@ -61,6 +61,11 @@ class Workers:
         """Streams whose synthesis has not ended: in the making, queued, parked, or not yet closed."""
         return len(self._active)
 
+    @property
+    def healthy(self) -> bool:
+        """Whether every thread runs: false before ``start``, after ``aclose``, and when one has died."""
+        return all(thread.is_alive() for thread in self._threads)
+
     async def start(self) -> None:
         """Start the threads."""
         for thread in self._threads:
@@ -165,7 +170,8 @@ class Workers:
         except SpeechError as error:
             self._finish(stream, error)
         except BaseException as error:  # nobody above would hear of it, and native code may panic past Exception
-            _LOGGER.exception("Voice %r failed on %r", stream.request.voice.name, stream.request.text[:200])
+            _LOGGER.exception("Voice %r failed", stream.request.voice.name)
+            _LOGGER.debug("It failed on %r", stream.request.text)
             self._finish(stream, ModelError(f"the model failed: {type(error).__name__}: {error}"))
         else:
             if block is None:
@@ -197,7 +203,7 @@ class Workers:
         try:
             stream.loop.call_soon_threadsafe(action)
         except RuntimeError:  # the loop was closed under us: nobody waits any more
-            _LOGGER.debug("The event loop is gone; %r goes unheard", stream.request.text[:200])
+            _LOGGER.debug("The event loop is gone; %r goes unheard", stream.request.text)
             with self._changed:
                 stream.cancelled = True
 

@@ -115,7 +115,8 @@ class Connection:
                     self._carry_out(self._session.audio(speak.speech, _little_endian(block)))
                     await self._drain()
         except SpeechError as error:
-            self._log.warning("%r was not spoken: %s", speak.request.text[:80], error)
+            self._log.warning("a sentence of %d characters was not spoken: %s", len(speak.request.text), error)
+            self._log.debug("it was %r", speak.request.text)
             actions = self._session.failed(speak.speech, error)
         else:
             actions = self._session.spoken(speak.speech)
