@@ -164,10 +164,10 @@ async def test_many_barge_ins_leave_nothing_behind(engine: Engine, shared_server
 
 
 async def _idle(server: SpeechServer) -> None:
-    """Wait until the server's process has nothing left to do."""
-    for _ in range(20):
+    """Wait until the server's process has nothing left to do. Small change: a starved machine looks idle, too."""
+    for _ in range(10):
         before = server.cpu_seconds
-        await asyncio.sleep(0.5)
-        if server.cpu_seconds - before < 0.1:
+        await asyncio.sleep(1)
+        if server.cpu_seconds - before < 0.03:
             return
     pytest.fail("the server goes on working though nobody listens")
