@@ -1,8 +1,10 @@
 """The text both speakers read: public-domain prose and sentences a house says. Knows nothing about audio.
 
 Sources, all free to ship: the Jargon File (public domain, Debian ``dict-jargon``), Ambrose Bierce's *The Devil's
-Dictionary* (copyright expired, Debian ``dict-devil``), and the templates of :mod:`.house`.
-The result lies compressed beside this file, so that training is reproducible without those packages.
+Dictionary* (copyright expired, Debian ``dict-devil``), and the templates of ``house.yaml``.
+The text that the shipped voice has heard lies compressed beside this file, so that training can be repeated without
+those packages. A rebuild gives a text of the same kind, not the same text: dictionaries, templates and the generator
+have changed since.
 """
 
 import gzip
@@ -11,11 +13,14 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .house import House
+from wyoming_pocket_tts.kokoro.training.house import House
 
 CORPUS = Path(__file__).with_name("corpus.txt.gz")
 DICTIONARIES = (Path("/usr/share/dictd/jargon.dict.dz"), Path("/usr/share/dictd/devil.dict.dz"))
 HELD_OUT = 400  # sentences at the end of the corpus that no training ever sees
+
+_FEWEST_WORDS, _MOST_WORDS = 3, 26  # of a sentence
+_STRAIGHT_QUOTES = str.maketrans("\u201c\u201d\u2018\u2019", "\"\"''")
 
 _ALLOWED = re.compile(r"[A-Z][A-Za-z' ,;:?!-]*[.?!]")
 _UNFIT = re.compile(
@@ -23,16 +28,15 @@ _UNFIT = re.compile(
     r"damn\w*|crap\w*|piss\w*|sex\w*|nazi\w*|hell|bastard\w*|woman|women|black|savage\w*|christian\w*|moslem\w*)\b",
     re.IGNORECASE,
 )
-_BROKEN = re.compile(
-    r"\s\s|-[.?!]|\b[a-zA-Z][.?!]$|\s[,;:?!-]\s?|see also|Compare|Syn\b"
-)  # where the dictionary's mark-up was
+_BROKEN = re.compile(r"\s\s|-[.?!]|\b[a-zA-Z][.?!]$|\s[,;:?!-]\s?|see also|Compare|Syn\b")
+"""Where the dictionary's mark-up was."""
 
 
 def prose(text: str, words: frozenset[str]) -> Iterator[str]:
     """Sentences of 3 to 26 words out of a dictionary file, each word of which is in ``words``."""
     paragraphs = re.split(r"\n\s*\n", text)
     for paragraph in paragraphs:
-        flat = re.sub(r"\s+", " ", paragraph).translate(str.maketrans("“”‘’", "\"\"''"))
+        flat = re.sub(r"\s+", " ", paragraph).translate(_STRAIGHT_QUOTES)
         flat = re.sub(r"[{}\"()]|\[[^\]]*\]|(?<=\s)'|'(?=[\s.,])", "", flat).replace(" -- ", ", ").replace("--", ", ")
         for sentence in re.split(r"(?<=[.?!]) +(?=[A-Z])", flat):
             yield from _pieces(re.sub(r" +,", ",", sentence).strip(), words)
@@ -53,7 +57,7 @@ def _pieces(sentence: str, words: frozenset[str]) -> Iterator[str]:
 def _fits(sentence: str, words: frozenset[str]) -> bool:
     tokens = re.findall(r"[A-Za-z']+", sentence)
     return (
-        3 <= len(tokens) <= 26
+        _FEWEST_WORDS <= len(tokens) <= _MOST_WORDS
         and _ALLOWED.fullmatch(sentence) is not None
         and _UNFIT.search(sentence) is None
         and _BROKEN.search(sentence) is None
@@ -63,8 +67,8 @@ def _fits(sentence: str, words: frozenset[str]) -> bool:
 
 
 def build(words: frozenset[str], n_house: int = 8000, seed: int = 7) -> list[str]:
-    """The whole corpus in a fixed random order, without repeats. The last ``HELD_OUT`` are for validation and tests."""
-    rng = random.Random(seed)
+    """A whole corpus in a fixed random order, without repeats. The last ``HELD_OUT`` are for validation and tests."""
+    rng = random.Random(seed)  # noqa: S311  (chooses sentences, keeps no secret)
     unique: dict[str, None] = {}
     for path in DICTIONARIES:
         for sentence in prose(gzip.decompress(path.read_bytes()).decode("utf-8", "replace"), words):
@@ -86,4 +90,5 @@ def write(sentences: Iterable[str], path: Path = CORPUS) -> None:
 
 
 def read(path: Path = CORPUS) -> list[str]:
+    """The sentences of the corpus; the last ``HELD_OUT`` are for validation and tests."""
     return gzip.decompress(path.read_bytes()).decode().splitlines()

