@@ -1,4 +1,4 @@
-"""Memory that gradient checkpointing saves, and what it costs: one training step of the default size, with and without.
+"""Memory that gradient checkpointing saves, and what it costs: a training step of the default size, with and without.
 
     pip install -e '.[torch]' && python benchmarks/kokoro_checkpointing.py
 
@@ -13,9 +13,10 @@ import time
 
 
 def step(*, checkpointing: bool, batch_size: int, frames: int) -> None:
-    import torch
+    """One training step; prints its peak memory and its time."""
+    import torch  # noqa: PLC0415  (the process that starts the cases needs no torch)
 
-    from wyoming_pocket_tts.kokoro.model import KokoroModel
+    from wyoming_pocket_tts.kokoro.model import KokoroModel  # noqa: PLC0415
 
     torch.manual_seed(1)
     model = KokoroModel(gradient_checkpointing=checkpointing)
@@ -27,10 +28,9 @@ def step(*, checkpointing: bool, batch_size: int, frames: int) -> None:
     mel, log_durations, logits = model(phonemes, torch.randn(batch_size, frames, 80), durations, stops)
     (mel.square().mean() + log_durations.square().mean() + logits.square().mean()).backward()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        f"checkpointing {'on ' if checkpointing else 'off'}: {(peak - base) / 1024:7.0f} MB above the model, {seconds:.1f} s a step"
-    )
+    megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024
+    case = "on " if checkpointing else "off"
+    print(f"checkpointing {case}: {megabytes:7.0f} MB above the model, {seconds:.1f} s a step")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import argparse
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,19 @@ from pocketsphinx import Decoder
 from wyoming_pocket_tts.kokoro import runtime
 from wyoming_pocket_tts.kokoro.features import HOP, SAMPLE_RATE_HZ, WINDOW, hann, log_mel, mel_filters
 from wyoming_pocket_tts.kokoro.training import corpus, teacher
-from wyoming_pocket_tts.speech import Request, Voice
+from wyoming_pocket_tts.kokoro.training.dataset import Dataset
+from wyoming_pocket_tts.speech import Pcm, Request, Voice
 
 Samples = NDArray[np.float32]
+Frames = NDArray[np.float32]  # log-mel [T, M]
 EVERYDAY = Path(__file__).with_name("everyday.txt")
 N_CEPSTRA = 13
+FULL_SCALE = 32768
 SILENCE = np.zeros(SAMPLE_RATE_HZ // 4, np.float32)
+
+
+def as_float(samples: Pcm) -> Samples:
+    return np.asarray(samples.astype(np.float32) / FULL_SCALE, np.float32)
 
 
 def words(text: str) -> list[str]:
@@ -53,17 +61,18 @@ class Recogniser:
     def __call__(self, samples: Samples) -> str:
         padded = np.concatenate([SILENCE, samples, SILENCE])
         self._decoder.start_utt()
-        self._decoder.process_raw((padded * 32767).clip(-32768, 32767).astype(np.int16).tobytes(), full_utt=True)
+        raw = (padded * (FULL_SCALE - 1)).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        self._decoder.process_raw(raw.tobytes(), full_utt=True)
         self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
         return hypothesis.hypstr if hypothesis else ""
 
 
-def cepstra(mel: NDArray[np.float32]) -> NDArray[np.float64]:
+def cepstra(mel: Frames) -> NDArray[np.float64]:
     """Mel cepstra 1..13 [T, 13] of log-mel frames [T, M]."""
     n = mel.shape[1]
     basis = np.cos(np.pi / n * (np.arange(n) + 0.5)[:, None] * np.arange(1, N_CEPSTRA + 1)) * np.sqrt(2 / n)
-    return mel.astype(np.float64) @ basis
+    return np.asarray(mel.astype(np.float64) @ basis, np.float64)
 
 
 def warp(a: NDArray[np.float64], b: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -74,7 +83,8 @@ def warp(a: NDArray[np.float64], b: NDArray[np.float64]) -> list[tuple[int, int]
     for i in range(len(a)):
         for j in range(len(b)):
             total[i + 1, j + 1] = distance[i, j] + min(total[i, j], total[i, j + 1], total[i + 1, j])
-    path, i, j = [], len(a), len(b)
+    path: list[tuple[int, int]] = []
+    i, j = len(a), len(b)
     while i and j:
         path.append((i - 1, j - 1))
         i, j = min(((i - 1, j - 1), (i - 1, j), (i, j - 1)), key=lambda at: total[at])
@@ -102,7 +112,7 @@ def compare(ours: Samples, theirs: Samples) -> tuple[float, float, float]:
     return float(distortion), float(cents), float(np.mean((f0 > 0) != (g0 > 0)))
 
 
-def griffin_lim(mel: NDArray[np.float32], iterations: int = 60) -> Samples:
+def griffin_lim(mel: Frames, iterations: int = 60) -> Samples:
     """Samples [T * HOP] of log-mel frames [T, M], by fast Griffin-Lim from zero phase."""
     inverse = np.linalg.pinv(mel_filters().astype(np.float64))
     magnitudes = np.maximum(np.exp(mel.astype(np.float64)) @ inverse.T, 1e-8)
@@ -118,11 +128,11 @@ def griffin_lim(mel: NDArray[np.float32], iterations: int = 60) -> Samples:
         spectra = np.fft.rfft(views * window, magnitudes.shape[1] * 2 - 2)
         accelerated = spectra + 0.99 * (spectra - previous)
         angles, previous = accelerated / np.maximum(np.abs(accelerated), 1e-12), spectra
-    return samples[WINDOW // 2 : WINDOW // 2 + len(mel) * HOP].astype(np.float32)
+    return np.asarray(samples[WINDOW // 2 : WINDOW // 2 + len(mel) * HOP], np.float32)
 
 
 def vocoded(
-    synthesizer: runtime.KokoroSynthesizer, mel: NDArray[np.float32], mean: Samples, deviation: Samples
+    synthesizer: runtime.KokoroSynthesizer, mel: Frames, mean: NDArray[np.float32], deviation: NDArray[np.float32]
 ) -> Samples:
     """What the shipped vocoder makes of true frames."""
     vocoder = runtime.StreamingVocoder(synthesizer._vocoder, mel.shape[1])  # noqa: SLF001  (measuring a part alone)
@@ -155,34 +165,32 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print misheard sentences")
     parser.add_argument("--held-out", action="store_true", help="the corpus' held-out sentences instead")
     parser.add_argument("--only", choices=["teacher", "ours"])
-    options = parser.parse_args()
+    measure(parser.parse_args())
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Print all figures that ``options`` ask for."""
     texts = corpus.read()[-corpus.HELD_OUT :] if options.held_out else EVERYDAY.read_text().splitlines()
     sentences = texts[:: max(1, len(texts) // options.sentences)][: options.sentences]
     recognise = Recogniser()
     with tempfile.TemporaryDirectory() as scratch:
 
         def teacher_says(text: str, speaker: str) -> Samples:
-            return teacher.speak(text, speaker, Path(scratch))[0].astype(np.float32) / 32768
+            return as_float(teacher.speak(text, speaker, Path(scratch))[0])
 
         if options.only != "ours":
             for speaker in teacher.SPEAKERS:
-                score(
-                    f"teacher {speaker}",
-                    sentences,
-                    lambda t, s=speaker: teacher_says(t, s),
-                    recognise,
-                    show=options.show,
-                )  # type: ignore[misc]
+                says = partial(teacher_says, speaker=speaker)
+                score(f"teacher {speaker}", sentences, says, recognise, show=options.show)
         if options.only == "teacher":
             return
         synthesizer = runtime.load_kokoro(options.voice)
 
         def we_say(text: str, voice: Voice) -> Samples:
-            blocks = list(synthesizer.synthesize(Request(text=text, voice=voice)))
-            return np.concatenate(blocks).astype(np.float32) / 32768
+            return as_float(np.concatenate(list(synthesizer.synthesize(Request(text=text, voice=voice)))))
 
         for voice in synthesizer.voices():
-            score(voice.name, sentences, lambda t, v=voice: we_say(t, v), recognise, show=options.show)  # type: ignore[misc]
+            score(voice.name, sentences, partial(we_say, voice=voice), recognise, show=options.show)
         for voice, speaker in zip(synthesizer.voices(), teacher.SPEAKERS, strict=True):
             rows = np.array([compare(we_say(text, voice), teacher_says(text, speaker)) for text in sentences[::3]])
             report(f"{voice.name} against {speaker}", rows)
@@ -197,8 +205,6 @@ def compare_vocoders(
     teacher_says: Callable[[str, str], Samples],
 ) -> None:
     """The teacher's own frames through both vocoders, against the teacher's samples."""
-    from wyoming_pocket_tts.kokoro.training.dataset import Dataset
-
     normal = Dataset.open(data)
     for speaker in teacher.SPEAKERS:
         for name in ("shipped vocoder", "Griffin-Lim, 60 iterations"):
@@ -212,6 +218,7 @@ def compare_vocoders(
 
 
 def report(name: str, rows: NDArray[np.float64]) -> None:
+    """Print the means of ``compare``'s figures [N, 3] or, with the log-mel error as well, [N, 4]."""
     mean = np.nanmean(rows, axis=0)
     extra = f", log-mel L1 {mean[3]:.3f}" if len(mean) > 3 else ""
     print(

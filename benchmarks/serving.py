@@ -29,8 +29,10 @@ LONGER = (
 SPEAKING_CLIENTS = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spoken:
+    """One request as its client saw it."""
+
     first_audio_seconds: float
     total_seconds: float
     audio_seconds: float
@@ -123,9 +125,8 @@ async def measure(name: str, command: str, rounds: int) -> None:
     print(f"  first audio, sentence of 12 words       {latency:8.0f} ms (median of {rounds})")
     print(f"  speed, one client                       {speed:8.1f} x real time (median of {rounds})")
     print(f"  speed, {SPEAKING_CLIENTS} clients at once                {made / took:8.1f} x real time in all")
-    print(
-        f"  describe while {SPEAKING_CLIENTS} speak: median, worst     {statistics.median(answers) * 1000:8.1f} ms, {max(answers) * 1000:.1f} ms"
-    )
+    median, worst = statistics.median(answers) * 1000, max(answers) * 1000
+    print(f"  describe while {SPEAKING_CLIENTS} speak: median, worst     {median:8.1f} ms, {worst:.1f} ms")
 
 
 def main() -> None:

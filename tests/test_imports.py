@@ -56,7 +56,7 @@ ARROWS: dict[str, set[str]] = {
 NO_ASYNCIO = ("kokoro", "pocket", "text", "voices")
 """Parts that run on worker threads: asyncio has no place there."""
 
-TRAINING = ("kokoro.training", "kokoro.model", "kokoro.vocoder", "kokoro.letters")
+TRAINING = ("kokoro.training", "kokoro.model", "kokoro.layers", "kokoro.vocoder", "kokoro.letters")
 """Networks in PyTorch and what trains them: run by hand, and imported by nothing else."""
 
 

@@ -54,7 +54,7 @@ class Graph:
     def ints(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
 
-    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401  (as in onnx.helper.make_node)
         name = self._new("v")
         self._nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name

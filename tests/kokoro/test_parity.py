@@ -7,16 +7,18 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from wyoming_pocket_tts.kokoro import graphs, model, runtime  # noqa: E402
-from wyoming_pocket_tts.kokoro.features import HOP, MEL_DIM  # noqa: E402
-from wyoming_pocket_tts.kokoro.letters import LetterToSound  # noqa: E402
-from wyoming_pocket_tts.kokoro.vocoder import Vocoder  # noqa: E402
+import torch
+
+from wyoming_pocket_tts.kokoro import graphs, letters, model, runtime
+from wyoming_pocket_tts.kokoro.features import HOP, MEL_DIM
+from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
 
-def rounded(module: "torch.nn.Module") -> dict[str, np.ndarray]:
+def rounded(module: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
     """Round large weights to float16, as the graphs store them, in the module as well; its weights by name."""
     with torch.no_grad():
         for parameter in module.parameters():
@@ -45,7 +47,7 @@ def test_encoder_and_decoder_graphs_draw_what_torch_draws(
 ) -> None:
     weights = rounded(kokoro)
     with torch.no_grad():
-        kokoro.duration[-1].bias.fill_(1.5)
+        kokoro.duration.get_parameter("6.bias").fill_(1.5)
     weights["duration.6.bias"] = np.array([1.5], np.float32)
     (tmp_path / "e").mkdir()
     encoder = network(graphs.encoder(weights, 4, 64), tmp_path / "e")
@@ -102,16 +104,14 @@ def test_vocoder_graph_equals_torch_and_streaming_equals_whole(tmp_path: Path) -
 
 def test_letters_graph_equals_torch(tmp_path: Path) -> None:
     torch.manual_seed(6)
-    letters = LetterToSound(dim=16, n_heads=2, n_layers=2, ff_dim=24).eval()
-    graph = network(graphs.letters(rounded(letters), 2, 48), tmp_path)
+    reader = letters.LetterToSound(dim=16, n_heads=2, n_layers=2, ff_dim=24).eval()
+    graph = network(graphs.letters(rounded(reader), 2, 48), tmp_path)
     for length in (1, 7, 48):
         word = torch.randint(1, 28, (length,))
         (scores,) = graph(letters=word.numpy())
-        np.testing.assert_allclose(scores, letters(word[None])[0].detach(), atol=1e-4)
+        np.testing.assert_allclose(scores, reader(word[None])[0].detach(), atol=1e-4)
 
 
 def test_the_alphabets_of_both_sides_agree() -> None:
-    from wyoming_pocket_tts.kokoro import letters
-
     assert letters.ALPHABET == runtime.ALPHABET
     assert letters.LONGEST == runtime.LONGEST_WORD

@@ -1,1 +1,1 @@
-"""The embedded voice: a small transformer acoustic model and vocoder that ship inside the package (no relation to Kokoro-82M)."""
+"""The embedded voice: a small acoustic model and vocoder that ship in the package. Unrelated to Kokoro-82M."""

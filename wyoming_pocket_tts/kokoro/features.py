@@ -47,4 +47,4 @@ def log_mel(samples: Floats) -> Floats:
     padded = np.pad(samples, (WINDOW // 2, count * HOP - len(samples) + WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: count * HOP : HOP]
     magnitudes = np.abs(np.fft.rfft(frames * hann(WINDOW), FFT_SIZE)).astype(np.float32)
-    return np.log(np.maximum(magnitudes @ mel_filters().T, FLOOR))
+    return np.asarray(np.log(np.maximum(magnitudes @ mel_filters().T, FLOOR)), np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from ..graph import Graph
+from wyoming_pocket_tts.graph import Graph
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -73,8 +73,11 @@ def sinusoids(n_positions: int, dim: int) -> NDArray[np.float32]:
 
 
 def encoder(weights: Weights, n_heads: int, longest: int) -> ModelProto:
-    """Inputs: phonemes [P] int64, speaker [1] int64. Outputs: memory [P, D], log_durations [P], and the decoder's
-    cross-attention keys [L, H, d, P] and values [L, H, P, d]. At most ``longest`` phonemes."""
+    """The text encoder, for at most ``longest`` phonemes.
+
+    Inputs: phonemes [P] int64, speaker [1] int64.
+    Outputs: memory [P, D], log_durations [P], and the decoder's cross-attention keys [L, H, d, P], values [L, H, P, d].
+    """
     w = _Writer("encoder", weights)
     g = w.graph
     phonemes, speaker = g.input("phonemes", np.int64, ["P"]), g.input("speaker", np.int64, [1])
@@ -105,9 +108,12 @@ def encoder(weights: Weights, n_heads: int, longest: int) -> ModelProto:
 
 
 def decoder(weights: Weights, n_heads: int, longest: int) -> ModelProto:
-    """One decoder step. Inputs: previous [1, G] (the group of frames drawn before), regulated [1, R] (see
-    ``runtime.regulate``), step [1] int64, cache [S, L, 2, H * d] (keys and values of the steps before), cross_keys,
-    cross_values. Outputs: group [1, G], stop [1, 1] (logit), cache_row [1, L, 2, H * d]. ``step`` < ``longest``."""
+    """One decoder step, of fewer than ``longest``.
+
+    Inputs: previous [1, G] (the group of frames drawn before), regulated [1, R] (see ``runtime.regulate``),
+    step [1] int64, cache [S, L, 2, H * d] (keys and values of the steps before), cross_keys, cross_values.
+    Outputs: group [1, G], stop [1, 1] (logit), cache_row [1, L, 2, H * d].
+    """
     w = _Writer("decoder", weights)
     g = w.graph
     dim, head_dim = weights["decoder_norm.weight"].shape[0], weights["decoder_norm.weight"].shape[0] // n_heads
@@ -164,7 +170,11 @@ def vocoder(weights: Weights) -> ModelProto:
 
 
 def letters(weights: Weights, n_heads: int, longest: int) -> ModelProto:
-    """Input: letters [N] int64. Output: scores [2 * N, V]; best symbols, repeats merged and blanks dropped, are the reading."""
+    """Letter to sound, for words of at most ``longest`` letters.
+
+    Input: letters [N] int64.
+    Output: scores [2 * N, V]; the best symbols, repeats merged and blanks dropped, are the reading.
+    """
     w = _Writer("letters", weights)
     g = w.graph
     word = g.input("letters", np.int64, ["N"])

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from .model import EncoderLayer, sinusoids
-from .phonemes import SYMBOLS
+from wyoming_pocket_tts.kokoro.layers import EncoderLayer, sinusoids
+from wyoming_pocket_tts.kokoro.phonemes import SYMBOLS
 
 ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
 SLOTS = 2  # outputs a letter: "x" and "u" are more than one sound
@@ -13,6 +13,8 @@ LONGEST = 48
 
 class LetterToSound(nn.Module):
     """Letters [B, N] (indices into ``ALPHABET``, 0 pads) to scores [B, SLOTS * N, symbols]; symbol 0 is CTC's blank."""
+
+    positions: Tensor  # [SLOTS * LONGEST, dim]
 
     def __init__(
         self, dim: int = 96, n_heads: int = 4, n_layers: int = 3, ff_dim: int = 384, dropout: float = 0.05
@@ -24,7 +26,6 @@ class LetterToSound(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(dim, n_heads, ff_dim, dropout) for _ in range(n_layers))
         self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, len(SYMBOLS))
         self.register_buffer("positions", sinusoids(SLOTS * LONGEST, dim), persistent=False)
-        self.positions: Tensor
 
     def forward(self, letters: Tensor) -> Tensor:
         x = (self.embedding(letters)[:, :, None] + self.slots).flatten(1, 2)
@@ -32,4 +33,5 @@ class LetterToSound(nn.Module):
         mask = (letters != 0).repeat_interleave(SLOTS, dim=1)[:, None, None]
         for layer in self.layers:
             x = layer(x, mask)
-        return self.out(self.norm(x))  # type: ignore[no-any-return]
+        scores: Tensor = self.out(self.norm(x))
+        return scores

@@ -15,90 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from torch.utils.checkpoint import checkpoint
 
+from wyoming_pocket_tts.kokoro.layers import DecoderLayer, EncoderLayer, ResidualConv, sinusoids
+
 MAX_POSITIONS = 5000
 CHECKPOINT_SEGMENTS = 4
 MASKED_STEPS = 0.6  # at most this share of decoder input steps is blanked in a training sentence
 INPUT_NOISE = 0.5  # at most this deviation of noise on the decoder's input, in units of the normalised mel
-
-
-def sinusoids(n_positions: int, dim: int) -> Tensor:
-    """Sinusoidal position table [n_positions, dim]: sines in the first half, cosines in the second."""
-    rates = torch.exp(torch.arange(dim // 2) * (-math.log(10000.0) / (dim // 2 - 1)))
-    angles = torch.arange(n_positions)[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-class Attention(nn.Module):
-    """Multi-head attention of queries over a memory."""
-
-    def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads, self.dropout = n_heads, dropout
-        self.query = nn.Linear(dim, dim)
-        self.key_value = nn.Linear(dim, 2 * dim)
-        self.out = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
-        """x [B, T, D], memory [B, S, D], mask [B, 1, 1, S] true where to look -> [B, T, D]."""
-        q = self._split(self.query(x))
-        k, v = (self._split(part) for part in self.key_value(memory).chunk(2, dim=-1))
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
-        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
-
-    def _split(self, x: Tensor) -> Tensor:  # [B, T, D] -> [B, H, T, D/H]
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-
-
-def feed_forward(dim: int, hidden: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-
-
-class EncoderLayer(nn.Module):
-    """Pre-norm transformer layer without causality."""
-
-    def __init__(self, dim: int, n_heads: int, ff_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = Attention(dim, n_heads, dropout)
-        self.ff = feed_forward(dim, ff_dim, dropout)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        h = self.norm1(x)
-        x = x + self.dropout(self.attention(h, h, mask))
-        return x + self.dropout(self.ff(self.norm2(x)))
-
-
-class DecoderLayer(nn.Module):
-    """Pre-norm transformer layer: causal self-attention, cross-attention to the text, feed-forward."""
-
-    def __init__(self, dim: int, n_heads: int, ff_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.self_attention = Attention(dim, n_heads, dropout)
-        self.cross_attention = Attention(dim, n_heads, dropout)
-        self.ff = feed_forward(dim, ff_dim, dropout)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        h = self.norm1(x)
-        x = x + self.dropout(self.self_attention(h, h, causal=True))
-        x = x + self.dropout(self.cross_attention(self.norm2(x), memory, mask))
-        return x + self.dropout(self.ff(self.norm3(x)))
-
-
-class ResidualConv(nn.Module):
-    """A convolution over neighbouring phonemes, added to its input."""
-
-    def __init__(self, dim: int, dropout: float) -> None:
-        super().__init__()
-        self.conv, self.norm, self.dropout = nn.Conv1d(dim, dim, 5, padding=2), nn.LayerNorm(dim), nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """x [B, P, D], valid [B, P, 1] -> [B, P, D]; padding is seen as zeros."""
-        y = self.conv((x * valid).transpose(1, 2)).transpose(1, 2)
-        return x + self.dropout(F.relu(self.norm(y)))
+PRENET_DROPOUT = 0.5  # strong: the decoder must not copy the last frames instead of reading the text
+PLACE_DIM = 3  # numbers that say where in its phoneme a frame stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +47,11 @@ class KokoroModel(nn.Module):
             about a third more work.
     """
 
-    def __init__(
+    positions: Tensor  # [MAX_POSITIONS, D]
+    mel_mean: Tensor  # [mel_dim] of the training data, as is the deviation: they undo the normalisation
+    mel_deviation: Tensor
+
+    def __init__(  # noqa: PLR0917  (the sizes' order is part of the public interface)
         self,
         vocab_size: int = 63,
         mel_dim: int = 80,
@@ -141,15 +69,13 @@ class KokoroModel(nn.Module):
     ) -> None:
         super().__init__()
         self.config: dict[str, int] = {
-            "vocab_size": vocab_size, "mel_dim": mel_dim, "hidden_dim": hidden_dim, "n_encoder_layers": n_encoder_layers,
-            "n_decoder_layers": n_decoder_layers, "n_heads": n_heads, "ff_dim": ff_dim, "n_speakers": n_speakers,
-            "frames_per_step": frames_per_step, "prenet_dim": prenet_dim,
+            "vocab_size": vocab_size, "mel_dim": mel_dim, "hidden_dim": hidden_dim,
+            "n_encoder_layers": n_encoder_layers, "n_decoder_layers": n_decoder_layers, "n_heads": n_heads,
+            "ff_dim": ff_dim, "n_speakers": n_speakers, "frames_per_step": frames_per_step, "prenet_dim": prenet_dim,
         }  # fmt: skip
-        self.mel_dim, self.frames_per_step, self.gradient_checkpointing = (
-            mel_dim,
-            frames_per_step,
-            gradient_checkpointing,
-        )
+        self.mel_dim = mel_dim
+        self.frames_per_step = frames_per_step
+        self.gradient_checkpointing = gradient_checkpointing
         group_dim = mel_dim * frames_per_step
         self.embedding = nn.Embedding(vocab_size, hidden_dim, padding_idx=0)
         self.speaker = nn.Embedding(n_speakers, hidden_dim)
@@ -162,10 +88,10 @@ class KokoroModel(nn.Module):
             nn.Linear(hidden_dim, prenet_dim), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(prenet_dim, 1),
         )  # fmt: skip
-        self.regulated = nn.Linear(frames_per_step * (hidden_dim + 3), hidden_dim)
+        self.regulated = nn.Linear(frames_per_step * (hidden_dim + PLACE_DIM), hidden_dim)
         self.prenet = nn.Sequential(
-            nn.Linear(group_dim, prenet_dim), nn.ReLU(), nn.Dropout(0.5),
-            nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(0.5), nn.Linear(prenet_dim, hidden_dim),
+            nn.Linear(group_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT),
+            nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT), nn.Linear(prenet_dim, hidden_dim),
         )  # fmt: skip
         self.decoder = nn.ModuleList(
             DecoderLayer(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_decoder_layers)
@@ -176,7 +102,6 @@ class KokoroModel(nn.Module):
         self.register_buffer("positions", sinusoids(MAX_POSITIONS, hidden_dim), persistent=False)
         self.register_buffer("mel_mean", torch.zeros(mel_dim))
         self.register_buffer("mel_deviation", torch.ones(mel_dim))
-        self.positions: Tensor
         nn.init.normal_(self.embedding.weight, std=0.3)
         nn.init.normal_(self.speaker.weight, std=0.3)
 
@@ -245,7 +170,9 @@ class KokoroModel(nn.Module):
         left = (length - 1 - since).clamp(min=0)
         place = torch.stack([since / length.clamp(min=1), since.clamp(min=0).log1p(), left.log1p()], dim=-1)
         stretched = torch.cat([rows, place], dim=-1) * inside
-        return self.regulated(stretched.reshape(len(memory), steps, self.frames_per_step * stretched.shape[-1]))  # type: ignore[no-any-return]
+        grouped = stretched.reshape(len(memory), steps, self.frames_per_step * stretched.shape[-1])
+        condition: Tensor = self.regulated(grouped)
+        return condition
 
     def decode(self, previous: Tensor, condition: Tensor, encoded: Encoded) -> Tensor:
         """Groups drawn before [B, S, frames * mel] and condition [B, S, D] to decoder states [B, S, D]."""
@@ -255,7 +182,8 @@ class KokoroModel(nn.Module):
                 x = checkpoint(self._run, segment, x, encoded.memory, encoded.mask, use_reentrant=False)
         else:
             x = self._run(self.decoder, x, encoded.memory, encoded.mask)
-        return self.decoder_norm(x)  # type: ignore[no-any-return]
+        hidden: Tensor = self.decoder_norm(x)
+        return hidden
 
     def _segments(self) -> list[nn.ModuleList]:
         size = math.ceil(len(self.decoder) / CHECKPOINT_SEGMENTS)
@@ -284,9 +212,7 @@ class KokoroModel(nn.Module):
         total = min(int(durations.sum()), max_mel_len)
         steps = math.ceil(total / self.frames_per_step)
         condition = self.regulate(encoded.memory, durations, steps)
-        groups = condition.new_zeros(
-            1, 1, self.mel_dim * self.frames_per_step
-        )  # the first input: silence before speech
+        groups = condition.new_zeros(1, 1, self.mel_dim * self.frames_per_step)  # what precedes speech
         for step in range(steps):
             hidden = self.decode(groups, condition[:, : step + 1], encoded)
             groups = torch.cat([groups, self.mel_out(hidden[:, -1:])], dim=1)
@@ -307,10 +233,17 @@ class KokoroModel(nn.Module):
 
 def durations_in_frames(log_durations: Tensor) -> Tensor:
     """Predicted log(1 + frames) to whole frames; rounding errors are carried on so that rhythm does not drift."""
-    return torch.diff(log_durations.expm1().clamp(min=0).cumsum(-1).round().long(), prepend=log_durations.new_zeros(len(log_durations), 1).long())  # fmt: skip
+    ends = log_durations.expm1().clamp(min=0).cumsum(-1).round().long()  # [B, P]
+    return torch.diff(ends, prepend=ends.new_zeros(len(ends), 1))
 
 
-def small(**overrides: Any) -> KokoroModel:
+def small(*, gradient_checkpointing: bool = False) -> KokoroModel:
     """The size that ships: 5.7 M parameters."""
-    sizes = {"hidden_dim": 192, "n_encoder_layers": 4, "n_decoder_layers": 4, "n_heads": 4, "ff_dim": 960}
-    return KokoroModel(**{**sizes, **overrides})
+    return KokoroModel(
+        hidden_dim=192,
+        n_encoder_layers=4,
+        n_decoder_layers=4,
+        n_heads=4,
+        ff_dim=960,
+        gradient_checkpointing=gradient_checkpointing,
+    )

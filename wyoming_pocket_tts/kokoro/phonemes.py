@@ -7,26 +7,37 @@ compounds, then a letter-to-sound model. Numbers and abbreviations must have bee
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PAD, START = "_", "^"
 PAUSES = (",", ";", "-", ".", "?", "!")
-CONSONANTS = tuple(["b", "ch", "d", "dh", "f", "g", "hh", "jh", "k", "l", "m", "n", "ng", "p", "r", "s", "sh", "t", "th", "v", "w", "y", "z", "zh"])
-FULL_VOWELS = tuple(["aa", "ae", "ah", "ao", "aw", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw"])
+CONSONANTS = (
+    "b", "ch", "d", "dh", "f", "g", "hh", "jh", "k", "l", "m", "n", "ng", "p", "r", "s", "sh", "t", "th", "v", "w",
+    "y", "z", "zh",
+)  # fmt: skip
+FULL_VOWELS = ("aa", "ae", "ah", "ao", "aw", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw")
 VOWELS = frozenset((*FULL_VOWELS, "ax"))
 SYMBOLS: tuple[str, ...] = (
     PAD, START, *PAUSES, *CONSONANTS, *(v + s for v in FULL_VOWELS for s in ("", "1")), "ax",
 )  # fmt: skip
-"""All 63 symbols by index: padding, start, pauses by their punctuation, consonants, vowels without and with stress, schwa."""
+"""All 63 symbols by index: padding, start, pauses by their punctuation, consonants, vowels without and with stress, and
+schwa."""
 INDEX: dict[str, int] = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
 LetterToSound = Callable[[str], Sequence[str]]
 """Guesses the symbols of a lower-case word of letters and apostrophes."""
 
-_TOKENS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|[.?!,;:–—()\"\n-]|\.{2,}|…")
-_PAUSE_OF = {":": ";", "–": "-", "—": "-", "(": ",", ")": ",", "…": ".", "\n": "."}
+_CURLY = "\u2019"  # the apostrophe of printed text
+_DASHES = "\u2013\u2014"  # en and em; a plain hyphen joins words instead
+_ELLIPSIS = "\u2026"
+_TOKENS = re.compile(
+    rf"[^\W\d_]+(?:['{_CURLY}][^\W\d_]+)*['{_CURLY}]?"  # a word with its apostrophes
+    rf"|[.?!,;:{_DASHES}()\"\n-]|\.{{2,}}|{_ELLIPSIS}"  # a mark
+)
+_PAUSE_OF = {":": ";", **dict.fromkeys(_DASHES, "-"), "(": ",", ")": ",", _ELLIPSIS: ".", "\n": "."}
+_SILENT = frozenset(['"', "-"])  # quotation marks, and hyphens between words
 _STRENGTH = {pause: rank for rank, pause in enumerate(("-", ",", ";", ".", "!", "?"))}
 _LETTER_NAMES = {
     "a": "ey1", "b": "b iy1", "c": "s iy1", "d": "d iy1", "e": "iy1", "f": "eh1 f", "g": "jh iy1", "h": "ey1 ch",
@@ -59,7 +70,7 @@ class Lexicon:
         return cls(path.read_bytes())
 
     @classmethod
-    def encode(cls, entries: dict[str, Sequence[str]]) -> bytes:
+    def encode(cls, entries: Mapping[str, Sequence[str]]) -> bytes:
         """The file for ``entries`` (word -> symbols)."""
         lines = (
             f"{word}\t{''.join(chr(cls._FIRST + INDEX[s]) for s in symbols)}\n".encode()
@@ -101,18 +112,18 @@ class Phonemizer:
     def words(self, text: str) -> list[Word]:
         """The words and pauses of one sentence. The last is always a pause; without any word the list is empty."""
         words: list[Word] = []
-        for token in _TOKENS.findall(text):
-            pause = token[0] if token[0] in _STRENGTH else _PAUSE_OF.get(token[0])
-            if token == '"' or (pause == "-" and not _is_dash(token)):
+        for part in _TOKENS.findall(text):
+            if part in _SILENT:
                 continue
+            pause = part[0] if part[0] in _STRENGTH else _PAUSE_OF.get(part[0])
             if pause is None:
-                if _plain(token):  # other scripts cannot be read
-                    words.append(Word(token, ()))
+                if _plain(part):  # other scripts cannot be read
+                    words.append(Word(part, ()))
             elif words and words[-1].symbols:  # two marks in a row: the stronger one speaks
                 if _STRENGTH[pause] > _STRENGTH[words[-1].symbols[0]]:
-                    words[-1] = Word(token, (pause,))
+                    words[-1] = Word(part, (pause,))
             elif words:
-                words.append(Word(token, (pause,)))
+                words.append(Word(part, (pause,)))
         if not any(not word.symbols for word in words):
             return []
         if not words[-1].symbols or words[-1].symbols[0] not in ".?!":
@@ -133,7 +144,7 @@ class Phonemizer:
         return done[::-1]
 
     def _say(self, text: str, following: Word | None, *, spelled: bool) -> tuple[str, ...]:
-        word = text.lower().replace("’", "'")
+        word = text.lower().replace(_CURLY, "'")
         if spelled:
             return tuple(_letter_names(word))
         if word == "the" and following is not None and without_stress(following.symbols[0]) in VOWELS:
@@ -173,10 +184,6 @@ class Phonemizer:
         return None
 
 
-def _is_dash(token: str) -> bool:
-    return token in "–—"
-
-
 def _is_letter(word: Word) -> bool:
     return len(word.text) == 1 and "A" <= word.text <= "Z"
 
@@ -191,7 +198,7 @@ def _past(last: str) -> tuple[str, ...]:
 
 def _plain(word: str) -> str:
     """``word`` in the letters a to z and apostrophes, accents dropped; empty if it has no such letter."""
-    lower = word.lower().replace("’", "'").strip("'")
+    lower = word.lower().replace(_CURLY, "'").strip("'")
     if not lower.isascii():
         latin = lower.replace("ß", "ss").replace("æ", "ae").replace("ø", "o")
         lower = unicodedata.normalize("NFKD", latin)

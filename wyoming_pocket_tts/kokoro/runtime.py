@@ -15,11 +15,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ..errors import ModelError
-from ..speech import Pcm, Request, Voice
-from ..text.normalize import normalize
-from .features import HOP, SAMPLE_RATE_HZ, WINDOW, Floats, hann
-from .phonemes import PAUSES, Lexicon, Phonemizer, flatten, indices, phrases, read_symbols
+from wyoming_pocket_tts.errors import ModelError
+from wyoming_pocket_tts.kokoro.features import HOP, SAMPLE_RATE_HZ, WINDOW, Floats, hann
+from wyoming_pocket_tts.kokoro.phonemes import PAUSES, Lexicon, Phonemizer, flatten, indices, phrases, read_symbols
+from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.text.normalize import normalize
 
 VOICE_FOLDER = Path(__file__).with_name("voice")
 ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
@@ -83,7 +83,8 @@ class Network:
             ) from error
 
     def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        return self._session.run(None, inputs)  # type: ignore[no-any-return]
+        outputs: list[NDArray[np.float32]] = self._session.run(None, inputs)
+        return outputs
 
 
 def durations_in_frames(log_durations: Floats) -> NDArray[np.int64]:

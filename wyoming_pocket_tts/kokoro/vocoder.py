@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 
-from .features import HOP, MEL_DIM, WINDOW
+from wyoming_pocket_tts.kokoro.features import HOP, MEL_DIM, WINDOW
 
 N_BINS = WINDOW // 2 + 1
 KERNEL = 7
@@ -29,11 +29,15 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
         y = self.norm(self.conv(x.transpose(1, 2)).transpose(1, 2))
-        return x + self.scale * self.project(F.gelu(self.expand(y)))
+        y = self.project(F.gelu(self.expand(y)))
+        update: Tensor = self.scale * y
+        return x + update
 
 
 class Vocoder(nn.Module):
     """Normalised log-mel [B, T, MEL_DIM] to samples [B, T * HOP]."""
+
+    window: Tensor  # [WINDOW]
 
     def __init__(self, dim: int = 192, hidden: int = 576, n_blocks: int = 6) -> None:
         super().__init__()
@@ -44,9 +48,9 @@ class Vocoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, 2 * N_BINS)
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
-        self.window: Tensor
 
     def forward(self, mel: Tensor) -> Tensor:
+        """mel [B, T, MEL_DIM] -> samples [B, T * HOP]."""
         log_magnitude, phase = self.spectrum(mel)
         magnitude = log_magnitude.clamp(max=MAX_LOG_MAGNITUDE).exp()
         frames = torch.fft.irfft(torch.polar(magnitude, phase), WINDOW) * self.window  # [B, T, WINDOW]

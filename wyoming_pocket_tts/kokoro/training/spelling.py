@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,28 +10,36 @@ import torch
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
-from ..letters import ALPHABET, LONGEST, SLOTS, LetterToSound
-from ..phonemes import INDEX, Lexicon, read_symbols, without_stress
+from wyoming_pocket_tts.kokoro.letters import ALPHABET, LONGEST, SLOTS, LetterToSound
+from wyoming_pocket_tts.kokoro.phonemes import INDEX, Lexicon, read_symbols, without_stress
 
+SHORTEST = 2  # letters; single ones are spelled
 HELD_OUT_SHARE = 32  # one word in so many is kept back
+TESTED_AT_ONCE = 512
+
+Entry = tuple[str, list[str]]
+"""A word and its symbols."""
 
 
-def examples(lexicon: Lexicon) -> tuple[list[tuple[str, list[str]]], list[tuple[str, list[str]]]]:
+def examples(lexicon: Lexicon) -> tuple[list[Entry], list[Entry]]:
     """Words with symbols to train on and, chosen by hash, to test on."""
-    sets: tuple[list[tuple[str, list[str]]], list[tuple[str, list[str]]]] = ([], [])
+    learned: list[Entry] = []
+    held_out: list[Entry] = []
     for word in lexicon.words():
         symbols = lexicon.get(word) or []
-        if 2 <= len(word) <= LONGEST and len(symbols) <= SLOTS * len(word) - _repeats(symbols):
-            held_out = hashlib.sha256(word.encode()).digest()[0] % HELD_OUT_SHARE == 0
-            sets[held_out].append((word, symbols))
-    return sets
+        if SHORTEST <= len(word) <= LONGEST and len(symbols) <= SLOTS * len(word) - _repeats(symbols):
+            chosen = hashlib.sha256(word.encode()).digest()[0] % HELD_OUT_SHARE == 0
+            (held_out if chosen else learned).append((word, symbols))
+    return learned, held_out
 
 
 def _repeats(symbols: Sequence[str]) -> int:
-    return sum(a == b for a, b in zip(symbols, symbols[1:], strict=False))
+    """Equal neighbours: CTC needs a blank between them, and so one more output."""
+    return sum(a == b for a, b in pairwise(symbols))
 
 
 def encode(words: Sequence[str]) -> torch.Tensor:
+    """Letters [B, N] of ``words``, padded with 0."""
     letters = torch.zeros(len(words), max(map(len, words)), dtype=torch.long)
     for row, word in enumerate(words):
         letters[row, : len(word)] = torch.tensor([ALPHABET.index(c) for c in word])
@@ -67,12 +76,13 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: LetterToSound, words: Sequence[tuple[str, list[str]]]) -> float:
+def accuracy(model: LetterToSound, words: Sequence[Entry]) -> float:
+    """The share of ``words`` that the model reads without any error, stress aside."""
     right = 0
-    for at in range(0, len(words), 512):
-        part = words[at : at + 512]
+    for at in range(0, len(words), TESTED_AT_ONCE):
+        part = words[at : at + TESTED_AT_ONCE]
         best = model(encode([w for w, _ in part])).argmax(-1).numpy()
         for row, (word, symbols) in zip(best, part, strict=True):
             said = read_symbols(row[: SLOTS * len(word)].tolist())
-            right += [*map(without_stress, said)] == [*map(without_stress, symbols)]
+            right += [without_stress(symbol) for symbol in said] == [without_stress(symbol) for symbol in symbols]
     return right / max(len(words), 1)

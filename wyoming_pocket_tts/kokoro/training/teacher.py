@@ -14,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 SAMPLE_RATE_HZ = 16000
 SPEAKERS = ("rms", "slt")
+
+Samples = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,12 @@ class Utterance:
     ends_seconds: list[float]
 
 
-def speak(text: str, speaker: str, folder: Path) -> tuple[np.ndarray, list[str], list[float]]:
+def speak(text: str, speaker: str, folder: Path) -> tuple[Samples, list[str], list[float]]:
     """Let the teacher say ``text``: samples [n] int16, phones, end of each in seconds."""
     wav = folder / f"{speaker}.wav"
     command = ["flite", "-voice", speaker, "-psdur", "-t", text, "-o", str(wav)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    pairs = [token.rsplit(":", 1) for token in printed]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  (no shell reads the text)
+    pairs = [printed.rsplit(":", 1) for printed in run.stdout.split()]
     samples, rate = soundfile.read(wav, dtype="int16")
     if rate != SAMPLE_RATE_HZ:
         raise ValueError(f"flite voice {speaker!r} speaks at {rate} Hz, expected {SAMPLE_RATE_HZ}")
@@ -80,6 +83,6 @@ def utterances(folder: Path) -> Iterator[Utterance]:
         yield Utterance(**json.loads(line))
 
 
-def audio(folder: Path) -> np.ndarray:
+def audio(folder: Path) -> Samples:
     """All samples of a speaker [n] int16, mapped, not read."""
     return np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")

@@ -1,9 +1,10 @@
-"""Trains the vocoder: first on spectra alone, then against discriminators that listen for what spectra miss. Resumable."""
+"""Trains the vocoder: first on spectra alone, then against discriminators that hear what spectra miss. Resumable."""
 
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
-from ..features import FLOOR, HOP
-from ..vocoder import Vocoder
-from . import teacher
-from .dataset import Dataset, Example
+from wyoming_pocket_tts.kokoro.features import FLOOR, HOP, Floats
+from wyoming_pocket_tts.kokoro.training import teacher
+from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example
+from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
 FFT_SIZES = (128, 256, 512, 1024, 2048)
 DISCRIMINATOR_FFT_SIZES = (256, 512, 1024)
 EDGE_FRAMES = 4  # left out of the loss: their neighbours are missing
 LOUDEST, QUIETEST = 1.4, 0.3  # random gain
+AVERAGING = 0.999
+BETAS = (0.8, 0.99)  # of AdamW: a short memory, since the judges change all the time
+WARMUP_STEPS = 200
+LAST_RATE = 0.05  # of the learning rate is left at the end
+CLIPPED_NORM = 5.0
+FULL_SCALE = 32768  # of recordings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +63,18 @@ def _magnitude(x: Tensor, size: int, window: Tensor) -> Tensor:
 class SpectrogramDiscriminator(nn.Module):
     """Looks at complex spectrograms of one resolution; returns its verdict and its inner features."""
 
+    window: Tensor  # [fft_size]
+
     def __init__(self, fft_size: int, channels: int = 8) -> None:
         super().__init__()
         self.fft_size = fft_size
-        shapes = [
-            (2, channels, 2),
-            (channels, channels, 2),
-            (channels, 2 * channels, 2),
-            (2 * channels, 2 * channels, 2),
-        ]
+        widths = (2, channels, channels, 2 * channels, 2 * channels)
         self.convs = nn.ModuleList(
-            nn.utils.parametrizations.weight_norm(nn.Conv2d(i, o, (5, 3), stride=(s, 1), padding=(2, 1)))
-            for i, o, s in shapes
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(narrow, wide, (5, 3), stride=(2, 1), padding=(2, 1)))
+            for narrow, wide in pairwise(widths)
         )
         self.verdict = nn.utils.parametrizations.weight_norm(nn.Conv2d(2 * channels, 1, 3, padding=1))
         self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
-        self.window: Tensor
 
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
         """samples [B, N] -> verdict, features."""
@@ -92,6 +95,7 @@ class Trainer:
         self,
         vocoder: Vocoder,
         data: Dataset,
+        *,
         recordings: Path,
         folder: Path,
         options: Options,
@@ -102,11 +106,11 @@ class Trainer:
         self.audio = [teacher.audio(recordings / name) for name in speakers]
         self.vocoder = vocoder.to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(
-            self.vocoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
+            self.vocoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING)
         )
         self.judges = nn.ModuleList(SpectrogramDiscriminator(size) for size in DISCRIMINATOR_FFT_SIZES).to(self.device)
-        self.optimizer = torch.optim.AdamW(self.vocoder.parameters(), options.learning_rate, betas=(0.8, 0.99))
-        self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), options.learning_rate, betas=(0.8, 0.99))
+        self.optimizer = torch.optim.AdamW(self.vocoder.parameters(), options.learning_rate, betas=BETAS)
+        self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), options.learning_rate, betas=BETAS)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = folder / "checkpoint.pt"
@@ -131,7 +135,8 @@ class Trainer:
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Random pieces with random gain: mels [B, T, M], samples [B, T * HOP]."""
         length = self.options.frames
-        mels, samples = [], []
+        mels: list[Floats] = []
+        samples: list[Floats] = []
         while len(mels) < self.options.batch_size:
             example = self.data.train[rng.integers(len(self.data.train))]
             if example.n_frames <= length + 1:
@@ -143,17 +148,17 @@ class Trainer:
             samples.append(piece)
         return torch.from_numpy(np.stack(mels)).to(self.device), torch.from_numpy(np.stack(samples)).to(self.device)
 
-    def piece(self, example: Example, first: int, length: int, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    def piece(self, example: Example, first: int, length: int, gain: float = 1.0) -> tuple[Floats, Floats]:
         """Frames [length, M] (normalised) of ``example`` from ``first`` on and their samples [length * HOP]."""
         at = example.start_frame + first
         raw = self.data.frames[at : at + length].astype(np.float32) + np.float32(np.log(gain))
         mel = (np.maximum(raw, np.log(FLOOR)) - self.data.mean) / self.data.deviation
         start = example.start_sample + first * HOP
-        recorded = self.audio[example.speaker][start : start + length * HOP].astype(np.float32) * (gain / 32768)
+        recorded = self.audio[example.speaker][start : start + length * HOP].astype(np.float32) * (gain / FULL_SCALE)
         return mel.astype(np.float32), np.pad(recorded, (0, length * HOP - len(recorded))).astype(np.float32)
 
     def _train(self, mels: Tensor, samples: Tensor) -> dict[str, float]:
-        rate = min((self.step + 1) / 200, 1.0 - 0.95 * self.step / self.options.steps)
+        rate = min((self.step + 1) / WARMUP_STEPS, 1.0 - (1 - LAST_RATE) * self.step / self.options.steps)
         for optimizer in (self.optimizer, self.judge_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = self.options.learning_rate * rate
@@ -164,14 +169,11 @@ class Trainer:
         if self.step >= self.options.adversarial_from:
             values["judge"] = self._train_judges(predicted.detach(), target)
             values["fooled"], values["features"] = self._judged(predicted, target)
-            total = (
-                total
-                + self.options.adversarial_weight * values["fooled"]
-                + self.options.feature_weight * values["features"]
-            )
+            total = total + self.options.adversarial_weight * values["fooled"]
+            total = total + self.options.feature_weight * values["features"]
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), CLIPPED_NORM)
         self.optimizer.step()
         self.average.update_parameters(self.vocoder)
         self.step += 1
