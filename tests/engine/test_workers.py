@@ -246,10 +246,11 @@ async def test_many_streams_on_few_threads_stay_whole() -> None:
 
 async def test_workers_are_healthy_while_every_thread_runs() -> None:
     workers = Workers(ToneSynthesizer(), threads=2)
-    assert not workers.healthy
+    seen = [workers.healthy]
     async with workers:
-        assert workers.healthy
-    assert not workers.healthy
+        seen.append(workers.healthy)
+    seen.append(workers.healthy)
+    assert seen == [False, True, False]
 
 
 async def test_what_failed_is_logged_without_the_text(caplog: pytest.LogCaptureFixture) -> None:
