@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+pytest.importorskip("onnx")
 pytest.importorskip("torch")
 
+import onnx
 import torch
 
 from wyoming_pocket_tts.kokoro import graphs, letters, model, runtime

@@ -217,6 +217,6 @@ def load_kokoro(folder: Path = VOICE_FOLDER) -> KokoroSynthesizer:
     """The embedded voices, warmed up: the first sentence is as fast as all later ones."""
     synthesizer = KokoroSynthesizer(folder)
     for voice in synthesizer.voices()[:1]:
-        for _ in synthesizer.synthesize(Request(text="Hello there.", voice=voice)):
+        for _ in synthesizer.synthesize(Request(text="Hello, it is 5.", voice=voice)):
             pass
     return synthesizer
