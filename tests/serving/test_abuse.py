@@ -53,7 +53,8 @@ BROKEN = {
         b'{"type": "ping", "data": {"a": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}\n",
         "nested deeper than 16",
     ),
-    "20 000 levels that never end": (b"[" * 20_000 + b"\n", "nested deeper than 16"),
+    # "nested deeper" or "not JSON": how deep the parser goes before it gives up depends on the Python
+    "20 000 levels that never end": (b"[" * 20_000 + b"\n", "an event's header line is n"),
     "100 000 levels in the data": (header(data_length=200_000) + b"[" * 100_000 + b"]" * 100_000, "nested deeper"),
     "17 levels": (header(data={"a": json.loads("[" * 15 + "]" * 15)}), "nested deeper than 16"),
 }
