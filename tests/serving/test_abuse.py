@@ -6,6 +6,7 @@ import logging
 import random
 import resource
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.serving.client import Client, errors, kinds, service, shape
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.speech import Voice
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
 NEIGHBOUR = "The neighbour speaks."
@@ -141,6 +143,24 @@ async def test_memory_stays_bounded_under_abuse() -> None:
         await house.left()
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kilobytes < 50_000
         await house.speaks()
+
+
+async def test_a_flood_of_events_takes_turns_with_everybody_else() -> None:
+    class Counting(ToneSynthesizer):
+        described = 0
+
+        def voices(self) -> Sequence[Voice]:
+            self.described += 1
+            return super().voices()
+
+    tone = Counting()
+    async with service(tone) as house, await house.connect() as flooder, await house.connect() as neighbour:
+        await neighbour.send("describe")
+        await neighbour.until("info")
+        flooder.writer.write(b'{"type": "describe"}\n' * 2_000)
+        await neighbour.send("describe")
+        await neighbour.until("info")
+        assert tone.described < 200  # of the 2 000 that were there before
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

@@ -104,6 +104,7 @@ class Connection:
                     break
                 self._carry_out(self._session.received(event))
                 await self._drain()
+                await asyncio.sleep(0)  # everybody in turn: what is here already is read without any other pause
         self._carry_out(self._session.ended())
         with hangup.watch(self._writer, lambda: self._gone("the client is gone")):
             await self._over.wait()
