@@ -22,14 +22,17 @@ from pocketsphinx import Decoder
 
 from wyoming_pocket_tts.kokoro import runtime
 from wyoming_pocket_tts.kokoro.features import HOP, SAMPLE_RATE_HZ, WINDOW, hann, log_mel, mel_filters
+from wyoming_pocket_tts.kokoro.phonemes import flatten, indices, phrases
 from wyoming_pocket_tts.kokoro.training import corpus, teacher
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset
 from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.text.normalize import normalize
 
 Samples = NDArray[np.float32]
 Frames = NDArray[np.float32]  # log-mel [T, M]
 EVERYDAY = Path(__file__).with_name("everyday.txt")
 N_CEPSTRA = 13
+SPEECH_DB = 50
 FULL_SCALE = 32768
 SILENCE = np.zeros(SAMPLE_RATE_HZ // 4, np.float32)
 
@@ -101,9 +104,14 @@ def pitch_hz(samples: Samples, n_frames: int) -> NDArray[np.float64]:
 
 
 def compare(ours: Samples, theirs: Samples) -> tuple[float, float, float]:
-    """Mel-cepstral distortion (dB), log-F0 RMSE (cents), voicing disagreement (share) after time alignment."""
+    """Mel-cepstral distortion (dB), log-F0 RMSE (cents), voicing disagreement (share) after time alignment.
+
+    Counted over the frames in which the teacher speaks: at most 50 dB below its loudest.
+    """
     mels = [log_mel(s) for s in (ours, theirs)]
     path = np.array(warp(*(cepstra(m) for m in mels)))
+    loudness = mels[1].max(axis=1)
+    path = path[(loudness > loudness.max() - SPEECH_DB * np.log(10) / 20)[path[:, 1]]]
     first, second = (cepstra(m)[path[:, side]] for side, m in enumerate(mels))
     distortion = 10 / np.log(10) * np.sqrt(2 * ((first - second) ** 2).sum(-1)).mean() / np.sqrt(mels[0].shape[1] / 2)
     f0, g0 = (pitch_hz(s, len(m))[path[:, side]] for side, (s, m) in enumerate(zip((ours, theirs), mels, strict=True)))
@@ -152,7 +160,7 @@ def score(
         if show and wrong:
             print(f"    {wrong}  {text}\n       {heard}")
     print(
-        f"{name:34} word error rate {errors / total:6.1%}   ({errors} of {total}), empty transcripts: {empty}",
+        f"{name:44} word error rate {errors / total:6.1%}   ({errors} of {total}), empty transcripts: {empty}",
         flush=True,
     )
 
@@ -195,26 +203,47 @@ def measure(options: argparse.Namespace) -> None:
             rows = np.array([compare(we_say(text, voice), teacher_says(text, speaker)) for text in sentences[::3]])
             report(f"{voice.name} against {speaker}", rows)
         if options.data:
-            compare_vocoders(synthesizer, options.data, sentences[::3], teacher_says)
+            compare_vocoders(synthesizer, Dataset.open(options.data), sentences, teacher_says, recognise)
+
+
+def drawn(synthesizer: runtime.KokoroSynthesizer, text: str, voice: Voice, normal: Dataset) -> Frames:
+    """The log-mel frames [T, M] that the acoustic model draws for ``text``."""
+    number = [v.name for v in synthesizer.voices()].index(voice.name)
+    words = synthesizer._phonemizer.words(normalize(text, "en"))  # noqa: SLF001  (measuring a part alone)
+    symbols = [indices(flatten(phrase)) for phrase in phrases(words, runtime.LONGEST_PHRASE)]
+    frames = [f for phrase in symbols for f in synthesizer._mel(phrase, number)]  # noqa: SLF001
+    return np.concatenate(frames) * normal.deviation + normal.mean
 
 
 def compare_vocoders(
     synthesizer: runtime.KokoroSynthesizer,
-    data: Path,
+    normal: Dataset,
     sentences: Sequence[str],
     teacher_says: Callable[[str, str], Samples],
+    recognise: Recogniser,
 ) -> None:
-    """The teacher's own frames through both vocoders, against the teacher's samples."""
-    normal = Dataset.open(data)
-    for speaker in teacher.SPEAKERS:
-        for name in ("shipped vocoder", "Griffin-Lim, 60 iterations"):
-            rows = []
-            for text in sentences:
+    """Both vocoders on the teacher's own frames and on drawn ones, against the teacher's samples."""
+
+    def shipped(mel: Frames) -> Samples:
+        return vocoded(synthesizer, mel, normal.mean, normal.deviation)
+
+    for voice, speaker in zip(synthesizer.voices(), teacher.SPEAKERS, strict=True):
+        for name, vocoder in (("shipped vocoder", shipped), ("Griffin-Lim, 60 iterations", griffin_lim)):
+            copies, speeches = [], []
+            for text in sentences[::3]:
                 true = teacher_says(text, speaker)
                 mel = log_mel(true)
-                ours = vocoded(synthesizer, mel, normal.mean, normal.deviation) if name[0] == "s" else griffin_lim(mel)
-                rows.append((*compare(ours, true), float(np.abs(log_mel(ours) - mel).mean())))
-            report(f"{speaker}, {name}", np.array(rows))
+                copy = vocoder(mel)
+                copies.append((*compare(copy, true), float(np.abs(log_mel(copy) - mel).mean())))
+                speeches.append(compare(vocoder(drawn(synthesizer, text, voice, normal)), true))
+            report(f"{speaker}'s frames, {name}", np.array(copies))
+            report(f"{voice.name}'s frames, {name}", np.array(speeches))
+            says = partial(_through, vocoder, partial(drawn, synthesizer, voice=voice, normal=normal))
+            score(f"{voice.name}, {name}", sentences, says, recognise, show=False)
+
+
+def _through(vocoder: Callable[[Frames], Samples], draw: Callable[[str], Frames], text: str) -> Samples:
+    return vocoder(draw(text))
 
 
 def report(name: str, rows: NDArray[np.float64]) -> None:
@@ -222,7 +251,7 @@ def report(name: str, rows: NDArray[np.float64]) -> None:
     mean = np.nanmean(rows, axis=0)
     extra = f", log-mel L1 {mean[3]:.3f}" if len(mean) > 3 else ""
     print(
-        f"{name:34} MCD {mean[0]:.2f} dB, log-F0 RMSE {mean[1]:.0f} cents, voicing differs {mean[2]:.1%}{extra}",
+        f"{name:44} MCD {mean[0]:.2f} dB, log-F0 RMSE {mean[1]:.0f} cents, voicing differs {mean[2]:.1%}{extra}",
         flush=True,
     )
 

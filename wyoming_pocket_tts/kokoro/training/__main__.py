@@ -83,8 +83,10 @@ def acoustic(
 @app.command()
 def vocoder(
     data: Data = Path("data"),
-    steps: int = 9_000,
+    steps: int = 9_500,
     adversarial_from: int = 5_000,
+    mel_from: int = 7_500,
+    *,
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -96,7 +98,7 @@ def vocoder(
     from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
     torch.set_num_threads(threads)
-    options = training.Options(steps=steps, adversarial_from=adversarial_from)
+    options = training.Options(steps=steps, adversarial_from=adversarial_from, mel_from=mel_from)
     trainer = training.Trainer(
         Vocoder(), Dataset.open(data), recordings=data, folder=data / "vocoder", options=options, device=device
     )

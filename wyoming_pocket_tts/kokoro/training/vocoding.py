@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
-from wyoming_pocket_tts.kokoro.features import FLOOR, HOP, Floats
+from wyoming_pocket_tts.kokoro.features import FFT_SIZE, FLOOR, HOP, WINDOW, Floats, mel_filters
 from wyoming_pocket_tts.kokoro.training import teacher
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example
 from wyoming_pocket_tts.kokoro.vocoder import Vocoder
@@ -28,19 +28,22 @@ WARMUP_STEPS = 200
 LAST_RATE = 0.05  # of the learning rate is left at the end
 CLIPPED_NORM = 5.0
 FULL_SCALE = 32768  # of recordings
+TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to train. Steps from ``adversarial_from`` on run with discriminators."""
+    """How to train: from ``adversarial_from`` on against discriminators, from ``mel_from`` on with the mel error too."""
 
-    steps: int = 9_000
+    steps: int = 9_500
     adversarial_from: int = 5_000
+    mel_from: int = 7_500
     batch_size: int = 12
     frames: int = 48
     learning_rate: float = 5e-4
     adversarial_weight: float = 0.5
     feature_weight: float = 1.0
+    mel_weight: float = 5.0
     save_every: int = 250
     seed: int = 7
 
@@ -53,6 +56,18 @@ def spectral_loss(predicted: Tensor, target: Tensor) -> Tensor:
         p, t = (_magnitude(x, size, window) for x in (predicted, target))
         total = total + (p.log() - t.log()).abs().mean() + (p - t).norm() / t.norm()
     return total / len(FFT_SIZES)
+
+
+def mel_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute log-mel error of samples [B, N]: what the acoustic model asked for must come out."""
+    window = torch.hann_window(WINDOW, device=predicted.device)
+    filters = torch.from_numpy(mel_filters()).to(predicted.device)
+    logs = []
+    for samples in (predicted, target):
+        spectrum = torch.stft(samples, FFT_SIZE, HOP, WINDOW, window=window, return_complex=True)
+        magnitude = (torch.view_as_real(spectrum).square().sum(-1) + TINY).sqrt()  # abs() has no gradient at zero
+        logs.append((filters @ magnitude).clamp(min=FLOOR).log())
+    return (logs[0] - logs[1]).abs().mean()
 
 
 def _magnitude(x: Tensor, size: int, window: Tensor) -> Tensor:
@@ -171,6 +186,9 @@ class Trainer:
             values["fooled"], values["features"] = self._judged(predicted, target)
             total = total + self.options.adversarial_weight * values["fooled"]
             total = total + self.options.feature_weight * values["features"]
+        if self.step >= self.options.mel_from:
+            values["mel"] = mel_loss(predicted, target)
+            total = total + self.options.mel_weight * values["mel"]
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), CLIPPED_NORM)
