@@ -31,7 +31,7 @@ class Announcer(Protocol):
         ...
 
     async def withdraw(self) -> None:
-        """Take the announcement back. Called once, before the server stops accepting."""
+        """Take the announcement back. Called before the server stops accepting; again if that was cancelled."""
         ...
 
 
@@ -140,11 +140,11 @@ class Server:
     async def _withdraw(self) -> None:
         if self._announcer is None or not self._announced:
             return
-        self._announced = False
         try:
             await self._announcer.withdraw()
         except Exception:  # the rest must still be closed
             _LOGGER.exception("The announcement could not be taken back")
+        self._announced = False  # only now: a close that was cancelled leaves the withdrawal to the next one
 
     async def _drain(self, deadline_seconds: float) -> None:
         stopping = Overloaded("the server is stopping")

@@ -33,7 +33,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to train: from ``adversarial_from`` on against discriminators, from ``mel_from`` on with the mel error too."""
+    """How to train: from ``adversarial_from`` on against judges, from ``mel_from`` on with the mel error too."""
 
     steps: int = 9_500
     adversarial_from: int = 5_000
