@@ -168,6 +168,32 @@ async def test_it_announces_once_it_listens_and_withdraws_before_it_stops() -> N
         assert announcer.notes == ["announce: info", "withdraw: info"]
 
 
+async def test_a_close_that_is_hurried_still_withdraws() -> None:
+    class Slow(Announcer):
+        """Is cut off the first time."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun = asyncio.Event()
+
+        async def withdraw(self) -> None:
+            if not self.begun.is_set():
+                self.begun.set()
+                await asyncio.Event().wait()
+            await super().withdraw()
+
+    async with workers() as speakers:
+        announcer = Slow()
+        server = Server(speakers, uris=["tcp://127.0.0.1:0"], announcer=announcer)
+        await server.start()
+        closing = asyncio.create_task(server.aclose(10))
+        await announcer.begun.wait()
+        closing.cancel()
+        await asyncio.wait({closing})
+        await server.aclose(0)
+        assert announcer.notes == ["announce: info", "withdraw: info"]
+
+
 async def test_when_announcing_fails_nothing_is_left(caplog: pytest.LogCaptureFixture) -> None:
     async with workers() as speakers:
         announcer = Announcer(RuntimeError("no network"))
