@@ -44,3 +44,12 @@ class Cancelled(SpeechError):  # noqa: N818
     """The speech was given up: its client left, or the server stops."""
 
     code = "cancelled"
+
+
+_LONGEST_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """What somebody else sent, fit for a message and a line of the log: nothing can break out of it or flood it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -163,6 +163,19 @@ async def test_a_flood_of_events_takes_turns_with_everybody_else() -> None:
         assert tone.described < 200  # of the 2 000 that were there before
 
 
+async def test_no_client_can_fill_the_log_or_forge_its_lines(caplog: pytest.LogCaptureFixture) -> None:
+    forged = "x\n2026-01-01 INFO all is well\x1b[2J\u2028" + 60_000 * "x"
+    async with service() as house, await house.connect() as client:
+        for wrong in ({"text_format": forged}, {"voice": {"language": forged}}, {"voice": {"name": forged}}) * 20:
+            await client.send("synthesize", text=" ", **wrong)
+            await client.send("select-program", name=forged)
+            await client.until("audio-stop")
+        lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) == 20
+    assert "the last of so many" in lines[-1]
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no text": ({}, "'text' is missing"),
     "a text that is a number": ({"text": 12}, "'text' is missing or is no text"),
@@ -175,13 +188,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_requests_that_make_no_sense_are_refused_one_by_one(case: str) -> None:
+async def test_requests_that_make_no_sense_are_refused_one_by_one(case: str, caplog: pytest.LogCaptureFixture) -> None:
     data, complaint = WRONG[case]
     async with service() as house, await house.connect() as client:
         await client.send("synthesize", **data)
         events = await client.until("audio-stop")
         assert kinds(events) == ["error", "audio-stop"]
         assert complaint in errors(events)[0][1]
+        assert complaint in caplog.text
         await client.send("synthesize-start", **{key: value for key, value in data.items() if key != "text"})
         await client.send("synthesize-chunk", **{"text": data["text"]} if "text" in data else {})
         events = await client.until("audio-stop")

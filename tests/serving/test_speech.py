@@ -207,13 +207,14 @@ async def test_an_unknown_language_is_refused_and_the_connection_goes_on() -> No
         assert shape(await client.until("audio-stop")) == ANSWER
 
 
-async def test_empty_and_overlong_texts_are_refused_with_what_is_owed() -> None:
+async def test_empty_and_overlong_texts_are_refused_with_what_is_owed(caplog: pytest.LogCaptureFixture) -> None:
     async with service(limits=Limits(text_characters=20)) as house, await house.connect() as client:
         for text, complaint in ((" \n", "no text to speak"), ("long " * 5, "longer than 20 characters")):
             await client.send("synthesize", text=text)
             events = await client.until("audio-stop")
             assert kinds(events) == ["error", "audio-stop"]
             assert complaint in errors(events)[0][1]
+            assert complaint in caplog.text
         await client.send("synthesize", text="Short enough.")
         assert shape(await client.until("audio-stop")) == ANSWER
 

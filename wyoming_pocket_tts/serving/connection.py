@@ -10,6 +10,8 @@ import logging
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+from wyoming.error import Error
+
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import ProtocolError, SpeechError
 from wyoming_pocket_tts.serving import hangup, wire
@@ -20,6 +22,8 @@ from wyoming_pocket_tts.serving.session import Session
 from wyoming_pocket_tts.speech import Pcm
 
 _LOGGER = logging.getLogger(__name__)
+_MOST_WARNINGS = 20
+"""About one connection; what else goes wrong on it is told to the client alone."""
 
 
 class Connection:
@@ -54,6 +58,7 @@ class Connection:
         self._over = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._speech: asyncio.Task[None] | None = None
+        self._warnings = 0
 
     async def run(self) -> None:
         """Serve the client until it leaves, breaks the rules, or is told to go. Cancelling closes at once."""
@@ -93,7 +98,6 @@ class Connection:
                 if not self._session.speaking:
                     self.give_up(ProtocolError(f"nothing was asked for {self._limits.idle_seconds:g} s"))
             except ProtocolError as error:
-                self._log.warning("closing: %s", error)
                 self.give_up(error)
                 return
             except ConnectionError as error:
@@ -116,8 +120,7 @@ class Connection:
                     self._carry_out(self._session.audio(speak.speech, _little_endian(block)))
                     await self._drain()
         except SpeechError as error:
-            self._log.warning("a sentence of %d characters was not spoken: %s", len(speak.request.text), error)
-            self._log.debug("it was %r", speak.request.text)
+            self._log.debug("%r was not spoken", speak.request.text)
             actions = self._session.failed(speak.speech, error)
         else:
             actions = self._session.spoken(speak.speech)
@@ -130,6 +133,8 @@ class Connection:
                 return
             match action:
                 case Send(event):
+                    if Error.is_type(event.type):
+                        self._tell(logging.WARNING, f"told the client: {event.data['text']}")
                     self._write(wire.encode(event))
                 case Speak():
                     self._speech = self._tasks.create_task(self._speak(action), name="wyoming-speak")
@@ -137,9 +142,19 @@ class Connection:
                     if self._speech is not None:
                         self._speech.cancel()
                 case Note(level, text):
-                    self._log.log(level, text)
+                    self._tell(level, text)
                 case Close():
                     self._over.set()
+
+    def _tell(self, level: int, text: str) -> None:
+        """Write to the log, which one client may not fill."""
+        if level >= logging.WARNING:
+            self._warnings += 1
+            if self._warnings > _MOST_WARNINGS:
+                return
+            if self._warnings == _MOST_WARNINGS:
+                text += " (the last of so many warnings about this connection)"
+        self._log.log(level, "%s", text)
 
     def _write(self, event: bytes) -> None:
         if self._writer.is_closing():

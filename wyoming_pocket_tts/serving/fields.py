@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wyoming_pocket_tts.errors import ProtocolError
+from wyoming_pocket_tts.errors import ProtocolError, shown
 
 
 def text(data: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def check_format(data: dict[str, Any]) -> None:
     """
     text_format = data.get("text_format")
     if text_format not in (None, "text"):
-        raise ProtocolError(f"the text format {text_format!r} is not supported; send plain text")
+        raise ProtocolError(f"the text format {shown(text_format)} is not supported; send plain text")
 
 
 def voice(data: dict[str, Any]) -> dict[str, str | None]:

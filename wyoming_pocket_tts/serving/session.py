@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from wyoming.event import Event
 from wyoming.ping import Pong
 
-from wyoming_pocket_tts.errors import Overloaded, ProtocolError, SpeechError
+from wyoming_pocket_tts.errors import Overloaded, ProtocolError, SpeechError, shown
 from wyoming_pocket_tts.serving import fields
 from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
 from wyoming_pocket_tts.serving.info import PROGRAM
@@ -108,7 +108,7 @@ class Session:
         }
         handler = handlers.get(event.type)
         if handler is None:
-            return [Note(logging.DEBUG, f"ignored an event of type {event.type[:64]!r}")]
+            return [Note(logging.DEBUG, f"ignored an event of type {shown(event.type)}")]
         return handler(event.data) + self._advance()
 
     def broken(self, error: SpeechError) -> list[Action]:
@@ -176,7 +176,7 @@ class Session:
         # There is one program, so nothing is to be selected; a wrong name must not keep anybody from speaking.
         if data.get("name") == PROGRAM:
             return []
-        return [Note(logging.WARNING, f"there is no program {data.get('name')!r}; {PROGRAM!r} answers")]
+        return [Note(logging.WARNING, f"there is no program {shown(data.get('name'))}; {PROGRAM!r} answers")]
 
     def _synthesize(self, data: dict[str, Any]) -> list[Action]:
         if self._intake is Intake.STREAM:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from wyoming.event import Event
 from wyoming.version import __version__ as _WYOMING_VERSION  # noqa: N812  (a constant under the library's name)
 
-from wyoming_pocket_tts.errors import ProtocolError
+from wyoming_pocket_tts.errors import ProtocolError, shown
 from wyoming_pocket_tts.serving.limits import Limits
 
 _DISCARD_BYTES = 64 * 1024
@@ -59,7 +59,7 @@ class EventReader:
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            raise ProtocolError(f"the 'data' of {kind[:64]!r} must be an object, not {_described(data)}")
+            raise ProtocolError(f"the 'data' of {shown(kind)} must be an object, not {_described(data)}")
         data_length = _length(header, "data_length", self._limits.data_bytes)
         payload_length = _length(header, "payload_length", self._limits.payload_bytes)
         if data_length:
@@ -182,7 +182,7 @@ def _length(header: dict[str, Any], key: str, most: int) -> int:
     if not isinstance(length, int) or isinstance(length, bool) or length < 0:
         raise ProtocolError(f"{key!r} must be a number of bytes, not {_described(length)}")
     if length > most:
-        raise ProtocolError(f"{key!r} is {length}; at most {most} are taken")
+        raise ProtocolError(f"{key!r} is {shown(length)}; at most {most} are taken")
     return length
 
 

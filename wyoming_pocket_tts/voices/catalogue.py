@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from wyoming_pocket_tts.errors import VoiceError
+from wyoming_pocket_tts.errors import VoiceError, shown
 from wyoming_pocket_tts.speech import Voice
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def choose_voice(
             return _with_speaker(voice, speaker or name)
         fallback = _default(installed, language=language, default=default)
         where = "is not installed" if _by_name(voices, name) else "does not exist"
-        warning = f"voice {name!r} {where}; {fallback.voice.name!r} speaks instead (voices: {_names(installed)})"
+        warning = f"voice {shown(name)} {where}; {fallback.voice.name!r} speaks instead (voices: {_names(installed)})"
         return Choice(voice=fallback.voice, speaker=fallback.speaker, warnings=(warning, *fallback.warnings))
     if speaker:
         spoken_here = _speaking(installed, language) if language else installed
@@ -90,7 +90,7 @@ def _speaking(installed: Sequence[Voice], language: str) -> list[Voice]:
         if able:
             return able
     spoken = sorted({listed for voice in installed for listed in voice.languages})
-    raise VoiceError(f"no voice speaks {language!r}; languages: {', '.join(spoken)}")
+    raise VoiceError(f"no voice speaks {shown(language)}; languages: {', '.join(spoken)}")
 
 
 def _tag(language: str) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _with_speaker(voice: Voice, speaker: str | None) -> Choice:
     if listed is not None:
         return Choice(voice=voice, speaker=listed)
     known = f"it has {', '.join(map(repr, voice.speakers))}" if voice.speakers else "it has none"
-    warning = f"voice {voice.name!r} has no speaker {speaker!r}; {known}"
+    warning = f"voice {voice.name!r} has no speaker {shown(speaker)}; {known}"
     return Choice(voice=voice, speaker=_default_speaker(voice), warnings=(warning,))
 
 
