@@ -5,8 +5,10 @@
 
 import ast
 import asyncio
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +117,19 @@ def test_all_arrows_point_one_way() -> None:
         for problem in violations(name, path.read_text(encoding="utf-8"), is_package=path.stem == "__init__")
     ]
     assert found == []
+
+
+def test_what_serving_imports_is_what_it_depends_on() -> None:
+    """A package that only another one brings along may leave with that one's next release."""
+    declared = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    known = {re.split("[<>=]", name)[0] for name in declared} | {"yaml", "pydantic_core", PACKAGE}
+    imported = {
+        name.partition(".")[0]
+        for module, path in modules()
+        if not is_training(module) and module not in WRITING
+        for name in imports_of(module, path.read_text(encoding="utf-8"), is_package=path.stem == "__init__")
+    }
+    assert imported - known - sys.stdlib_module_names == set()
 
 
 def test_the_rule_itself_has_no_circles() -> None:
