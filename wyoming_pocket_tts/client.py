@@ -128,9 +128,9 @@ async def _receive(
         if silence.when() is not None:
             _expect_answer(silence)
         if AudioChunk.is_type(event.type):
-            if first_audio_seconds is None:
-                first_audio_seconds = time.perf_counter() - begin
             chunk = AudioChunk.from_event(event)
+            if first_audio_seconds is None and chunk.audio:
+                first_audio_seconds = time.perf_counter() - begin
             audio_seconds += chunk.seconds
             received.put_nowait(chunk)
         elif Error.is_type(event.type):
