@@ -1,5 +1,6 @@
 """The documentation says what the program does: tables are compared with the code they describe."""
 
+import json
 import re
 import subprocess
 import sys
@@ -49,6 +50,14 @@ def test_the_readme_shows_every_command() -> None:
     assert len(commands) >= 4
     for name in commands:
         assert f"`wyoming-pocket-tts {name}" in README
+
+
+def test_the_voice_of_the_example_file_exists() -> None:
+    example = (ROOT / "config" / "wyoming-pocket-tts.yaml").read_text(encoding="utf-8")
+    described = json.loads((ROOT / "wyoming_pocket_tts/kokoro/voice/voice.json").read_text(encoding="utf-8"))
+    found = re.search(r"^voice:\n#  default: (\S+)", example, re.MULTILINE)
+    assert found is not None
+    assert found[1] in [speaker["name"] for speaker in described["speakers"]]
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:
