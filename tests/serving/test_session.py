@@ -287,6 +287,19 @@ def test_transcript(name: str) -> None:
         assert [shown(action) for action in act(session, line)] == expected, line
 
 
+def test_what_is_refused_is_not_even_cut_into_sentences() -> None:
+    cutters: list[Periods] = []
+
+    def make(language: str) -> Periods:
+        cutters.append(Periods(language))
+        return cutters[-1]
+
+    session = Session(choose=choose, sentences=make, info=lambda: Event("info", {}), limits=LIMITS)
+    for _ in range(20):
+        assert act(session, whole("One.")) is not None
+    assert len(cutters) == 4  # one speaks, two wait, one found no room
+
+
 def test_audio_is_cut_into_whole_chunks_with_running_time() -> None:
     session = new_session()
     act(session, whole("One."))

@@ -222,26 +222,27 @@ class Session:
     # Steps that they share
 
     def _begin(self, kind: Kind, data: dict[str, Any]) -> tuple[Response, list[Action]]:
-        """A response with the voice that the client wants, or one that has failed for want of it."""
+        """A response with the voice that the client wants, or one that has failed; what is refused costs nothing."""
+        if self._refusal is not None:
+            return self._failed(kind, self._refusal), []
         try:
             fields.check_format(data)
             choice = self._choose(**fields.voice(data))
         except SpeechError as error:
-            response = Response(kind, limits=self._limits)
-            response.fail(error)
-            return response, []
+            return self._failed(kind, error), []
         language = choice.voice.languages[0].replace("_", "-").split("-")[0].lower()
         response = Response(kind, choice=choice, cutter=self._make_sentences(language), limits=self._limits)
         return response, [Note(logging.WARNING, warning) for warning in choice.warnings]
 
     def _stray(self, kind: Kind, complaint: str) -> list[Action]:
+        return self._enqueue(self._failed(kind, self._refusal or ProtocolError(complaint)))
+
+    def _failed(self, kind: Kind, error: SpeechError) -> Response:
         response = Response(kind, limits=self._limits)
-        response.fail(ProtocolError(complaint))
-        return self._enqueue(response)
+        response.fail(error)
+        return response
 
     def _enqueue(self, response: Response) -> list[Action]:
-        if self._refusal is not None:
-            response.fail(self._refusal)
         if len(self._queue) <= self._limits.queued_requests:  # the first of them is not waiting
             self._queue.append(response)
             return []
