@@ -200,6 +200,20 @@ async def test_closing_cancels_everybody_and_joins_the_threads() -> None:
     await workers.aclose()  # twice is fine
 
 
+async def test_a_place_that_comes_in_the_moment_of_closing_is_not_taken() -> None:
+    workers = Workers(ToneSynthesizer(), threads=1, max_active=1)
+    await workers.start()
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(workers.stream(request("first")))
+        late = asyncio.create_task(spoken(workers, "late"))
+        await collected(first)  # its end makes room: the late one is about to run, but closing comes before it
+        await workers.aclose()
+    async with asyncio.timeout(10):
+        with pytest.raises(Cancelled):
+            await late
+    assert workers.active == 0
+
+
 async def test_a_hanging_model_is_left_behind_and_named(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)

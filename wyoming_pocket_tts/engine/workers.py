@@ -110,6 +110,9 @@ class Workers:
             SpeechError: while iterating; the blocks before it are valid.
         """
         await self._admission.acquire(insider=continues)
+        if self._stopping:  # the place came in the moment of closing: no thread may be left to serve it
+            self._admission.release()
+            raise Cancelled("the server is stopping")
         stream = _Stream(request, asyncio.get_running_loop(), self._taken)
         self._active.add(stream)
         with self._changed:
