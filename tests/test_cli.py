@@ -114,12 +114,6 @@ def test_generate_is_a_filter_too() -> None:
     assert b"'ton'" in done.stderr
 
 
-def test_generate_of_nothing_is_an_empty_wav(tmp_path: Path) -> None:
-    wav = tmp_path / "out.wav"
-    assert run("generate", "--engine", "tone", "...", "-o", str(wav)).returncode == 0
-    assert seconds_of(wav) == 0
-
-
 def test_generate_says_what_is_wrong_and_leaves_nothing_behind(tmp_path: Path) -> None:
     nobody = run("generate", "--engine", "tone", "Hello.", "--voice", "nobody", "-o", str(tmp_path / "out.wav"))
     assert nobody.returncode == 1
@@ -142,6 +136,40 @@ def test_voices_are_listed_for_people_and_programs() -> None:
     assert listed[2]["speakers"] == ["ruhig", "heiter"]
 
 
+@pytest.mark.parametrize("text", ["", "   ", "..."])
+def test_a_text_with_nothing_to_say_fails_and_makes_no_file(tmp_path: Path, text: str) -> None:
+    done = run("generate", "--engine", "tone", text, "-o", str(tmp_path / "out.wav"))
+    assert (done.returncode, done.stderr) == (1, b"wyoming-pocket-tts: the text holds nothing to say\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_standard_output_holds_already_is_left_alone(tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    with both.open("wb") as output:
+        output.write(b"before")
+        output.flush()
+        speaking = command("generate", "--engine", "tone", "Hello.", "-o", "-")
+        subprocess.run(speaking, stdout=output, check=True, timeout=LIMIT_SECONDS)
+    assert both.read_bytes().startswith(b"beforeRIFF")
+
+
+def test_a_full_standard_output_is_one_clear_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        speaking = command("generate", "--engine", "tone", "Hello.", "-o", "-")
+        done = subprocess.run(speaking, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LIMIT_SECONDS)
+    assert done.returncode == 1
+    assert done.stderr == b"wyoming-pocket-tts: cannot write standard output: No space left on device\n"
+
+
+def test_nothing_is_reported_to_anybody_and_nothing_is_left_at_home(tmp_path: Path) -> None:
+    """ONNX Runtime would leave a device number and a queue of events, and send them later."""
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    speaking = command("generate", "Hello.", "-o", "/dev/null")
+    subprocess.run(speaking, env=environment, check=True, capture_output=True, timeout=LIMIT_SECONDS)
+    assert not list(tmp_path.rglob("*"))
+
+
 async def test_say_speaks_through_a_server(tmp_path: Path) -> None:
     wav = tmp_path / "out.wav"
     async with service(tmp_path=tmp_path) as running:
@@ -157,8 +185,8 @@ async def test_say_speaks_through_a_server(tmp_path: Path) -> None:
         assert stdout.startswith(b"RIFF")
         assert "real-time factor" in stderr
         code, stdout, stderr = await run_beside("say", "--uri", uri, "...", "-o", str(wav))
-        assert (code, stdout) == (0, b"The server sent no audio.\n")
-        assert seconds_of(wav) == 0
+        assert (code, stdout, stderr) == (1, b"", "wyoming-pocket-tts: The server sent no audio.\n")
+        assert seconds_of(wav) > 0, "what was there before is kept"
 
 
 async def test_say_plays_through_the_first_program_there_is(tmp_path: Path) -> None:

@@ -29,11 +29,12 @@ ARROWS: dict[str, set[str]] = {
     "speech": set(),
     "wav": set(),
     "graph": set(),
+    "inference": set(),
     "logs": set(),
     "text": set(),
     # the models: they know texts and the contract, nothing of who asks
-    "kokoro": {"speech", "text", "graph"},
-    "pocket": {"speech", "text", "voices", "graph"},
+    "kokoro": {"speech", "text", "graph", "inference"},
+    "pocket": {"speech", "text", "voices", "graph", "inference"},
     "voices": {"speech"},
     # the bridge between models and asyncio
     "engine": {"speech"},
@@ -201,6 +202,15 @@ def test_everything_but_training_imports_without_torch() -> None:
     loaded = modules_after("import " + ", ".join(names))
     assert f"{PACKAGE}.serving.server" in loaded
     assert not loaded & {"torch", "onnx"}
+
+
+def test_onnx_runtime_is_loaded_in_one_place_where_it_is_kept_silent() -> None:
+    importers = {
+        name
+        for name, path in modules()
+        if any(f"{imported}.".startswith("onnxruntime.") for imported in imports_of(name, path.read_text()))
+    }
+    assert importers == {"inference"}
 
 
 async def test_a_serving_process_has_no_torch_in_it(tmp_path: Path) -> None:

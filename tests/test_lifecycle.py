@@ -56,7 +56,7 @@ async def test_it_shows_how_to_add_it_to_home_assistant(tmp_path: Path) -> None:
         await running.until_logged(f"port {port}")
         assert "Settings > Devices & services > Add integration > Wyoming Protocol, host " in running.log
         assert "host 0.0.0.0" not in running.log
-        assert "finds it by itself" not in running.log
+        assert "is announced" not in running.log
 
 
 async def test_an_abstract_socket_hears_the_watchdog_too(tmp_path: Path) -> None:

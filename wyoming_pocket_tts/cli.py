@@ -39,7 +39,12 @@ VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
 LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
 EngineOption = Annotated[Engine, typer.Option("--engine", hidden=True, help="For tests: a beep instead of a voice.")]
-TextArgument = Annotated[str, typer.Argument(metavar="TEXT", help="What to say, or - for standard input.")]
+TextArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TEXT", help="What to say, or - for standard input. Put -- before a text that begins with a dash."
+    ),
+]
 
 app = typer.Typer(
     help="Streaming text to speech for Home Assistant over the Wyoming protocol.",
@@ -128,6 +133,8 @@ def generate(
     with open_wav(output) as wav:
         for block in speak(synthesizer, _whole_text(text), choice):
             wav.write(block.astype("<i2").tobytes(), audio_format)
+        if not wav.seconds:
+            raise SpeechError("the text holds nothing to say")
         wav.finish(audio_format)
     _report(f"{wav.seconds:.2f} s of speech by '{choice.voice.name}' in {output}", output)
 
@@ -158,6 +165,8 @@ def say(
     else:
         with open_wav(output) as wav:
             timing = asyncio.run(say_through(uri, pieces, voice=voice, sink=wav.write))
+            if timing.first_audio_seconds is None:
+                raise SpeechError(str(timing))
             wav.finish(Format(rate_hz=16_000))
     _report(str(timing), output)
 

@@ -150,7 +150,7 @@ def _tell_how_to_reach(addresses: tuple[str, ...], *, announced: bool) -> None:
         reachable = reachable_addresses(hosts)
         _LOGGER.info(
             "%sSettings > Devices & services > Add integration > Wyoming Protocol, host %s%s, port %d",
-            "Home Assistant finds it by itself, or: " if announced else "In Home Assistant: ",
+            "It is announced to Home Assistant; by hand: " if announced else "In Home Assistant: ",
             " or ".join(map(str, reachable)) or "this machine's address",
             " (from this machine only)" if reachable and all(host.is_loopback for host in reachable) else "",
             port,

@@ -36,6 +36,7 @@ class WavWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._can_mend = file.seekable() and file.tell() == 0  # else something stands before it, or nobody can go back
         self._format: Format | None = None
         self._data_bytes = 0
 
@@ -63,7 +64,7 @@ class WavWriter:
         """Set the real length where the file allows it; a file without any audio gets a header of its own."""
         if self._format is None:
             self._file.write(_header(if_empty, 0))
-        elif self._file.seekable():
+        elif self._can_mend:
             self._file.seek(0)
             self._file.write(_header(self._format, self._data_bytes))
             self._file.seek(0, os.SEEK_END)
@@ -77,11 +78,11 @@ def open_wav(name: str) -> Iterator[WavWriter]:
     Raises:
         SpeechError: the file cannot be written.
     """
-    if name == "-":
-        yield WavWriter(sys.stdout.buffer)
-        return
     path = Path(name)
     try:
+        if name == "-":
+            yield WavWriter(sys.stdout.buffer)
+            return
         if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
             with path.open("wb") as file:
                 yield WavWriter(file)
@@ -94,7 +95,8 @@ def open_wav(name: str) -> Iterator[WavWriter]:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise SpeechError(f"cannot write {name}: {error.strerror or error}") from error
+        where = "standard output" if name == "-" else name
+        raise SpeechError(f"cannot write {where}: {error.strerror or error}") from error
 
 
 def _header(audio: Format, data_bytes: int) -> bytes:

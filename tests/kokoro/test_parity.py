@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 import onnx
 import torch
 
+from wyoming_pocket_tts.inference import Network
 from wyoming_pocket_tts.kokoro import graphs, letters, model, runtime
 from wyoming_pocket_tts.kokoro.features import HOP, MEL_DIM
 from wyoming_pocket_tts.kokoro.vocoder import Vocoder
@@ -28,10 +29,10 @@ def rounded(module: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: value.numpy() for name, value in module.state_dict().items() if value.dim() > 0}
 
 
-def network(proto: onnx.ModelProto, folder: Path) -> runtime.Network:
+def network(proto: onnx.ModelProto, folder: Path) -> Network:
     path = folder / "model.onnx"
     onnx.save(proto, path)
-    return runtime.Network(path)
+    return Network(path)
 
 
 @pytest.fixture

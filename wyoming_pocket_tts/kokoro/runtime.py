@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.errors import ModelError
+from wyoming_pocket_tts.inference import Network
 from wyoming_pocket_tts.kokoro.features import HOP, SAMPLE_RATE_HZ, WINDOW, Floats, hann
 from wyoming_pocket_tts.kokoro.phonemes import PAUSES, Lexicon, Phonemizer, flatten, indices, phrases, read_symbols
 from wyoming_pocket_tts.speech import Pcm, Request, Voice
@@ -39,6 +39,8 @@ class Speaker:
     """A row of the acoustic model's speaker table, and the voice that clients see."""
 
     index: int
+    gain: float
+    """Brings the speakers to one loudness."""
     voice: Voice
 
 
@@ -56,6 +58,7 @@ class Description:
         speakers = tuple(
             Speaker(
                 row["index"],
+                row["gain"],
                 Voice(
                     name=row["name"], description=row["description"], languages=tuple(row["languages"]),
                     sample_rate_hz=SAMPLE_RATE_HZ, version=raw["version"],
@@ -65,26 +68,6 @@ class Description:
             for row in raw["speakers"]
         )  # fmt: skip
         return cls(speakers, raw["frames_per_step"], raw["mel_dim"])
-
-
-class Network:
-    """A graph in ONNX Runtime, on one thread. Safe to use from several threads."""
-
-    def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # sentences differ in length: an arena only grows
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common root
-            raise ModelError(
-                f"the embedded voice's file {path.name} is damaged: {error}; reinstall the package"
-            ) from error
-
-    def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        outputs: list[NDArray[np.float32]] = self._session.run(None, inputs)
-        return outputs
 
 
 def durations_in_frames(log_durations: Floats) -> NDArray[np.int64]:
@@ -175,15 +158,15 @@ class KokoroSynthesizer:
 
     def synthesize(self, request: Request) -> Iterator[Pcm]:
         """Speak ``request.text`` in blocks of about 0.3 s; nothing for a text without a word."""
-        speaker = self._speakers[request.voice.name].index
+        speaker = self._speakers[request.voice.name]
         words = self._phonemizer.words(normalize(request.text, "en"))
         for phrase in phrases(words, LONGEST_PHRASE):
             vocoder = StreamingVocoder(self._vocoder, self._description.mel_dim)
-            for frames in self._mel(indices(flatten(phrase)), speaker):
+            for frames in self._mel(indices(flatten(phrase)), speaker.index):
                 samples = vocoder.push(frames)
                 if len(samples):
-                    yield _pcm(samples)
-            yield _pcm(vocoder.finish())
+                    yield _pcm(samples * speaker.gain)
+            yield _pcm(vocoder.finish() * speaker.gain)
 
     def _mel(self, phonemes: list[int], speaker: int) -> Iterator[Floats]:
         """Draw the phrase, a decoder step at a time: normalised frames [frames_per_step, M]."""
