@@ -1,6 +1,7 @@
 """What one client does wrong is told to it and to the log, costs little, and disturbs nobody else."""
 
 import asyncio
+import inspect
 import json
 import logging
 import random
@@ -13,6 +14,7 @@ import pytest
 
 from tests.serving.client import Client, errors, kinds, service, shape
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
+from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.speech import Voice
@@ -432,3 +434,9 @@ async def test_random_conversations_over_sockets_leave_the_server_whole(caplog: 
         chance.random = lambda: 1.0  # type: ignore[method-assign]
         await house.speaks()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_one_address_cannot_take_every_place_to_speak() -> None:
+    """A stream that nobody reads keeps its place until the write times out."""
+    speaking_at_once = inspect.signature(Workers).parameters["max_active"].default
+    assert Limits().connections_per_address < speaking_at_once

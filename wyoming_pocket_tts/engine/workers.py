@@ -175,7 +175,7 @@ class Workers:
         except BaseException as error:  # nobody above would hear of it, and native code may panic past Exception
             _LOGGER.exception("Voice %r failed", stream.request.voice.name)
             _LOGGER.debug("It failed on %r", stream.request.text)
-            self._finish(stream, ModelError(f"the model failed: {type(error).__name__}: {error}"))
+            self._finish(stream, ModelError(f"the model failed ({type(error).__name__}); the server's log says more"))
         else:
             if block is None:
                 self._finish(stream, None)

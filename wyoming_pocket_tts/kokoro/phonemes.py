@@ -214,15 +214,21 @@ def flatten(words: Sequence[Word]) -> list[str]:
     return [START, *(symbol for word in words for symbol in word.symbols)]
 
 
+def _cut_to(longest: int, words: Sequence[Word]) -> Iterator[Word]:
+    for word in words:
+        for start in range(0, len(word.symbols), longest):
+            yield Word(word.text, word.symbols[start : start + longest])
+
+
 def phrases(words: Sequence[Word], longest: int) -> list[list[Word]]:
     """Cut a sentence into parts of at most ``longest`` symbols: at the last pause that fits, else between words.
 
-    Every part ends with a pause, and no word is ever cut.
+    Every part ends with a pause. A word is cut only if it alone is longer than a part.
     """
     parts: list[list[Word]] = []
     part: list[Word] = []
     size, best = 0, 0
-    for word in words:
+    for word in _cut_to(longest - 1, words):
         while size + len(word.symbols) + 1 > longest and part:
             cut = best or len(part)
             parts.append(part[:cut])

@@ -9,8 +9,9 @@ class Limits:
 
     connections: int = 64
     """Connections open at once; more are told ``overloaded`` and closed."""
-    connections_per_address: int = 32
-    """The same for one client address. Generous: a whole house usually comes from Home Assistant's one address."""
+    connections_per_address: int = 24
+    """The same for one client address. Generous, since a whole house usually comes from Home Assistant's one address,
+    but fewer than the workers speak at once: an address whose clients all stop reading must leave places to others."""
     queued_requests: int = 8
     """Requests that may wait on one connection behind the one that speaks."""
     text_characters: int = 20_000
