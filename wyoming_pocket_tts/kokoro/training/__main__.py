@@ -83,7 +83,7 @@ def acoustic(
 @app.command()
 def vocoder(
     data: Data = Path("data"),
-    steps: int = 9_500,
+    steps: int = 10_750,
     adversarial_from: int = 5_000,
     mel_from: int = 7_500,
     *,

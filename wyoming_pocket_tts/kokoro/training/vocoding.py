@@ -35,7 +35,7 @@ TINY = 1e-12
 class Options:
     """How to train: from ``adversarial_from`` on against judges, from ``mel_from`` on with the mel error too."""
 
-    steps: int = 9_500
+    steps: int = 10_750
     adversarial_from: int = 5_000
     mel_from: int = 7_500
     batch_size: int = 12
@@ -43,7 +43,7 @@ class Options:
     learning_rate: float = 5e-4
     adversarial_weight: float = 0.5
     feature_weight: float = 1.0
-    mel_weight: float = 5.0
+    mel_weight: float = 15.0
     save_every: int = 250
     seed: int = 7
 
