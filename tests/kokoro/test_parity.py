@@ -112,8 +112,3 @@ def test_letters_graph_equals_torch(tmp_path: Path) -> None:
         word = torch.randint(1, 28, (length,))
         (scores,) = graph(letters=word.numpy())
         np.testing.assert_allclose(scores, reader(word[None])[0].detach(), atol=1e-4)
-
-
-def test_the_alphabets_of_both_sides_agree() -> None:
-    assert letters.ALPHABET == runtime.ALPHABET
-    assert letters.LONGEST == runtime.LONGEST_WORD

@@ -9,6 +9,8 @@ WINDOW = 800
 HOP = 200
 MEL_DIM = 80
 FRAMES_PER_SECOND = SAMPLE_RATE_HZ // HOP
+WINDOW_SUM = 1.5  # squared Hann windows, a quarter apart, add up to this
+MAX_LOG_MAGNITUDE = 5.0  # e^5 on WINDOW points: louder than full scale
 FLOOR = 1e-5  # magnitude below which there is silence
 
 Floats = NDArray[np.float32]

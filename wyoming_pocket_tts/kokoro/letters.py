@@ -4,17 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from wyoming_pocket_tts.kokoro.layers import EncoderLayer, sinusoids
-from wyoming_pocket_tts.kokoro.phonemes import SYMBOLS
+from wyoming_pocket_tts.kokoro.phonemes import ALPHABET, LONGEST_WORD, SYMBOLS
 
-ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
 SLOTS = 2  # outputs a letter: "x" and "u" are more than one sound
-LONGEST = 48
 
 
 class LetterToSound(nn.Module):
     """Letters [B, N] (indices into ``ALPHABET``, 0 pads) to scores [B, SLOTS * N, symbols]; symbol 0 is CTC's blank."""
 
-    positions: Tensor  # [SLOTS * LONGEST, dim]
+    positions: Tensor  # [SLOTS * LONGEST_WORD, dim]
 
     def __init__(
         self, dim: int = 96, n_heads: int = 4, n_layers: int = 3, ff_dim: int = 384, dropout: float = 0.05
@@ -25,7 +23,7 @@ class LetterToSound(nn.Module):
         self.slots = nn.Parameter(torch.randn(SLOTS, dim) * 0.3)
         self.layers = nn.ModuleList(EncoderLayer(dim, n_heads, ff_dim, dropout) for _ in range(n_layers))
         self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, len(SYMBOLS))
-        self.register_buffer("positions", sinusoids(SLOTS * LONGEST, dim), persistent=False)
+        self.register_buffer("positions", sinusoids(SLOTS * LONGEST_WORD, dim), persistent=False)
 
     def forward(self, letters: Tensor) -> Tensor:
         x = (self.embedding(letters)[:, :, None] + self.slots).flatten(1, 2)

@@ -26,6 +26,11 @@ SYMBOLS: tuple[str, ...] = (
 schwa."""
 INDEX: dict[str, int] = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
+ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
+"""What letter to sound reads, by index; the first pads."""
+LONGEST_WORD = 48
+"""Letters that it reads at most."""
+
 LetterToSound = Callable[[str], Sequence[str]]
 """Guesses the symbols of a lower-case word of letters and apostrophes."""
 

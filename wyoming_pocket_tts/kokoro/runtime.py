@@ -16,22 +16,28 @@ from numpy.typing import NDArray
 
 from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.kokoro.features import HOP, SAMPLE_RATE_HZ, WINDOW, Floats, hann
-from wyoming_pocket_tts.kokoro.phonemes import PAUSES, Lexicon, Phonemizer, flatten, indices, phrases, read_symbols
+from wyoming_pocket_tts.kokoro.features import HOP, MAX_LOG_MAGNITUDE, SAMPLE_RATE_HZ, WINDOW, WINDOW_SUM, Floats, hann
+from wyoming_pocket_tts.kokoro.phonemes import (
+    ALPHABET,
+    LONGEST_WORD,
+    PAUSES,
+    Lexicon,
+    Phonemizer,
+    flatten,
+    indices,
+    phrases,
+    read_symbols,
+)
 from wyoming_pocket_tts.speech import Pcm, Request, Voice
 from wyoming_pocket_tts.text.normalize import normalize
 
 VOICE_FOLDER = Path(__file__).with_name("voice")
-ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
-LONGEST_WORD = 48
 LONGEST_PHRASE = 140  # symbols; training saw no longer ones
 LONGEST_ENCODER = 256
 LONGEST_DECODER = 600  # steps, 30 s
 BLOCK_FRAMES = 24  # 0.3 s of speech at once
 CONTEXT_FRAMES = 21  # how far the vocoder's convolutions look to each side
 OVERLAP_FRAMES = WINDOW // HOP // 2  # later frames that still add to a sample
-WINDOW_SUM = 1.5  # squared Hann windows, a quarter apart, add up to this
-MAX_LOG_MAGNITUDE = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 
-from wyoming_pocket_tts.kokoro.features import HOP, MEL_DIM, WINDOW
+from wyoming_pocket_tts.kokoro.features import HOP, MAX_LOG_MAGNITUDE, MEL_DIM, WINDOW, WINDOW_SUM
 
 N_BINS = WINDOW // 2 + 1
 KERNEL = 7
-MAX_LOG_MAGNITUDE = 5.0  # e^5 on 800 points: louder than full scale
-WINDOW_SUM = 1.5  # squared Hann windows, a quarter apart, add up to this
 
 
 class ConvNeXtBlock(nn.Module):

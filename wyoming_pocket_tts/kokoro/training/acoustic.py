@@ -1,6 +1,5 @@
 """Trains the acoustic model: resumable, with progress, metrics and a picture of what it draws."""
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from wyoming_pocket_tts.kokoro.features import Floats
 from wyoming_pocket_tts.kokoro.model import KokoroModel, durations_in_frames
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example, batches
+from wyoming_pocket_tts.kokoro.training.progress import save
 
 DURATION_WEIGHT = 0.2
 STOP_WEIGHT = 0.2
@@ -154,11 +154,8 @@ class Trainer:
             "config": self.model.config, "model": self.model.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "step": self.step, "epoch": self.epoch,
         }  # fmt: skip
-        torch.save(state, self._checkpoint.with_suffix(".part"))
-        self._checkpoint.with_suffix(".part").replace(self._checkpoint)
-        row = {"step": self.step, "time": time.time(), **running, **self.evaluate()}
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-            metrics.write(json.dumps(row) + "\n")
+        metrics = {"step": self.step, "time": time.time(), **running, **self.evaluate()}
+        save(self._checkpoint, state, metrics)
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)

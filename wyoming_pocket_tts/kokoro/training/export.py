@@ -9,6 +9,7 @@ import torch
 
 from wyoming_pocket_tts.kokoro import graphs, runtime
 from wyoming_pocket_tts.kokoro.features import Floats
+from wyoming_pocket_tts.kokoro.phonemes import LONGEST_WORD
 
 # The gains bring both to -17.5 dB below full scale, measured over the frames in which they speak.
 SPEAKERS = (
@@ -57,7 +58,7 @@ def export(data: Path, voice: Path) -> None:
     onnx.save(graphs.decoder(weights, n_heads, runtime.LONGEST_DECODER), voice / "decoder.onnx")
     onnx.save(graphs.vocoder(_numpy(vocoder["average"], "module.")), voice / "vocoder.onnx")
     onnx.save(
-        graphs.letters(_numpy(letters["model"]), letters["config"]["n_heads"], runtime.LONGEST_WORD),
+        graphs.letters(_numpy(letters["model"]), letters["config"]["n_heads"], LONGEST_WORD),
         voice / "letters.onnx",
     )
     description = {

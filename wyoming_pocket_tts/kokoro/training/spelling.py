@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
-from wyoming_pocket_tts.kokoro.letters import ALPHABET, LONGEST, SLOTS, LetterToSound
-from wyoming_pocket_tts.kokoro.phonemes import INDEX, Lexicon, read_symbols, without_stress
+from wyoming_pocket_tts.kokoro.letters import SLOTS, LetterToSound
+from wyoming_pocket_tts.kokoro.phonemes import ALPHABET, INDEX, LONGEST_WORD, Lexicon, read_symbols, without_stress
 
 SHORTEST = 2  # letters; single ones are spelled
 HELD_OUT_SHARE = 32  # one word in so many is kept back
@@ -27,7 +27,7 @@ def examples(lexicon: Lexicon) -> tuple[list[Entry], list[Entry]]:
     held_out: list[Entry] = []
     for word in lexicon.words():
         symbols = lexicon.get(word) or []
-        if SHORTEST <= len(word) <= LONGEST and len(symbols) <= SLOTS * len(word) - _repeats(symbols):
+        if SHORTEST <= len(word) <= LONGEST_WORD and len(symbols) <= SLOTS * len(word) - _repeats(symbols):
             chosen = hashlib.sha256(word.encode()).digest()[0] % HELD_OUT_SHARE == 0
             (held_out if chosen else learned).append((word, symbols))
     return learned, held_out

@@ -1,6 +1,5 @@
 """Trains the vocoder: first on spectra alone, then against discriminators that hear what spectra miss. Resumable."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from wyoming_pocket_tts.kokoro.features import FFT_SIZE, FLOOR, HOP, WINDOW, Floats, mel_filters
 from wyoming_pocket_tts.kokoro.training import teacher
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example
+from wyoming_pocket_tts.kokoro.training.progress import save
 from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
 FFT_SIZES = (128, 256, 512, 1024, 2048)
@@ -226,11 +226,8 @@ class Trainer:
             "judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict(),
             "judge_optimizer": self.judge_optimizer.state_dict(), "step": self.step,
         }  # fmt: skip
-        torch.save(state, self._checkpoint.with_suffix(".part"))
-        self._checkpoint.with_suffix(".part").replace(self._checkpoint)
-        row = {"step": self.step, "time": time.time(), **running, "held_out_spectral": self.evaluate()}
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-            metrics.write(json.dumps(row) + "\n")
+        metrics = {"step": self.step, "time": time.time(), **running, "held_out_spectral": self.evaluate()}
+        save(self._checkpoint, state, metrics)
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
