@@ -1,4 +1,7 @@
-"""Every error this service raises on purpose. Messages are written for the person who can act on them."""
+"""Every error this service raises on purpose. Messages are written for the person who can act on them.
+
+Some are also Python's own ValueError, RuntimeError or FileNotFoundError: what callers of ``TTSModel`` catch today.
+"""
 
 
 class SpeechError(Exception):
@@ -10,22 +13,36 @@ class SpeechError(Exception):
     code = "speech-error"
 
 
-class ConfigError(SpeechError):
+class ConfigError(SpeechError, ValueError):
     """Settings that cannot be used: names the file, the key and what is allowed."""
 
     code = "config-error"
 
 
-class VoiceError(SpeechError):
+class VoiceError(SpeechError, ValueError):
     """A voice or language that is not there, or a voice file that cannot be used."""
 
     code = "voice-error"
 
 
-class ModelError(SpeechError):
+class MissingFile(VoiceError, FileNotFoundError):  # noqa: N818  (named for the state)
+    """A file that somebody named and that is not there."""
+
+
+class EmptyText(SpeechError, ValueError):  # noqa: N818
+    """A text that holds nothing to say."""
+
+    code = "empty-text"
+
+
+class ModelError(SpeechError, RuntimeError):
     """A model that cannot be loaded or that failed while it ran."""
 
     code = "model-error"
+
+
+class DownloadError(ModelError):
+    """A file that could not be had from where it lies; says what to do about it."""
 
 
 class ProtocolError(SpeechError):
