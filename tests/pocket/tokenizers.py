@@ -67,7 +67,6 @@ def train(entries: int) -> bytes:
         character_coverage=1.0,
         user_defined_symbols=_MARKS,
         num_threads=1,
-        num_sub_iterations=1,
         minloglevel=2,
     )
     return model.getvalue()
@@ -92,7 +91,7 @@ def _sentences(rng: random.Random) -> Iterator[str]:
     for start in itertools.count(0, 7):
         if start >= len(words):
             return
-        line = [*words[start : start + 7], *rng.choices(common, k=5), str(rng.randrange(10_000))]
+        line = [*words[start : start + 7], *rng.choices(common, k=25), str(rng.randrange(10_000))]
         rng.shuffle(line)
         yield f'{" ".join(line).capitalize()} "{rng.choice(words)}" ({rng.choice(words)}) it\'s-{rng.choice(words)}'
 
