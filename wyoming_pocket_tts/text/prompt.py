@@ -198,9 +198,8 @@ def _joined(pieces: Iterator[_Piece], max_tokens: int) -> Iterator[str]:
         if waiting and tokens + piece.tokens > max_tokens:
             yield " ".join(waiting).strip()
             waiting, tokens = [], 0
-        if waiting or piece.text:
-            waiting.append(piece.text)
-            tokens += piece.tokens
+        waiting.append(piece.text)
+        tokens += piece.tokens
     yield " ".join(waiting).strip()
 
 

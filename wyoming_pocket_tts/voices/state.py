@@ -1,0 +1,233 @@
+"""Voices as Pocket TTS uses them: what attention has seen of a recording, layer by layer; and the file that holds one.
+
+Knows nothing about the network that fills the layers or reads them. The names of the exchange file, which other
+programs for these models read and write as well, are known here alone.
+"""
+
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.errors import VoiceError, shown
+from wyoming_pocket_tts.voices.tensor_file import read_tensor_file
+
+Floats = NDArray[np.float32]
+
+_LAYER_NAME: Final = "transformer.layers.{}.self_attn"
+_NAME_OF_LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,2})\.self_attn")
+_RANK: Final = 4
+_FORMAT: Final = "wyoming-pocket-tts voice 1"
+
+
+def unchanged(array: NDArray[Any]) -> object:
+    """What ``VoiceState`` makes of its arrays unless told otherwise: nothing."""
+    return array
+
+
+@dataclass(eq=False, repr=False)
+class VoiceState(Mapping[str, Mapping[str, Any]]):
+    """A voice: keys and values that a model's attention starts from. Equal to itself alone; no array is written to.
+
+    As a mapping it looks like what ``pocket-tts`` calls a model state: of each layer's name, ``offset`` and ``pad``
+    (int64 [1]) and ``cache`` (float32 [2, 1, T, kv_heads, head_dim]).
+
+    Raises:
+        VoiceError: there are no layers, or their shapes do not fit together.
+    """
+
+    layers: tuple[Floats, ...]
+    """Each [2, T, kv_heads, head_dim]: the keys, rotated to their positions, and the values."""
+    model: str | None = None
+    """Fingerprint of the weights that it was made with; None if unknown."""
+    wrap: Callable[[NDArray[Any]], Any] = unchanged
+    """What the mapping makes of arrays: an engine's own type of tensors."""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise VoiceError("a voice state without layers is no voice")
+        first = self.layers[0].shape
+        for index, layer in enumerate(self.layers):
+            if layer.ndim != _RANK or layer.shape[0] != 2 or 0 in layer.shape:  # noqa: PLR2004  (keys and values)
+                raise VoiceError(f"layer {index} has the shape {layer.shape}, not [2, T, heads, size]")
+            if layer.shape != first:
+                raise VoiceError(f"layer {index} has the shape {layer.shape}, but layer 0 has {first}")
+
+    @property
+    def length(self) -> int:
+        """T, the number of positions."""
+        return int(self.layers[0].shape[1])
+
+    @classmethod
+    def of(cls, state: Mapping[str, Mapping[str, Any]]) -> "VoiceState":
+        """Take over what ``pocket-tts`` calls a model state, of tensors or arrays; a ``VoiceState`` as it is.
+
+        Raises:
+            VoiceError: it is no such state, or holds numbers that are not finite.
+        """
+        if isinstance(state, VoiceState):
+            return state
+        entries = {name: {key: _as_array(value) for key, value in entry.items()} for name, entry in state.items()}
+        return cls(_layers(entries, "voice state"))
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        match = _NAME_OF_LAYER.fullmatch(name)
+        if match is None or int(match[1]) >= len(self.layers):
+            raise KeyError(name)
+        return {
+            "offset": self.wrap(np.array([self.length], dtype=np.int64)),
+            "pad": self.wrap(np.zeros(1, dtype=np.int64)),
+            "cache": self.wrap(self.layers[int(match[1])][:, None]),
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        return (_LAYER_NAME.format(index) for index in range(len(self.layers)))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    __eq__ = object.__eq__  # Mapping would compare, and forbid hashing
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<VoiceState: {len(self.layers)} layers of {self.layers[0].shape}, model {self.model}>"
+
+
+def trim_model_state(state: Mapping[str, Mapping[str, Any]]) -> VoiceState:
+    """Copy what is used of a state, so that the larger buffer behind it can go.
+
+    Raises:
+        VoiceError: it is no voice state.
+    """
+    voice = VoiceState.of(state)
+    return replace(voice, layers=tuple(np.array(layer, order="C") for layer in voice.layers))
+
+
+def check_fits(state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, fingerprint: str, label: str) -> None:
+    """Refuse a voice that was made with another model's weights: it would be spoken as noise, without end.
+
+    Args:
+        state: the voice.
+        layers: the model's number of layers.
+        kv_heads: the model's key and value heads.
+        head_dim: the size of each.
+        fingerprint: of the model's weights.
+        label: how to call the voice in the message.
+
+    Raises:
+        VoiceError: it does not fit.
+    """
+    advice = "make the voice again from its recording, with this model"
+    found, expected = (len(state.layers), *state.layers[0].shape[2:]), (layers, kv_heads, head_dim)
+    if found != expected:
+        raise VoiceError(
+            f"{label}: was made with another model (layers, heads, size: {found}; this model: {expected}); {advice}"
+        )
+    if state.model is not None and state.model != fingerprint:
+        raise VoiceError(f"{label}: was made with other weights ({state.model}, not {fingerprint}); {advice}")
+
+
+def write_state(state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write the exchange file. It gets its name only when it is complete.
+
+    Raises:
+        VoiceError: it is no voice state, or the file cannot be written.
+    """
+    from safetensors.numpy import save_file  # noqa: PLC0415  (speaking does without)
+
+    voice = VoiceState.of(state)
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, entry in replace(voice, wrap=unchanged).items():
+        tensors |= {f"{name}/{key}": np.ascontiguousarray(array) for key, array in entry.items()}
+    metadata = {"format": _FORMAT} | ({"model": voice.model} if voice.model else {})
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        save_file(tensors, aside, metadata)
+        aside.replace(path)
+    except Exception as error:  # the library has its own kinds for what the disk refuses
+        raise VoiceError(f"{path}: the voice cannot be written ({error})") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> VoiceState:
+    """Read an exchange file, ours or that of ``pocket-tts``; float16 and bfloat16 become float32.
+
+    Raises:
+        MissingFile: it is not there.
+        VoiceError: it is damaged, too large, or holds something other than a voice.
+    """
+    file = read_tensor_file(path)
+    entries: defaultdict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
+    for name, tensor in file.tensors.items():
+        module, _, key = name.partition("/")
+        entries[module][key] = tensor
+    written_as = file.metadata.get("format", "")
+    if written_as.startswith(_FORMAT.rstrip("1")) and written_as != _FORMAT:
+        raise VoiceError(f"{path}: was written by a newer version of this program ({shown(written_as)})")
+    return VoiceState(_layers(entries, str(path)), model=file.metadata.get("model"))
+
+
+def _layers(entries: Mapping[str, Mapping[str, NDArray[Any]]], origin: str) -> tuple[Floats, ...]:
+    """The used part of all layers, in order, each [2, T, kv_heads, head_dim]."""
+    if not entries:
+        raise VoiceError(f"{origin}: holds nothing")
+    for name in entries:
+        if not _NAME_OF_LAYER.fullmatch(name):
+            raise VoiceError(f"{origin}: {shown(name)} is no part of a voice (is it a model's weights?)")
+    layers = []
+    for index in range(len(entries)):
+        name = _LAYER_NAME.format(index)
+        if name not in entries:
+            raise VoiceError(f"{origin}: {len(entries)} layers, but {name!r} is missing")
+        layers.append(_used(entries[name], f"{origin}: {name}"))
+        if layers[-1].shape != layers[0].shape:
+            raise VoiceError(f"{origin}: {name}: shape {layers[-1].shape}, but layer 0 has {layers[0].shape}")
+    return tuple(layers)
+
+
+def _used(entry: Mapping[str, NDArray[Any]], where: str) -> Floats:
+    cache = entry.get("cache")
+    if cache is None:
+        raise VoiceError(f"{where}/cache: is missing")
+    if cache.ndim != _RANK + 1 or cache.shape[:2] != (2, 1) or 0 in cache.shape or cache.dtype.kind != "f":
+        raise VoiceError(
+            f"{where}/cache: expected floats [2, 1, positions, heads, size], found {cache.dtype} {list(cache.shape)}"
+        )
+    length = _offset(entry, where)
+    if not 0 < length <= cache.shape[2]:
+        raise VoiceError(f"{where}/offset: is {length}, but the cache holds 1 to {cache.shape[2]} positions")
+    if "pad" in entry and np.any(entry["pad"]):
+        raise VoiceError(f"{where}/pad: is not zero: a voice out of a batch cannot be used alone")
+    with np.errstate(over="ignore"):  # a float64 too large becomes infinite, which is refused
+        layer = cache[:, 0, :length].astype(np.float32, copy=False)
+    if not np.isfinite(layer).all():
+        raise VoiceError(f"{where}/cache: holds numbers that are not finite within its {length} positions")
+    return layer
+
+
+def _offset(entry: Mapping[str, NDArray[Any]], where: str) -> int:
+    """How many positions are used. Older files say it by the size of a tensor."""
+    if "current_end" in entry:
+        shape = entry["current_end"].shape
+        if not shape:
+            raise VoiceError(f"{where}/current_end: expected a shape that begins with the length, found []")
+        return int(shape[0])
+    offset = entry.get("offset")
+    if offset is None or offset.size != 1 or offset.dtype.kind not in "iu":
+        found = "nothing" if offset is None else f"{offset.dtype} {list(offset.shape)}"
+        raise VoiceError(f"{where}/offset: expected one integer, found {found}")
+    return int(offset.reshape(()))
+
+
+def _as_array(value: Any) -> NDArray[Any]:  # noqa: ANN401  (a tensor, whose type is not imported here)
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16
+    return np.asarray(value)
