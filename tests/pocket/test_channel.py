@@ -1,0 +1,79 @@
+"""The pipe between the thread that generates and the one that decodes."""
+
+import threading
+from collections.abc import Iterable
+
+import pytest
+
+from wyoming_pocket_tts.pocket.channel import Channel, ChannelClosed
+
+
+class Writer:
+    """A thread that puts items, and remembers how that went."""
+
+    def __init__(self, channel: Channel[int], items: Iterable[int]) -> None:
+        self.put: list[int] = []
+        self.closed = False
+        self.progress = threading.Condition()
+        self._channel = channel
+        self._items = items
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._channel.put(item)
+                with self.progress:
+                    self.put.append(item)
+                    self.progress.notify_all()
+            self._channel.finish()
+        except ChannelClosed:
+            self.closed = True
+
+    def wait_for(self, count: int) -> None:
+        with self.progress:
+            assert self.progress.wait_for(lambda: len(self.put) >= count, timeout=20)
+
+
+def test_everything_arrives_in_order() -> None:
+    channel: Channel[int] = Channel(3)
+    writer = Writer(channel, range(1000))
+    received: list[int] = []
+    while items := channel.take():
+        assert len(items) <= 3
+        received += items
+    writer.thread.join()
+    assert received == list(range(1000))
+
+
+def test_a_writer_waits_for_room() -> None:
+    channel: Channel[int] = Channel(2)
+    writer = Writer(channel, range(5))
+    writer.wait_for(2)
+    assert channel.take() == [0, 1]
+    writer.wait_for(4)
+    assert channel.take() == [2, 3]
+    assert channel.take() == [4]
+    assert channel.take() == []
+    writer.thread.join()
+
+
+def test_a_reader_that_goes_wakes_a_writer_that_waits() -> None:
+    channel: Channel[int] = Channel(1)
+    writer = Writer(channel, range(5))
+    writer.wait_for(1)
+    channel.close()
+    writer.thread.join(timeout=20)
+    assert writer.closed
+    with pytest.raises(ChannelClosed):
+        channel.put(9)
+
+
+def test_an_error_arrives_after_what_was_put_before() -> None:
+    channel: Channel[int] = Channel(4)
+    channel.put(1)
+    channel.finish(ValueError("broken"))
+    assert channel.take() == [1]
+    with pytest.raises(ValueError, match="broken"):
+        channel.take()

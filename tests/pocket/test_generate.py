@@ -1,0 +1,265 @@
+"""The loop that speaks, with an engine made of counters: what is asked of it, in which order, and how everything ends."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
+from wyoming_pocket_tts.pocket.generate import Speaking, chunk_latents, frame_limit, speak
+from wyoming_pocket_tts.text.prompt import TextChunk
+from wyoming_pocket_tts.voices.state import VoiceState
+
+FRAME_SAMPLES = 240
+THREAD = "pocket-latents"
+
+
+def a_voice(length: int = 3) -> VoiceState:
+    return VoiceState(layers=(np.zeros((2, length, 1, 2), np.float32),))
+
+
+def a_chunk(tokens: int = 4, words: int = 9) -> TextChunk:
+    return TextChunk("text", tuple(range(tokens)), words)
+
+
+def how(**changes: Any) -> Speaking:
+    return Speaking(**{"sampling": Sampling(0.0), "eos_threshold": 0.0} | changes)
+
+
+class CountingSpeech:
+    """Its latents are 1, 2, 3, ...; the end's logit is above the threshold from the given step on."""
+
+    def __init__(self, engine: "CountingEngine", voice: VoiceState) -> None:
+        self.engine, self.voice, self.steps = engine, voice, 0
+
+    def prefill(self, tokens: Sequence[int]) -> Frame:
+        self.engine.asked.append(("prefill", len(tokens), self.voice.length))
+        return self._next()
+
+    def step(self, latent: NDArray[np.float32]) -> Frame:
+        assert latent[0] == self.steps, "each step is given the latent before it"
+        return self._next()
+
+    def _next(self) -> Frame:
+        if self.steps == self.engine.fails_at:
+            raise RuntimeError("the network is on fire")
+        self.steps += 1
+        ended = self.engine.ends_at is not None and self.steps > self.engine.ends_at
+        return Frame(np.array([self.steps], np.float32), 1.0 if ended else -1.0)
+
+    def state(self) -> VoiceState:
+        return a_voice(self.voice.length + self.steps)
+
+
+class CountingDecoder:
+    def __init__(self, engine: "CountingEngine") -> None:
+        self.engine = engine
+
+    def decode(self, latents: Latents) -> Samples:
+        self.engine.calls.append(len(latents))
+        if self.engine.decoder_fails:
+            raise RuntimeError("the decoder is on fire")
+        return np.repeat(latents[:, 0], FRAME_SAMPLES)
+
+
+class CountingEngine:
+    sample_rate_hz = 3000
+    frame_samples = FRAME_SAMPLES
+
+    def __init__(
+        self, *, ends_at: int | None = None, fails_at: int | None = None, decoder_fails: bool = False
+    ) -> None:
+        self.ends_at, self.fails_at, self.decoder_fails = ends_at, fails_at, decoder_fails
+        self.asked: list[tuple[Any, ...]] = []
+        self.calls: list[int] = []
+        self.decoders = 0
+
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> CountingSpeech:
+        self.asked.append(("open", positions))
+        return CountingSpeech(self, voice)
+
+    def open_decoder(self) -> CountingDecoder:
+        self.decoders += 1
+        return CountingDecoder(self)
+
+    def listen(self, samples: Samples) -> VoiceState:
+        raise NotImplementedError
+
+    def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
+        self.asked.append(("listen_on", voice.length, latents[:, 0].tolist()))
+        return a_voice(voice.length + len(latents))
+
+    def public(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return array
+
+
+def frames_of(pieces: Iterator[Samples]) -> list[float]:
+    """Return the value of each frame; the last sample of one, since the first ones fade in."""
+    return np.concatenate([*pieces])[FRAME_SAMPLES - 1 :: FRAME_SAMPLES].tolist()
+
+
+def generating_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == THREAD]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert generating_threads() == []
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "after", "expected"),
+    [
+        (10, 3, 13),
+        (10, 0, 10),
+        (6, 3, 9),
+        (0, 3, 9),  # the first six frames cannot end
+        (5, 3, 9),
+        (40, 3, 42),  # the limit of 42 comes first
+        (None, 3, 42),
+    ],
+)
+def test_where_a_chunk_ends(ends_at: int | None, after: int, expected: int) -> None:
+    """An end at step e (counted from 0) is followed by so many frames; the one that reaches the count is not spoken."""
+    stream = CountingSpeech(CountingEngine(ends_at=ends_at), a_voice())
+    limit = frame_limit(4, 12.5)
+    assert limit == 42
+    speaking = how(frames_after_eos=after)
+    latents = list(chunk_latents(stream, a_chunk(), speaking, limit=limit, stop=threading.Event()))
+    assert [int(latent[0]) for latent in latents] == list(range(1, expected + 1))
+
+
+@pytest.mark.parametrize(("words", "frames"), [(4, 15), (5, 13)])
+def test_short_texts_get_more_frames_after_their_end(words: int, frames: int) -> None:
+    assert len(frames_of(speak(CountingEngine(ends_at=10), a_voice(), [a_chunk(words=words)], how()))) == frames
+
+
+def test_a_chunk_that_does_not_end_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    list(speak(CountingEngine(), a_voice(), [a_chunk()], how()))
+    assert "no end of speech after 42 frames" in caplog.text
+
+
+@given(
+    tokens=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    ends_at=st.integers(0, 80),
+    per_call=st.integers(0, 9),
+)
+def test_every_frame_is_spoken_once_in_order(tokens: list[int], ends_at: int, per_call: int) -> None:
+    engine = CountingEngine(ends_at=ends_at)
+    chunks = [a_chunk(count) for count in tokens]
+    frames = frames_of(speak(engine, a_voice(), chunks, how(frames_per_call=per_call, frames_after_eos=2)))
+    lengths = [min(max(ends_at, 6) + 2, frame_limit(count, 12.5)) for count in tokens]
+    assert frames == [value for length in lengths for value in range(1, length + 1)]
+    assert engine.decoders == len(tokens)
+    assert not per_call or max(engine.calls) <= per_call
+    room = [count + frame_limit(count, 12.5) for count in tokens]
+    assert [entry[1] for entry in engine.asked if entry[0] == "open"] == room
+
+
+def test_the_first_five_milliseconds_of_each_chunk_fade_in() -> None:
+    audio = np.concatenate([*speak(CountingEngine(ends_at=6), a_voice(), [a_chunk(), a_chunk()], how())])
+    ramp = np.linspace(0, 1, 15, dtype=np.float32)
+    half = len(audio) // 2
+    for chunk in (audio[:half], audio[half:]):
+        assert np.array_equal(chunk[:15], ramp)
+        assert (chunk[15:FRAME_SAMPLES] == 1).all()
+        assert (chunk[FRAME_SAMPLES : 2 * FRAME_SAMPLES] == 2).all()
+
+
+def test_nothing_happens_before_the_first_piece_is_asked_for() -> None:
+    engine = CountingEngine(ends_at=10)
+    speak(engine, a_voice(), [a_chunk()], how())
+    assert engine.asked == []
+
+
+def test_a_reader_that_leaves_ends_the_generation() -> None:
+    engine = CountingEngine()
+    pieces = speak(engine, a_voice(), (a_chunk() for _ in range(1_000_000)), how())
+    next(pieces)
+    assert len(generating_threads()) == 1
+    pieces.close()  # type: ignore[attr-defined]  (it is a generator)
+    assert generating_threads() == []
+    assert len(engine.asked) < 100
+
+
+def test_a_stop_ends_the_speech_early() -> None:
+    stop = threading.Event()
+    pieces = speak(CountingEngine(), a_voice(), (a_chunk() for _ in range(1_000_000)), how(), stop=stop)
+    next(pieces)
+    stop.set()
+    assert sum(len(piece) for piece in pieces) < 200 * FRAME_SAMPLES
+
+
+def test_a_stop_before_the_beginning_says_nothing() -> None:
+    stop = threading.Event()
+    stop.set()
+    assert list(speak(CountingEngine(), a_voice(), [a_chunk()], how(), stop=stop)) == []
+
+
+def test_a_text_without_end_needs_no_more_memory_than_a_short_one() -> None:
+    """Chunks are taken when their turn comes: the generation is never far ahead of the reader."""
+    taken: list[int] = []
+
+    def chunks() -> Iterator[TextChunk]:
+        for index in range(1_000_000):
+            taken.append(index)
+            yield a_chunk()
+
+    pieces = speak(CountingEngine(ends_at=10), a_voice(), chunks(), how())
+    for _ in range(50):
+        next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+    assert len(taken) < 1000
+
+
+def test_a_failing_network_is_heard_about_after_what_was_spoken() -> None:
+    pieces = speak(CountingEngine(fails_at=9), a_voice(), [a_chunk()], how())
+    heard = 0
+    with pytest.raises(RuntimeError, match="network is on fire"):
+        for piece in pieces:
+            heard += len(piece)
+    assert heard == 9 * FRAME_SAMPLES
+
+
+def test_a_failing_decoder_stops_the_generation() -> None:
+    with pytest.raises(RuntimeError, match="decoder is on fire"):
+        list(speak(CountingEngine(decoder_fails=True), a_voice(), (a_chunk() for _ in range(1_000_000)), how()))
+
+
+def test_failing_chunks_are_heard_about() -> None:
+    def chunks() -> Iterator[TextChunk]:
+        yield a_chunk()
+        raise ValueError("cannot be cut")
+
+    with pytest.raises(ValueError, match="cannot be cut"):
+        list(speak(CountingEngine(ends_at=10), a_voice(), chunks(), how()))
+
+
+def test_every_chunk_starts_from_the_voice() -> None:
+    engine = CountingEngine(ends_at=10)
+    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(5)], how()))
+    assert [entry for entry in engine.asked if entry[0] == "prefill"] == [("prefill", 4, 7), ("prefill", 5, 7)]
+
+
+def test_what_was_spoken_can_become_the_voice() -> None:
+    engine = CountingEngine(ends_at=10)
+    states: list[VoiceState] = []
+    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(5)], how(frames_after_eos=2), spoken=states.append))
+    # 10 steps, 2 more, and the one that finds that it is over
+    assert [entry for entry in engine.asked if entry[0] == "prefill"] == [("prefill", 4, 7), ("prefill", 5, 20)]
+    assert [state.length for state in states] == [20, 33]
+
+
+def test_continuity_lets_a_chunk_hear_the_end_of_the_one_before_and_no_more() -> None:
+    engine = CountingEngine(ends_at=10)
+    chunks = [a_chunk(), a_chunk(), a_chunk()]
+    list(speak(engine, a_voice(7), chunks, how(frames_after_eos=0, continuity_seconds=0.24)))
+    heard = [entry for entry in engine.asked if entry[0] == "listen_on"]
+    assert heard == [("listen_on", 7, [8.0, 9.0, 10.0])] * 2  # the voice prompt, and three frames of 80 ms
+    assert [entry[2] for entry in engine.asked if entry[0] == "prefill"] == [7, 10, 10]

@@ -1,0 +1,93 @@
+"""What the generation loop asks of an engine. Knows nothing about how PyTorch or ONNX Runtime do it.
+
+An engine holds one loaded model and may be used by any number of threads; what it opens belongs to one speech.
+Arrays are NumPy's, float32.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.voices.state import VoiceState
+
+Samples = NDArray[np.float32]
+"""Mono audio, -1 to 1, at the model's rate."""
+
+Latents = NDArray[np.float32]
+"""Normalised latents ``[T, latent_dim]``, one for each frame of audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next latent is drawn.
+
+    Attributes:
+        temperature: variance of the noise; 0 makes speech the same each time.
+        steps: steps of the sampler, for models whose head takes any.
+        noise_clamp: the noise is drawn within plus and minus this; None for no limit.
+    """
+
+    temperature: float
+    steps: int = 1
+    noise_clamp: float | None = None
+
+
+class Frame(NamedTuple):
+    """One step of the language model."""
+
+    latent: NDArray[np.float32]  # [latent_dim], normalised
+    eos_logit: float
+
+
+class LatentStream(Protocol):
+    """A voice that speaks one chunk of text, latent by latent."""
+
+    def prefill(self, tokens: Sequence[int]) -> Frame:
+        """Read the text; return the first frame."""
+        ...
+
+    def step(self, latent: NDArray[np.float32]) -> Frame:
+        """Read the last frame's latent; return the next frame."""
+        ...
+
+    def state(self) -> VoiceState:
+        """All that was heard and said, as a voice to go on from."""
+        ...
+
+
+class AudioStream(Protocol):
+    """The codec's decoder at work on one chunk."""
+
+    def decode(self, latents: Latents) -> Samples:
+        """Decode the next frames; cut anywhere, the pieces make the same audio."""
+        ...
+
+
+class Backend(Protocol):
+    """One loaded model."""
+
+    sample_rate_hz: int
+    frame_samples: int
+
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> LatentStream:
+        """Begin a chunk in a voice, with room for that many positions of text and audio."""
+        ...
+
+    def open_decoder(self) -> AudioStream:
+        """Begin to decode."""
+        ...
+
+    def listen(self, samples: Samples) -> VoiceState:
+        """Hear a voice prompt of any length; return the voice."""
+        ...
+
+    def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
+        """Hear the model's own latents after the voice prompt; return the voice with them."""
+        ...
+
+    def public(self, array: NDArray[np.float32]) -> Any:  # noqa: ANN401  (the array type of the engine)
+        """Give an array the type that the engine's users expect."""
+        ...

@@ -1,0 +1,68 @@
+"""A bounded pipe between two threads that either end can close. Knows nothing about what flows through it."""
+
+from collections import deque
+from threading import Condition
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class ChannelClosed(Exception):  # noqa: N818  (named for the state)
+    """The reader has gone: nobody will take what was to be put."""
+
+
+class Channel(Generic[T]):
+    """Hands items from one writer to one reader, in order.
+
+    Args:
+        capacity: items that may wait; a writer that is ahead of its reader by as many waits.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._changed = Condition()
+        self._finished = False
+        self._error: BaseException | None = None
+        self._closed = False
+
+    def put(self, item: T) -> None:
+        """Add an item, as soon as there is room.
+
+        Raises:
+            ChannelClosed: the reader has closed its end, before or meanwhile.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                raise ChannelClosed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that nothing follows; an error reaches the reader after the last item."""
+        with self._changed:
+            self._finished, self._error = True, error
+            self._changed.notify_all()
+
+    def take(self) -> list[T]:
+        """Take everything that waits, at least one item; an empty list when the writer has finished.
+
+        Raises:
+            BaseException: the writer's error, once all items before it are taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._finished)
+            items = list(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+            if not items and self._error is not None:
+                raise self._error
+            return items
+
+    def close(self) -> None:
+        """The reader goes: the writer's next or waiting ``put`` fails."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()

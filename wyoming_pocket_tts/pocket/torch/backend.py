@@ -1,0 +1,200 @@
+"""Runs the PyTorch network for the generation loop. Knows nothing about text, files or threads.
+
+The network is never changed after it was loaded, so that any number of threads may speak with it; what a speech changes
+belongs to the speech.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.torch.flow_head import Sampler
+from wyoming_pocket_tts.pocket.torch.flow_lm import FlowLM
+from wyoming_pocket_tts.pocket.torch.mimi import DecoderState, Mimi
+from wyoming_pocket_tts.pocket.torch.quantize import quantize_linears
+from wyoming_pocket_tts.pocket.torch.transformer import GrowingCache
+from wyoming_pocket_tts.voices.state import VoiceState
+
+_FRAMES_PER_ENCODING = 25
+"""A voice prompt is encoded two seconds at a time: its length then costs no memory."""
+
+Noise = Callable[[], Tensor]
+"""Draws what the sampler starts from: ``[1, latent_dim]``."""
+
+
+class PocketNetwork(nn.Module):
+    """The whole model; names of parameters are those of the released files."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.flow_lm = FlowLM(
+            config.flow_lm, latent_dim=config.latent_dim, conditioning_dim=config.mimi.conditioning_dim
+        )
+        self.mimi = Mimi(config.mimi)
+
+
+def build_network(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]]) -> PocketNetwork:
+    """Make the network around weights that were checked already; they are used in place, not copied."""
+    with torch.device("meta"):
+        network = PocketNetwork(config)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, assign=True)
+    return network.requires_grad_(requires_grad=False).eval()
+
+
+def load_backend(
+    config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]], *, fingerprint: str, quantize: bool = False
+) -> "TorchBackend":
+    """Make an engine from checked weights.
+
+    Raises:
+        ModelError: ``quantize`` is wanted where it does not make the model faster.
+    """
+    network = build_network(config, tensors)
+    if quantize:
+        quantize_linears(network.flow_lm.transformer)
+    return TorchBackend(config, network, fingerprint=fingerprint)
+
+
+def normal_noise(sampling: Sampling, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Draw normal noise of that variance from PyTorch's own generator, which ``torch.manual_seed`` sets."""
+    noise = torch.empty(shape, device=device)
+    deviation = sampling.temperature**0.5
+    if not deviation:
+        return noise.zero_()
+    if sampling.noise_clamp is None:
+        return nn.init.normal_(noise, std=deviation)
+    return nn.init.trunc_normal_(noise, std=deviation, a=-sampling.noise_clamp, b=sampling.noise_clamp)
+
+
+class TorchBackend:
+    """One loaded model.
+
+    Args:
+        config: what the model is.
+        network: its weights, on any device.
+        fingerprint: what its weights are known by, for the voices that it makes.
+    """
+
+    def __init__(self, config: ModelConfig, network: PocketNetwork, *, fingerprint: str) -> None:
+        self.config = config
+        self.network = network
+        self.fingerprint = fingerprint
+        self.sample_rate_hz = config.mimi.sample_rate
+        self.frame_samples = config.mimi.frame_samples
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.flow_lm.emb_mean.device
+
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "TorchSpeech":
+        """Begin a chunk in a voice."""
+        return TorchSpeech(self, self._cache_of(voice, positions), sampling)
+
+    def open_decoder(self) -> "TorchDecoder":
+        """Begin to decode."""
+        return TorchDecoder(self.network)
+
+    @torch.inference_mode()
+    def listen(self, samples: Samples) -> VoiceState:
+        """Hear a voice prompt; it is filled up with silence to whole frames."""
+        flow_lm = self.network.flow_lm
+        inputs = flow_lm.embed_voice(self._encode(samples))
+        cache = flow_lm.new_cache(capacity=inputs.shape[1])
+        flow_lm.fill(inputs, cache)
+        return self._voice_of(cache)
+
+    @torch.inference_mode()
+    def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
+        """Hear the model's own latents after the voice prompt, as if they had been part of the recording."""
+        flow_lm, codec = self.network.flow_lm, self.config.mimi
+        if codec.conditioning_dim == codec.quantizer.dimension:  # what the encoder would make of the audio
+            frames = (torch.from_numpy(latents).to(self.device) * flow_lm.emb_std + flow_lm.emb_mean)[None]
+        else:
+            frames = self._encode(self.open_decoder().decode(latents))
+        inputs = frames @ flow_lm.speaker_proj_weight.T
+        cache = self._cache_of(voice, inputs.shape[1])
+        flow_lm.fill(inputs, cache)
+        return self._voice_of(cache)
+
+    def public(self, array: NDArray[np.float32]) -> Tensor:
+        """Samples as users of the PyTorch engine expect them: a tensor on the CPU."""
+        return torch.from_numpy(array)
+
+    def _encode(self, samples: Samples) -> Tensor:
+        """Encode ``[N]`` samples into ``[1, T, conditioning_dim]``."""
+        mimi = self.network.mimi
+        missing = -len(samples) % mimi.frame_samples
+        audio = torch.from_numpy(np.pad(samples, (0, missing))).to(self.device)[None, None]
+        state = mimi.start_encoding()
+        pieces = audio.split(_FRAMES_PER_ENCODING * mimi.frame_samples, dim=-1)
+        return torch.cat([mimi.encode(piece, state) for piece in pieces], dim=1)
+
+    def _cache_of(self, voice: VoiceState, positions: int) -> GrowingCache:
+        """Copy a voice into a new cache with room for more."""
+        cache = self.network.flow_lm.new_cache(capacity=voice.length + positions)
+        for store, layer in zip(cache.store, voice.layers, strict=True):
+            store[:, 0, : voice.length] = torch.from_numpy(layer)
+        cache.position = voice.length
+        return cache
+
+    def _voice_of(self, cache: GrowingCache) -> VoiceState:
+        used = cache.store[:, :, 0, : cache.position].cpu()  # [layer, 2, T, key heads, head width]
+        layers = tuple(layer.clone().numpy() for layer in used)
+        return VoiceState(layers=layers, model=self.fingerprint, wrap=torch.from_numpy)
+
+
+class TorchSpeech:
+    """A voice that speaks one chunk."""
+
+    def __init__(self, backend: TorchBackend, cache: GrowingCache, sampling: Sampling) -> None:
+        self._backend = backend
+        self._flow_lm = backend.network.flow_lm
+        self._cache = cache
+        self._sampling = sampling
+        self._sampler = Sampler(self._flow_lm.flow_net, rule=backend.config.flow_lm.flow.type, steps=sampling.steps)
+
+    @torch.inference_mode()
+    def prefill(self, tokens: Sequence[int]) -> Frame:
+        """Read the text and the sign that audio begins, in one pass; return the first frame."""
+        indices = torch.tensor(tokens, dtype=torch.int64, device=self._backend.device)[None]
+        return self._advance(self._flow_lm.embed_text(indices))
+
+    @torch.inference_mode()
+    def step(self, latent: NDArray[np.float32]) -> Frame:
+        """Read the last frame's latent; return the next frame."""
+        last = torch.from_numpy(latent).to(self._backend.device)
+        return self._advance(self._flow_lm.embed_latent(last[None, None]))
+
+    def state(self) -> VoiceState:
+        """All that was heard and said."""
+        return self._backend._voice_of(self._cache)  # noqa: SLF001  (both make voices the same way)
+
+    def _advance(self, inputs: Tensor) -> Frame:  # [1, T, D]
+        hidden, eos_logit = self._flow_lm(inputs, self._cache)
+        latent_dim = self._backend.config.latent_dim
+        noise = normal_noise(self._sampling, (1, latent_dim), inputs.device)
+        latent = self._sampler(hidden, noise)
+        return Frame(latent[0].cpu().numpy(), eos_logit.item())
+
+
+class TorchDecoder:
+    """The codec's decoder at work on one chunk."""
+
+    def __init__(self, network: PocketNetwork) -> None:
+        self._network = network
+        self._state: DecoderState = network.mimi.start_decoding()
+
+    @torch.inference_mode()
+    def decode(self, latents: Latents) -> Samples:
+        """Decode ``[T, latent_dim]`` normalised latents."""
+        flow_lm = self._network.flow_lm
+        values = torch.from_numpy(latents).to(flow_lm.emb_std.device)[None] * flow_lm.emb_std + flow_lm.emb_mean
+        samples: Any = self._network.mimi.decode(values, self._state)[0, 0].cpu().numpy()
+        return samples  # type: ignore[no-any-return]

@@ -1,0 +1,394 @@
+"""``TTSModel``: Pocket TTS for Python programs, with the methods, arguments and results of the package ``pocket-tts``.
+
+Puts the parts together; knows nothing about servers. PyTorch is imported when a model is loaded, not before.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from threading import Event
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.backend import Samples, Sampling
+from wyoming_pocket_tts.pocket.generate import Speaking, speak
+from wyoming_pocket_tts.pocket.hub import fetch
+from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.weights import Weights, load_weights
+from wyoming_pocket_tts.text.prompt import split
+from wyoming_pocket_tts.text.tokenizer import Tokenizer, load_tokenizer
+from wyoming_pocket_tts.voices.prompt import assess, end_on_pause, prepare_prompt, read_audio
+from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state, write_state
+
+if TYPE_CHECKING:
+    import torch
+
+    from wyoming_pocket_tts.pocket.torch.backend import TorchBackend
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LANGUAGE = "english"
+DEFAULT_MAX_TOKENS = 50
+"""Tokens of a chunk of text: longer ones make the released models skip words."""
+PROMPT_CACHE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
+_DEFAULT_PROMPT_CACHE_SIZE = 2
+_FEWEST_FLOW_MATCHING_STEPS = 16
+_EARLIEST_VARIANTS = {"b6369a24": "english_2026-01"}
+_NO_CLONING = (
+    "these weights cannot clone voices: the file that can was not available. Use a ready-made voice ({voices}), or "
+    "accept the terms on the model's page (kyutai/pocket-tts), log in with `hf auth login`, and load the model again"
+)
+
+
+class TTSModel:
+    """A loaded model. Any number of threads may speak with it at once.
+
+    Made by ``load_model``. What says how to speak may be changed at any time and counts from the next call.
+
+    Attributes:
+        config: what the model is.
+        name: the released model, or None for one of the user's own.
+        temp: variance of the noise that speech is drawn from; 0 makes it the same each time.
+        sampler_decode_steps: steps of the sampler, for models whose head takes any.
+        noise_clamp: the noise is drawn within plus and minus this; None for no limit.
+        eos_threshold: speech ends where the end's logit is above it; higher values end later.
+        max_decoder_frames_per_call: frames of 80 ms decoded at once at most; 0 for whatever waits.
+        has_voice_cloning: whether the weights can hear voice prompts.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        backend: "TorchBackend",
+        tokenizer: Tokenizer,
+        *,
+        name: str | None,
+        has_voice_cloning: bool,
+    ) -> None:
+        self.config = config
+        self.name = name
+        self.temp = config.default_temperature
+        self.sampler_decode_steps = 1
+        self.noise_clamp: float | None = None
+        self.eos_threshold = config.default_eos_threshold
+        self.max_decoder_frames_per_call = 0
+        self.has_voice_cloning = has_voice_cloning
+        self._backend = backend
+        self._tokenizer = tokenizer
+        self._prompts = PromptCache(_prompt_cache_size())
+
+    @classmethod
+    def load_model(  # noqa: PLR0917  (upstream's signature)
+        cls,
+        language: str | None = None,
+        config: str | Path | None = None,
+        temp: float | None = None,
+        sampler_decode_steps: int = 1,
+        noise_clamp: float | None = None,
+        eos_threshold: float | None = None,
+        quantize: bool = False,  # noqa: FBT001, FBT002  (upstream's signature)
+        checkpoint: str | Path | None = None,
+        lsd_decode_steps: int | None = None,
+        *,
+        variant: str | None = None,
+    ) -> Self:
+        """Load a model; what is not on this machine is downloaded first.
+
+        Args:
+            language: a released model, such as ``english`` (the default) or ``german_24l``.
+            config: instead, a YAML file of a model of your own: a path, an https:// or an hf:// address.
+            temp: variance of the noise; None for the model's recommendation.
+            sampler_decode_steps: steps of the sampler; models of the type ``flow_matching`` need 16 or more.
+            noise_clamp: the noise is drawn within plus and minus this.
+            eos_threshold: threshold of the end's logit; None for the model's recommendation.
+            quantize: keep the language model's large matrices in 8 bits: faster, with slightly different speech.
+            checkpoint: a safetensors file with weights of your own, in place of those that the config names.
+            lsd_decode_steps: the older name of ``sampler_decode_steps``.
+            variant: the oldest name of ``language``.
+
+        Raises:
+            ConfigError: an argument or the config is wrong (also a ValueError).
+            ModelError: weights or tokenizer cannot be had or used, or PyTorch is not installed.
+        """
+        if config is not None and (language or variant) is not None:
+            raise ConfigError("language and config exclude each other: choose one")
+        if lsd_decode_steps is not None:
+            logger.warning("lsd_decode_steps is now called sampler_decode_steps")
+            sampler_decode_steps = lsd_decode_steps
+        if temp is not None and temp < 0:
+            raise ConfigError(f"temp is {temp}: it must be 0 or more")
+        if sampler_decode_steps < 1:
+            raise ConfigError(f"sampler_decode_steps is {sampler_decode_steps}: it must be 1 or more")
+        name, model_config = _find(_EARLIEST_VARIANTS.get(variant or "", variant) or language, config)
+        if checkpoint is not None:
+            name, model_config = None, _with_checkpoint(model_config, Path(checkpoint))
+        if model_config.flow_lm.flow.type == "flow_matching" and sampler_decode_steps < _FEWEST_FLOW_MATCHING_STEPS:
+            logger.warning(
+                "a flow_matching model needs %d sampler_decode_steps or more; it has %d and will hardly speak",
+                _FEWEST_FLOW_MATCHING_STEPS,
+                sampler_decode_steps,
+            )
+        model = cls._load(name, model_config, quantize=quantize)
+        model.sampler_decode_steps = sampler_decode_steps
+        model.noise_clamp = noise_clamp
+        model.temp = model.temp if temp is None else temp
+        model.eos_threshold = model.eos_threshold if eos_threshold is None else eos_threshold
+        return model
+
+    @classmethod
+    def _load(cls, name: str | None, config: ModelConfig, *, quantize: bool) -> Self:
+        table = config.flow_lm.lookup_table
+        tokenizer = load_tokenizer(fetch(table.tokenizer_path), kind=table.tokenizer, entries=table.n_bins)
+        weights = load_weights(config)
+        backend = _torch_backend(config, weights, quantize=quantize)
+        return cls(config, backend, tokenizer, name=name, has_voice_cloning=weights.has_voice_cloning)
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the weights are."""
+        return self._backend.device
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples of a second of speech."""
+        return self.config.mimi.sample_rate
+
+    def to(self, device: "str | torch.device") -> Self:
+        """Move the weights, as ``torch.nn.Module.to`` does. Nobody may be speaking meanwhile."""
+        self._backend.network.to(device)
+        return self
+
+    def get_state_for_audio_prompt(
+        self,
+        audio_conditioning: "Path | str | torch.Tensor",
+        truncate: bool = False,  # noqa: FBT001, FBT002  (upstream's signature)
+    ) -> VoiceState:
+        """Make a voice from a recording, or load one.
+
+        The last voices made from recordings are remembered: ``POCKET_TTS_PROMPT_CACHE_SIZE`` (2) of them.
+
+        Args:
+            audio_conditioning: the name of a ready-made voice; or a recording or an exported voice (``.safetensors``)
+                as a path, an https:// or an hf:// address; or samples ``[channels, samples]`` at the model's rate.
+            truncate: use only the first 30 seconds of a recording.
+
+        Raises:
+            VoiceError: there is no such voice, the file cannot be used, or it belongs to another model
+                (also a ValueError; a FileNotFoundError where a file is missing).
+            ModelError: it could not be downloaded.
+        """
+        if not isinstance(audio_conditioning, str | Path):
+            return self._hear(_mono(audio_conditioning))
+        source = str(audio_conditioning)
+        if _is_state(source):
+            return self._read_state(source)
+        if isinstance(audio_conditioning, str) and source in configs.voice_names():
+            return self._read_state(self._ready_made(source))
+        if not self.has_voice_cloning:
+            raise VoiceError(_NO_CLONING.format(voices=", ".join(configs.voice_names())))
+        path = fetch(audio_conditioning)
+        key = (str(path), truncate, *_identity(path))
+        return replace(self._prompts.get(key, lambda: self._hear_file(path, truncate=truncate)))
+
+    _cached_get_state_for_audio_prompt = get_state_for_audio_prompt
+    """What upstream's own server calls; programs that copied it do, too."""
+
+    def generate_audio(
+        self,
+        model_state: VoiceState | Mapping[str, Any],
+        text_to_generate: str,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        frames_after_eos: int | None = None,
+        copy_state: bool = True,  # noqa: FBT001, FBT002  (upstream's signature)
+        *,
+        continuity_seconds: float = 0.0,
+    ) -> "torch.Tensor":
+        """Speak a text and return all of it: samples ``[N]``, float32; otherwise like ``generate_audio_stream``."""
+        pieces = [
+            np.asarray(piece)
+            for piece in self.generate_audio_stream(
+                model_state,
+                text_to_generate,
+                max_tokens,
+                frames_after_eos,
+                copy_state,
+                continuity_seconds=continuity_seconds,
+            )
+        ]
+        return self._backend.public(np.concatenate(pieces))
+
+    def generate_audio_stream(  # noqa: PLR0917  (upstream's signature)
+        self,
+        model_state: VoiceState | Mapping[str, Any],
+        text_to_generate: str,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        frames_after_eos: int | None = None,
+        copy_state: bool = True,  # noqa: FBT001, FBT002  (upstream's signature)
+        stop: Event | None = None,
+        *,
+        continuity_seconds: float = 0.0,
+    ) -> "Iterator[torch.Tensor]":
+        """Speak a text; yield samples ``[N]``, float32, as soon as they are decoded.
+
+        Closing the iterator ends the speech and its thread.
+
+        Args:
+            model_state: the voice.
+            text_to_generate: a text of any length.
+            max_tokens: tokens of the chunks that it is cut into.
+            frames_after_eos: frames of 80 ms after the end of a chunk; None lets model and text decide.
+            copy_state: whether the voice stays as it is. If not, what is said becomes part of it.
+            stop: once set, nothing further is generated and the speech ends early.
+            continuity_seconds: how much of the end of a chunk the next one hears, so that the tone carries over.
+
+        Raises:
+            EmptyText: the text holds nothing to say (also a ValueError).
+            VoiceError: the voice belongs to another model (also a ValueError).
+            ModelError: the model failed (also a RuntimeError).
+        """
+        voice = VoiceState.of(model_state)
+        self._check(voice, "the voice")
+        if continuity_seconds and not self.has_voice_cloning:
+            raise VoiceError(_NO_CLONING.format(voices=", ".join(configs.voice_names())))
+        if frames_after_eos is None:
+            frames_after_eos = self.config.model_recommended_frames_after_eos
+        how = Speaking(
+            sampling=Sampling(self.temp, self.sampler_decode_steps, self.noise_clamp),
+            eos_threshold=self.eos_threshold,
+            frames_after_eos=frames_after_eos,
+            frames_per_call=max(0, self.max_decoder_frames_per_call),
+            continuity_seconds=continuity_seconds,
+        )
+        chunks = split(text_to_generate, self._tokenizer, self.config.text_rules, max_tokens=max_tokens)
+        spoken = None if copy_state else lambda heard: _overwrite(model_state, heard)
+        for samples in speak(self._backend, voice, chunks, how, stop=stop, spoken=spoken):
+            yield self._backend.public(samples)
+
+    def _ready_made(self, voice: str) -> str:
+        if self.name is None:
+            raise VoiceError(
+                f"the ready-made voice '{voice}' was made with a released model's weights and would not suit these: "
+                "use a recording, for example " + configs.voice_audio_source(voice)
+            )
+        return configs.voice_state_source(self.name, voice)
+
+    def _read_state(self, source: str) -> VoiceState:
+        voice = replace(read_state(fetch(source)), wrap=self._backend.public)
+        self._check(voice, source)
+        return voice
+
+    def _check(self, voice: VoiceState, label: str) -> None:
+        sizes = self.config.flow_lm.transformer
+        check_fits(
+            voice,
+            layers=sizes.num_layers,
+            kv_heads=sizes.kv_heads,
+            head_dim=sizes.head_dim,
+            fingerprint=self._backend.fingerprint,
+            label=label,
+        )
+
+    def _hear_file(self, path: Path, *, truncate: bool) -> VoiceState:
+        samples, rate_hz = read_audio(path)
+        for finding in assess(samples, rate_hz):
+            logger.warning("%s: %s", path.name, finding.message)
+        return self._backend.listen(
+            prepare_prompt(samples, rate_hz, target_rate_hz=self.sample_rate, truncate=truncate)
+        )
+
+    def _hear(self, samples: Samples) -> VoiceState:
+        if not self.has_voice_cloning:
+            raise VoiceError(_NO_CLONING.format(voices=", ".join(configs.voice_names())))
+        return self._backend.listen(end_on_pause(samples, self.sample_rate))
+
+
+def export_model_state(model_state: VoiceState | Mapping[str, Any], dest: str | Path) -> None:
+    """Write a voice into a safetensors file, for ``get_state_for_audio_prompt`` of this package and of upstream's.
+
+    Raises:
+        VoiceError: the state is none, or the file cannot be written.
+    """
+    write_state(VoiceState.of(model_state), Path(dest))
+
+
+def _find(language: str | None, config: str | Path | None) -> tuple[str | None, ModelConfig]:
+    if config is None:
+        name = language or DEFAULT_LANGUAGE
+        return name, configs.released_model(name)
+    source = str(config)
+    if _suffix(source) not in (".yaml", ".yml"):
+        raise ConfigError(f"{source}: a model's config is a YAML file, whose name ends with .yaml")
+    return None, configs.load_config(fetch(source))
+
+
+def _with_checkpoint(config: ModelConfig, path: Path) -> ModelConfig:
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"{path}: training checkpoints are pickles, which can run any program and are not read here: "
+            "export the weights as .safetensors"
+        )
+    return config.model_copy(update={"weights_path": str(path), "weights_path_without_voice_cloning": None})
+
+
+def _torch_backend(config: ModelConfig, weights: Weights, *, quantize: bool) -> "TorchBackend":
+    try:
+        from wyoming_pocket_tts.pocket.torch.backend import load_backend  # noqa: PLC0415  (PyTorch)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModelError(
+            "this needs PyTorch, which is not installed: pip install 'wyoming-pocket-tts[torch]'"
+        ) from error
+    return load_backend(config, weights.tensors, fingerprint=weights.fingerprint, quantize=quantize)
+
+
+def _suffix(source: str) -> str:
+    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
+    return PurePosixPath(path.rsplit("@", 1)[0] if source.startswith("hf://") else path).suffix.lower()
+
+
+def _is_state(source: str) -> bool:
+    return _suffix(source) == ".safetensors"
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _mono(samples: Any) -> Samples:  # noqa: ANN401  (a tensor of any library)
+    """Take ``[channels, samples]`` or ``[samples]`` at the model's rate."""
+    array = np.asarray(samples.detach().cpu() if hasattr(samples, "detach") else samples, dtype=np.float32)
+    if array.ndim not in (1, 2) or not array.size:
+        raise VoiceError(f"a voice prompt has the shape [channels, samples], not {list(array.shape)}")
+    if not np.isfinite(array).all():
+        raise VoiceError("a voice prompt must be made of finite numbers")
+    return np.ascontiguousarray(array if array.ndim == 1 else array.mean(axis=0))
+
+
+def _overwrite(target: VoiceState | Mapping[str, Any], heard: VoiceState) -> None:
+    """Give the caller's own state what was said in it."""
+    if isinstance(target, VoiceState):
+        target.layers = heard.layers
+    elif isinstance(target, MutableMapping):
+        target.update({name: dict(module) for name, module in heard.items()})
+
+
+def _prompt_cache_size() -> int:
+    text = os.environ.get(PROMPT_CACHE_VARIABLE, "")
+    if not text:
+        return _DEFAULT_PROMPT_CACHE_SIZE
+    if not text.isdecimal():
+        raise ConfigError(f"the variable {PROMPT_CACHE_VARIABLE} is '{text}': it must be a number, 0 or more")
+    return int(text)
