@@ -22,15 +22,22 @@ Floats: TypeAlias = NDArray[np.float32]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 EOS_GAP = 1.0
-"""How far the logit of the end of speech lies below the threshold on average; it varies by about one."""
+"""How far the end of speech's logit is pushed below the threshold; it varies by about one within a text."""
 
 
 def write_random_model(
-    directory: Path, config: ModelConfig, *, seed: int, tokenizer: Path, dtype: Dtype = "float32"
+    directory: Path,
+    config: ModelConfig,
+    *,
+    seed: int,
+    tokenizer: Path,
+    dtype: Dtype = "float32",
+    eos_gap: float = EOS_GAP,
 ) -> Path:
     """Write ``model.safetensors`` and ``model.yaml`` into ``directory``; return the path of the latter.
 
-    ``tokenizer`` is a SentencePiece ``.model`` or a ``tokenizer.json``; its kind goes into the config.
+    ``tokenizer`` is a SentencePiece ``.model`` or a ``tokenizer.json``; its kind goes into the config. ``eos_gap`` moves
+    the end of speech: with one more, texts become several times as long.
     """
     directory.mkdir(parents=True, exist_ok=True)
     weights = directory / "model.safetensors"
@@ -92,7 +99,7 @@ def _distribution(config: ModelConfig, name: str, shape: Shape) -> tuple[float, 
         ("flow_lm.flow_net.final_layer.linear.weight", 0.0, 0.8 * scaled),
         ("flow_lm.flow_net.final_layer.linear.bias", 0.0, 0.6),
         ("flow_lm.out_eos.weight", 0.0, 3 * scaled),
-        ("flow_lm.out_eos.bias", config.default_eos_threshold - EOS_GAP, 0.0),
+        ("flow_lm.out_eos.bias", config.default_eos_threshold, 0.0),
         ("adaLN_modulation.1.weight", 0.0, 0.3 * scaled),
         ("adaLN_modulation.1.bias", 0.0, 0.2),
         ("self_attn.out_proj.weight", 0.0, 1.2 * scaled),
