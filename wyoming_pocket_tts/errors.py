@@ -19,6 +19,10 @@ class ConfigError(SpeechError, ValueError):
     code = "config-error"
 
 
+class MissingConfig(ConfigError, FileNotFoundError):  # noqa: N818  (named for the state)
+    """A config file or released model that somebody named and that is not there."""
+
+
 class VoiceError(SpeechError, ValueError):
     """A voice or language that is not there, or a voice file that cannot be used."""
 
@@ -41,8 +45,28 @@ class ModelError(SpeechError, RuntimeError):
     code = "model-error"
 
 
+class MissingWeights(ModelError, FileNotFoundError):  # noqa: N818  (named for the state)
+    """A file of weights that a config names and that is not there."""
+
+
 class DownloadError(ModelError):
     """A file that could not be had from where it lies; says what to do about it."""
+
+
+class AccessDenied(DownloadError):  # noqa: N818  (named for the state, like those that follow)
+    """The file is there, for others: its terms are not accepted, or the token is missing or not right."""
+
+
+class NotThere(DownloadError):  # noqa: N818
+    """The place answers, and has no such file, revision or repository."""
+
+
+class Unreachable(DownloadError):  # noqa: N818
+    """The place does not answer, or must not be asked: offline."""
+
+
+class Incomplete(DownloadError):  # noqa: N818
+    """What came is not the whole file; nothing of it is kept."""
 
 
 class ProtocolError(SpeechError):

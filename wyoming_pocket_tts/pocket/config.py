@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from wyoming_pocket_tts.errors import ConfigError, VoiceError, shown
+from wyoming_pocket_tts.errors import ConfigError, MissingConfig, VoiceError, shown
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 __all__ = [
@@ -39,6 +39,7 @@ def load_config(path: Path) -> ModelConfig:
     """Read a model's YAML file, in upstream's format.
 
     Raises:
+        MissingConfig: it is not there.
         ConfigError: it cannot be read, or a key or value is not allowed; one line per problem, each naming the file,
             the key, what was found and what is allowed.
     """
@@ -57,7 +58,7 @@ def released_model(name: str) -> ModelConfig:
     """The config of a released model.
 
     Raises:
-        ConfigError: there is no such model; names those that there are.
+        MissingConfig: there is no such model; names those that there are.
     """
     released, model = _released(), _entry(name)
     paths = {
@@ -80,7 +81,7 @@ def language(model: str) -> str:
     """The language that a released model speaks, as two letters ("en").
 
     Raises:
-        ConfigError: there is no such model.
+        MissingConfig: there is no such model.
     """
     _entry(model)
     return _released().languages[_family(model)].code
@@ -90,7 +91,7 @@ def default_voice(model: str) -> str:
     """The ready-made voice that a released model has when nobody asks for another.
 
     Raises:
-        ConfigError: there is no such model.
+        MissingConfig: there is no such model.
     """
     _entry(model)
     return _released().languages[_family(model)].default_voice
@@ -105,7 +106,7 @@ def voice_state_source(model: str, voice: str) -> str:
     """Where the state of a ready-made voice lies, computed with this released model's weights.
 
     Raises:
-        ConfigError: there is no such model.
+        MissingConfig: there is no such model.
         VoiceError: there is no such voice.
     """
     _entry(model)
@@ -170,7 +171,7 @@ def _entry(name: str) -> _Model:
     try:
         return _released().models[name]
     except KeyError:
-        raise ConfigError(f"there is no model {_not_among(name, model_names())}") from None
+        raise MissingConfig(f"there is no model {_not_among(name, model_names())}") from None
 
 
 def _family(model: str) -> str:
@@ -190,6 +191,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise MissingConfig(f"{path}: there is no such file") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(data) > _LARGEST_BYTES:

@@ -5,12 +5,11 @@ The fields have the names of upstream's YAML files, so that a config written for
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-if TYPE_CHECKING:
-    from wyoming_pocket_tts.text.prompt import TextRules
+from wyoming_pocket_tts.text.prompt import TextRules
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
 """A width or length. Bounded, so that a hostile file cannot ask for more memory than any machine has."""
@@ -269,7 +268,7 @@ class ModelConfig(_Strict):
     remove_semicolons: bool = False
     append_terminal_punctuation: bool = True
     capitalize_first_letter: bool = True
-    replace_characters: Mapping[str, str] = {}
+    replace_characters: Mapping[Annotated[str, Field(min_length=1, max_length=1)], str] = {}
     model_recommended_frames_after_eos: Annotated[int, Field(ge=0)] | None = None
     default_temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
     default_eos_threshold: Annotated[float, Field(allow_inf_nan=False)] = -4.0
@@ -279,9 +278,7 @@ class ModelConfig(_Strict):
         return self.mimi.quantizer.dimension
 
     @property
-    def text_rules(self) -> "TextRules":
-        from wyoming_pocket_tts.text.prompt import TextRules  # noqa: PLC0415  (being written)
-
+    def text_rules(self) -> TextRules:
         return TextRules(
             pad_with_spaces_for_short_inputs=self.pad_with_spaces_for_short_inputs,
             remove_semicolons=self.remove_semicolons,

@@ -1,0 +1,159 @@
+"""Brings files to this machine: ``hf://owner/repo/path[@revision]``, ``https://...``, or a local path as it is.
+
+Knows nothing about what the files are. Downloads are kept and appear under their name when they are complete. Nobody is
+told more than which file is wanted: no telemetry, and the hub's token goes to the hub alone.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.errors import AccessDenied, ConfigError, DownloadError, Incomplete, NotThere, Unreachable, shown
+from wyoming_pocket_tts.pocket import web_file
+
+USER_AGENT = f"wyoming-pocket-tts/{__version__}"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+def fetch(source: str | Path, *, local_files_only: bool = False) -> Path:
+    """Return the local file of a source, downloading it unless it is there already.
+
+    A local path is returned whether it exists or not. ``local_files_only``, or ``HF_HUB_OFFLINE=1`` in the environment,
+    forbids the network.
+
+    Raises:
+        ConfigError: the source has another scheme, or is no ``hf://owner/repo/path[@revision]``.
+        AccessDenied: the file is gated or private.
+        NotThere: there is no such file.
+        Unreachable: the network or the server does not answer, or must not be used and the file is not here.
+        Incomplete: the download ended early or has another size than announced.
+    """
+    scheme = _SCHEME.match(source) if isinstance(source, str) else None
+    if scheme is None:
+        return Path(source)
+    text = str(source)
+    match scheme[1].lower():
+        case "hf":
+            return _from_hub(HubPath.parse(text), local_files_only=local_files_only)
+        case "https" | "http":
+            return web_file.fetch(text, user_agent=USER_AGENT, local_files_only=local_files_only or _is_offline())
+        case _:
+            raise ConfigError(f"{shown(text)}: files come from local paths, https://, http:// and hf:// alone")
+
+
+@dataclass(frozen=True, slots=True)
+class HubPath:
+    """A file in a repository of models on the hub."""
+
+    repository: str
+    """``owner/name``."""
+    path: str
+    revision: str | None = None
+    """A commit, tag or branch; the newest commit when not set."""
+
+    @classmethod
+    def parse(cls, text: str) -> "HubPath":
+        """Read ``hf://owner/repo/path[@revision]``.
+
+        Raises:
+            ConfigError: it is something else, or its path tries to leave the repository.
+        """
+        place, at, revision = text.partition("://")[2].partition("@")
+        owner, _, rest = place.partition("/")
+        name, _, path = rest.partition("/")
+        parts = [*path.split("/"), *(revision.split("/") if at else ())]
+        if not all(_HUB_NAME.fullmatch(part) for part in (owner, name)) or not all(map(_is_plain, parts)):
+            raise ConfigError(
+                f"{shown(text)}: must look like hf://owner/repository/path, with @revision behind it or not"
+            )
+        return cls(f"{owner}/{name}", path, revision or None)
+
+    def __str__(self) -> str:
+        return f"hf://{self.repository}/{self.path}" + (f"@{self.revision}" if self.revision else "")
+
+
+def _is_plain(part: str) -> bool:
+    return part not in ("", ".", "..") and part.isprintable() and not set(part) & set("\\@?#%")
+
+
+def _from_hub(file: HubPath, *, local_files_only: bool) -> Path:
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (slow; local files do not need it)
+
+    with _hub_errors(file):
+        return Path(
+            hf_hub_download(
+                repo_id=file.repository,
+                filename=file.path,
+                revision=file.revision,
+                local_files_only=local_files_only,
+                headers={"user-agent": USER_AGENT},  # the library's own tells what else is installed
+            )
+        )
+
+
+@contextmanager
+def _hub_errors(file: HubPath) -> Iterator[None]:
+    """Say what the library's errors mean to the person who wants the file."""
+    from huggingface_hub import errors as hub  # noqa: PLC0415  (slow; local files do not need it)
+
+    try:
+        yield
+    except hub.GatedRepoError as error:
+        raise AccessDenied(f"{file}: {_how_to_get_access(file)}") from error
+    except hub.RevisionNotFoundError as error:
+        raise NotThere(f"{file}: the repository has no revision {file.revision}") from error
+    except hub.RepositoryNotFoundError as error:
+        # The hub does not tell strangers whether a private repository exists.
+        raise NotThere(f"{file}: there is no such repository, or it is private: {_how_to_get_access(file)}") from error
+    except hub.LocalEntryNotFoundError as error:
+        raise Unreachable(_why_unreachable(file, error)) from error
+    except hub.EntryNotFoundError as error:
+        raise NotThere(f"{file}: the repository has no such file") from error
+    except hub.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else None
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise AccessDenied(f"{file}: {_how_to_get_access(file)}") from error
+        raise Unreachable(f"{file}: the hub answers with an error ({status}); try again later") from error
+    except ConnectionError as error:
+        raise Unreachable(f"{file}: the hub does not answer: {_in_one_line(error)}") from error
+    except OSError as error:
+        if "onsistency check" in str(error):
+            raise Incomplete(f"{file}: what came has another size than announced; try again") from error
+        raise DownloadError(f"{file}: cannot be downloaded: {_in_one_line(error)}") from error
+    except Exception as error:  # what the library's HTTP client raises, which is another in each of its versions
+        raise Unreachable(
+            f"{file}: the download failed: {_in_one_line(error)}; check the network, try again"
+        ) from error
+
+
+def _how_to_get_access(file: HubPath) -> str:
+    from huggingface_hub.constants import ENDPOINT  # noqa: PLC0415  (slow; local files do not need it)
+
+    return (
+        f"accept its terms at {ENDPOINT}/{file.repository}, then log in with 'hf auth login' or set HF_TOKEN to a token"
+        " of yours"
+    )
+
+
+def _why_unreachable(file: HubPath, error: Exception) -> str:
+    if _is_offline():
+        return f"{file}: is not on this machine, and HF_HUB_OFFLINE forbids to download it"
+    if error.__cause__ is None:
+        return f"{file}: is not on this machine, and the network is not to be used"
+    return f"{file}: is not on this machine, and the hub does not answer: {_in_one_line(error.__cause__)}"
+
+
+def _is_offline() -> bool:
+    from huggingface_hub.constants import HF_HUB_OFFLINE  # noqa: PLC0415  (slow; local files do not need it)
+
+    return bool(HF_HUB_OFFLINE)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,200 @@
+"""Loads a model's weights: finds the files, knows older names, checks every tensor. Knows no network, no torch.
+
+Arrays are views into the mapped files where those are float32, so that weights cost memory once, as they are touched.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.errors import DownloadError, ModelError, shown
+from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.mapped_tensors import Entry, MappedTensors
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.tensors import Shape, expected_tensors
+
+_log = logging.getLogger(__name__)
+
+Fetch = Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's tensors, all there and of the right shape."""
+
+    tensors: Mapping[str, NDArray[np.float32]]
+    """By the names of ``tensors.py``; read-only."""
+    has_voice_cloning: bool
+    fingerprint: str
+    """Tells the weights apart that a voice's state depends on; the same for gated, open and converted files."""
+    files: tuple[Path, ...]
+
+
+def load_weights(config: ModelConfig, *, fetch: Fetch = hub.fetch) -> Weights:
+    """Load the weights that a config names, downloading what is not there yet.
+
+    These are ``flow_lm.weights_path`` and ``mimi.weights_path``, or ``weights_path``, whose codec's part then gives way
+    to ``mimi.weights_path``. When ``weights_path`` cannot be had, ``weights_path_without_voice_cloning`` is loaded.
+
+    Raises:
+        DownloadError: a file cannot be had.
+        ModelError: a file is damaged, or a tensor is missing, unknown or of another shape; names file and tensor.
+    """
+    sources: dict[str, _Source] = {}
+    has_voice_cloning = True
+    if config.weights_path:
+        path, has_voice_cloning = _fetch_bundle(config, fetch)
+        file = MappedTensors(path)
+        sources = {name: _Source(file, entry) for name, entry in file.entries.items()}
+        if config.flow_lm.weights_path:
+            _log.warning("flow_lm.weights_path is not used: weights_path %s has these weights, too", path)
+    elif config.flow_lm.weights_path:
+        sources = _flow_lm_sources(MappedTensors(fetch(config.flow_lm.weights_path)))
+    if config.mimi.weights_path:
+        sources = {name: source for name, source in sources.items() if not name.startswith("mimi.")}
+        sources |= _mimi_sources(MappedTensors(fetch(config.mimi.weights_path)))
+
+    expected = expected_tensors(config)
+    files = tuple(dict.fromkeys(source.file.path for source in sources.values()))
+    _check_names(expected, sources, files)
+    tensors = {name: sources[name].load(name, shape) for name, shape in expected.items()}
+    return Weights(
+        tensors=MappingProxyType(tensors),
+        has_voice_cloning=has_voice_cloning,
+        fingerprint=_fingerprint(tensors),
+        files=files,
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a tensor comes from: an entry of a file; with a magnitude, the entry is its direction."""
+
+    file: MappedTensors
+    entry: Entry
+    magnitude: Entry | None = None
+
+    def load(self, name: str, shape: Shape) -> NDArray[np.float32]:
+        if self.entry.shape != shape:
+            raise ModelError(
+                f"{self.file.path}: tensor '{self.entry.name}' has the shape {list(self.entry.shape)}; the config makes"
+                f" {name} {list(shape)}: weights and config do not belong together"
+            )
+        values = self.file.read(self.entry)
+        if self.magnitude is None:
+            return values
+        length = np.sqrt(np.square(values).sum(axis=tuple(range(1, values.ndim)), keepdims=True))
+        if self.magnitude.shape != length.shape:
+            raise ModelError(
+                f"{self.file.path}: tensor '{self.magnitude.name}' has the shape {list(self.magnitude.shape)},"
+                f" not {list(length.shape)}"
+            )
+        scaled: NDArray[np.float32] = values * (self.file.read(self.magnitude) / length)
+        return scaled
+
+
+def _fetch_bundle(config: ModelConfig, fetch: Fetch) -> tuple[Path, bool]:
+    assert config.weights_path is not None  # noqa: S101  (our caller looked)
+    try:
+        return fetch(config.weights_path), True
+    except DownloadError as error:
+        if not config.weights_path_without_voice_cloning:
+            raise
+        _log.warning(
+            "The weights that can clone voices are not to be had (%s). Continuing without: ready-made voices work,"
+            " voices from recordings do not.",
+            error,
+        )
+    return fetch(config.weights_path_without_voice_cloning), False
+
+
+_FLOW_LM_NAMES = {
+    "condition_provider.conditioners.transcript_in_segment.embed.weight": "conditioner.embed.weight",
+    "condition_provider.conditioners.speaker_wavs.output_proj.weight": "speaker_proj_weight",
+    "fuser.padding_value": "bos_before_voice",
+}
+"""What training calls these tensors, and what the released models call them."""
+
+_FLOW_LM_LEFTOVERS = re.compile(
+    r"flow\.w_s_t\..*|num_ema_updates|condition_provider\.conditioners\.(transcript_in_segment|speaker_wavs)\.learnt_padding"
+)
+_MIMI_LEFTOVERS = re.compile(
+    r"model\.quantizer\.vq\..*|(model\.)?quantizer\.logvar_proj\.weight|.*_codebook.*|.*wavlm_emb_downsample.*"
+    r"|wavlm_input_resample\.kernel|wavlm_proj\.weight|quantizer\.logvar_param"
+)
+"""What training leaves in its files and no model needs."""
+
+
+def _flow_lm_sources(file: MappedTensors) -> dict[str, _Source]:
+    """FlowLM's tensors from a file of its own."""
+    return {
+        "flow_lm." + _FLOW_LM_NAMES.get(name, name).replace("in_proj_weight", "in_proj.weight"): _Source(file, entry)
+        for name, entry in file.entries.items()
+        if not _FLOW_LM_LEFTOVERS.fullmatch(name)
+    }
+
+
+def _mimi_sources(file: MappedTensors) -> dict[str, _Source]:
+    """The codec's tensors: from a whole model's file, or from a file of its own with the names of training."""
+    bundled = {name: _Source(file, entry) for name, entry in file.entries.items() if name.startswith("mimi.")}
+    return bundled or {
+        _mimi_name(name): _mimi_source(file, entry)
+        for name, entry in file.entries.items()
+        if not (_MIMI_LEFTOVERS.fullmatch(name) or name.endswith(".weight_v"))
+    }
+
+
+def _mimi_source(file: MappedTensors, entry: Entry) -> _Source:
+    """Some files keep a weight as its magnitude, ``weight_g``, and its direction, ``weight_v``."""
+    if not entry.name.endswith(".weight_g"):
+        return _Source(file, entry)
+    direction = entry.name.removesuffix("_g") + "_v"
+    if direction not in file.entries:
+        raise ModelError(f"{file.path}: tensor '{direction}' is missing: '{entry.name}' is of no use without it")
+    return _Source(file, file.entries[direction], magnitude=entry)
+
+
+def _mimi_name(name: str) -> str:
+    name = name.removeprefix("model.")
+    for old, new in (
+        (".weight_g", ".weight"),
+        (".conv.conv.", ".conv."),
+        (".convtr.convtr.", ".convtr."),
+        ("in_proj_weight", "in_proj.weight"),
+    ):
+        name = name.replace(old, new)
+    return f"mimi.{name}"
+
+
+def _check_names(expected: Mapping[str, Shape], sources: Mapping[str, _Source], files: tuple[Path, ...]) -> None:
+    where = " and ".join(str(path) for path in files)
+    if missing := [name for name in expected if name not in sources]:
+        raise ModelError(f"{where}: tensor {_first_of(missing)} missing: the file does not belong to this config")
+    if strangers := [f"{source.entry.name}" for name, source in sources.items() if name not in expected]:
+        raise ModelError(f"{where}: tensor {_first_of(strangers)} unknown: the file does not belong to this config")
+
+
+def _first_of(names: list[str]) -> str:
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    return f"{shown(names[0])}{more} is"
+
+
+def _fingerprint(tensors: Mapping[str, NDArray[np.float32]]) -> str:
+    """Hash a sample of what makes keys and values of a voice: vectors whole, of matrices the first row.
+
+    The whole would have to be read from the disk, for nothing: weights that differ at all differ everywhere.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        if name.startswith("flow_lm.transformer."):
+            values = tensors[name]
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values if values.ndim == 1 else values[0], dtype="<f4").tobytes())
+    return digest.hexdigest()[:16]
