@@ -46,6 +46,8 @@ ARROWS: dict[str, set[str]] = {
     "standard_input": set(),
     "voice_list": {"speech"},
     "offline": {"speech", "text", "voices"},
+    "options": set(),
+    "commands": {"speech", "offline", "wav", "voices", "pocket"},
     # what puts it all together
     "settings": {"serving.address", "serving.limits"},
     "settings_sources": {"settings"},
@@ -62,7 +64,7 @@ NO_ASYNCIO = ("kokoro", "pocket", "text", "voices")
 TORCH = ("kokoro.training", "kokoro.model", "kokoro.layers", "kokoro.vocoder", "kokoro.letters", "pocket.torch")
 """Networks in PyTorch and what trains them: imported by nothing else, but for those who choose an engine."""
 
-CHOOSING = {"pocket.tts_model"}
+CHOOSING = {"pocket.tts_model", "commands.pocket_model", "commands.speak"}
 """May import a network in PyTorch, inside a function, when somebody asks for that engine."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts import __version__, options
 from wyoming_pocket_tts.engines import Engine, load_engine
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 
@@ -31,20 +31,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it so)
 VersionFlag = Annotated[
     bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file with settings.")]
-DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the service keeps what it must remember.")
-]
-VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="Voice for clients that name none.")]
-DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
-LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
 EngineOption = Annotated[Engine, typer.Option("--engine", hidden=True, help="For tests: a beep instead of a voice.")]
-TextArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="TEXT", help="What to say, or - for standard input. Put -- before a text that begins with a dash."
-    ),
-]
 
 app = typer.Typer(
     help="Streaming text to speech for Home Assistant over the Wyoming protocol.",
@@ -84,11 +71,11 @@ def serve(
         typer.Option("--zeroconf", metavar="[NAME]", help="Announce the server, under this name if one is given."),
     ] = None,
     no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce the server.")] = False,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    voice: VoiceOption = None,
-    debug: DebugFlag = False,
-    log_format: LogFormatOption = None,
+    config: options.ConfigOption = None,
+    data_dir: options.DataDirOption = None,
+    voice: options.VoiceOption = None,
+    debug: options.DebugFlag = False,
+    log_format: options.LogFormatOption = None,
     engine: EngineOption = Engine.KOKORO,
     version: VersionFlag = False,  # noqa: ARG001  (its callback does it all)
 ) -> None:
@@ -112,36 +99,104 @@ def serve(
 
 @app.command()
 def generate(
-    text: TextArgument,
+    text: options.OptionalTextArgument = None,
     *,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="WAV file, or - for standard output.")
-    ] = "speech.wav",
-    voice: Annotated[str | None, typer.Option("--voice", metavar="NAME", help="Voice to speak with.")] = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
+    text_option: options.TextOption = None,
+    output: options.OutputOption = "speech.wav",
+    voice: options.SpeakerOption = None,
+    quiet: options.QuietFlag = False,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    checkpoint: options.CheckpointOption = None,
+    sampler_decode_steps: options.SamplerStepsOption = None,
+    lsd_decode_steps: options.LsdStepsOption = None,
+    temperature: options.TemperatureOption = None,
+    noise_clamp: options.NoiseClampOption = None,
+    eos_threshold: options.EosThresholdOption = None,
+    frames_after_eos: options.FramesAfterEosOption = None,
+    max_tokens: options.MaxTokensOption = None,
+    continuity: options.ContinuityOption = None,
+    seed: options.SeedOption = None,
+    device: options.DeviceOption = None,
+    quantize: options.QuantizeFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
     engine: EngineOption = Engine.KOKORO,
 ) -> None:
-    """Turn text into a WAV file, without a server."""
-    settings = _settings(config, {"voice.default": voice, "data_dir": data_dir}, quiet=True)
-    from wyoming_pocket_tts.offline import find_voice, speak  # noqa: PLC0415  (numpy)
-    from wyoming_pocket_tts.wav import Format, open_wav  # noqa: PLC0415
+    """Turn text into a WAV file, without a server.
 
-    synthesizer = load_engine(engine)
-    choice = find_voice(synthesizer.voices(), settings.voice.default)
-    audio_format = Format(rate_hz=choice.voice.sample_rate_hz)
-    with open_wav(output) as wav:
-        for block in speak(synthesizer, _whole_text(text), choice):
-            wav.write(block.astype("<i2").tobytes(), audio_format)
-        if not wav.seconds:
-            raise SpeechError("the text holds nothing to say")
-        wav.finish(audio_format)
-    _report(f"{wav.seconds:.2f} s of speech by '{choice.voice.name}' in {output}", output)
+    The embedded voice speaks, unless the voice or one of the other options asks for Pocket TTS.
+    """
+    if text is not None and text_option is not None:
+        raise typer.BadParameter("give the text once: as TEXT or with --text")
+    settings = _settings(settings_file, {"data_dir": data_dir}, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.generate import Wanted, generate_speech  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.commands.manner import Manner  # noqa: PLC0415
+    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
+
+    wanted = Wanted(
+        text=text if text_option is None else text_option,
+        voice=voice,
+        default_voice=settings.voice.default,
+        model=ModelChoice(
+            language=language,
+            config=config,
+            checkpoint=checkpoint,
+            sampler_decode_steps=sampler_decode_steps,
+            lsd_decode_steps=lsd_decode_steps,
+            temperature=temperature,
+            noise_clamp=noise_clamp,
+            eos_threshold=eos_threshold,
+            quantize=quantize,
+            device=device,
+        ),
+        manner=Manner(
+            frames_after_eos=frames_after_eos, max_tokens=max_tokens, continuity_seconds=continuity, seed=seed
+        ),
+        output=output,
+    )
+    line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet)
+    if not quiet:
+        _report(line, output)
+
+
+@app.command("export-voice")
+def export_voice(
+    audio: options.RecordingArgument,
+    output: options.ExportArgument,
+    *,
+    quiet: options.QuietFlag = False,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    no_truncate: options.NoTruncateFlag = False,
+    force: options.ForceFlag = False,
+) -> None:
+    """Turn a recording, or a folder of them, into voices that Pocket TTS has at once."""
+    _settings(None, {}, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.export import Export, export  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
+
+    export(
+        Export(source=audio, target=output, truncate=not no_truncate, force=force),
+        ModelChoice(language=language, config=config),
+        quiet=quiet,
+        tell=(lambda _: None) if quiet else typer.echo,
+        complain=_complain,
+    )
+
+
+@app.command()
+def models(*, as_json: options.JsonFlag = False) -> None:
+    """List the released models of Pocket TTS, and which of them are on this machine."""
+    from wyoming_pocket_tts.commands.model_list import as_dict, as_table, released_models  # noqa: PLC0415  (pydantic)
+
+    listed = released_models()
+    typer.echo(json.dumps(as_dict(listed), ensure_ascii=False, indent=2) if as_json else as_table(listed))
 
 
 @app.command()
 def say(
-    text: TextArgument,
+    text: options.TextArgument,
     *,
     uri: Annotated[
         str, typer.Option("--uri", metavar="URI", help="The server: tcp://HOST:PORT or unix:///PATH.")
@@ -174,35 +229,34 @@ def say(
 @app.command()
 def voices(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
+    as_json: options.JsonFlag = False,
+    config: options.ConfigOption = None,
+    data_dir: options.DataDirOption = None,
     engine: EngineOption = Engine.KOKORO,
 ) -> None:
     """List the voices that this installation speaks with."""
-    _settings(config, {"data_dir": data_dir}, quiet=True)
+    _settings(config, {"data_dir": data_dir}, log_level="warning")
     from wyoming_pocket_tts.voice_list import as_dicts, as_table  # noqa: PLC0415
 
     listed = load_engine(engine).voices()
     typer.echo(json.dumps(as_dicts(listed), ensure_ascii=False, indent=2) if as_json else as_table(listed))
 
 
-def _settings(config: Path | None, flags: Mapping[str, Any], *, quiet: bool = False) -> "Settings":
-    """Read the settings and set the log up; ``quiet`` keeps what is not worth a warning away from one-shot commands."""
+def _settings(config: Path | None, flags: Mapping[str, Any], *, log_level: str | None = None) -> "Settings":
+    """Read the settings and set the log up; one-shot commands have a level of their own, and lines for people."""
     import logging  # noqa: PLC0415
 
     from wyoming_pocket_tts.logs import set_up_logging  # noqa: PLC0415
     from wyoming_pocket_tts.settings_sources import load_settings, unknown_variables  # noqa: PLC0415
 
     settings = load_settings(file=config, environment=os.environ, flags=flags)
-    set_up_logging(level="warning" if quiet else settings.log.level, style=settings.log.format)
+    style = settings.log.format
+    set_up_logging(
+        level=log_level or settings.log.level, style="plain" if log_level is not None and style == "text" else style
+    )
     for stranger in unknown_variables(os.environ):
         logging.getLogger(__name__).warning("%s", stranger)
     return settings
-
-
-def _whole_text(text: str) -> str:
-    return sys.stdin.read() if text == "-" else text
 
 
 def _report(line: str, output: str | None) -> None:
@@ -210,11 +264,16 @@ def _report(line: str, output: str | None) -> None:
     typer.echo(line, err=output == "-")
 
 
+def _complain(text: str) -> None:
+    """Tell on standard error what went wrong, each line under the program's name."""
+    for line in text.splitlines():
+        typer.echo(f"wyoming-pocket-tts: {line}", err=True)
+
+
 def main() -> None:
     """Run the command line; what is expected to go wrong ends in one clear line per problem and an exit code."""
     try:
         app()
     except SpeechError as error:
-        for line in str(error).splitlines() or [type(error).__name__]:
-            typer.echo(f"wyoming-pocket-tts: {line}", err=True)
+        _complain(str(error) or type(error).__name__)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)

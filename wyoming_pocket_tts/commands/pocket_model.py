@@ -1,0 +1,142 @@
+"""Which Pocket TTS model a command is to use, and loading it. Knows nothing about texts and files of audio."""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from wyoming_pocket_tts.errors import ConfigError, ModelError
+from wyoming_pocket_tts.pocket import config as configs
+
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.pocket.tts_model import TTSModel
+
+_FLOW_MATCHING_STEPS = 16
+"""What such a head needs to speak at all; the others need one step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """What was said about the model; None where nothing was.
+
+    Attributes:
+        language: a released model.
+        config: instead, the config of one's own: a path or an address.
+        checkpoint: safetensors file with weights in place of those of language or config.
+        sampler_decode_steps: steps of the sampler.
+        lsd_decode_steps: its older name.
+        temperature: variance of the noise.
+        noise_clamp: bound of the noise.
+        eos_threshold: speech ends above it.
+        quantize: 8 bits for the large matrices.
+        device: where PyTorch computes.
+    """
+
+    language: str | None = None
+    config: str | None = None
+    checkpoint: str | None = None
+    sampler_decode_steps: int | None = None
+    lsd_decode_steps: int | None = None
+    temperature: float | None = None
+    noise_clamp: float | None = None
+    eos_threshold: float | None = None
+    quantize: bool = False
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None and self.config is not None:
+            raise ConfigError("--language and --config exclude each other: choose one")
+        for option, value in (("--temperature", self.temperature), ("--noise-clamp", self.noise_clamp)):
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(f"{option} is {value}: it must be a number")
+        if self.noise_clamp == 0:
+            raise ConfigError("--noise-clamp is 0: it must be more; --temperature 0 speaks without noise")
+
+    @property
+    def released(self) -> str | None:
+        """The released model whose weights are meant; None for one's own, which have no ready-made voices."""
+        if self.config is not None or self.checkpoint is not None:
+            return None
+        return self.language or configs.model_names()[0]
+
+    def language_code(self) -> str:
+        """The language it most likely speaks, as two letters.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        return configs.language(self.language or configs.model_names()[0])
+
+    def default_voice(self) -> str:
+        """A voice that suits the model: a ready-made one, or a recording for weights of one's own.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        if self.released is None:
+            return configs.voice_audio_source(configs.default_voice(configs.model_names()[0]))
+        return configs.default_voice(self.released)
+
+
+def names_pocket_voice(voice: str) -> bool:
+    """Tell whether this can only be a voice of Pocket TTS: a ready-made one, a file or an address."""
+    return voice.lower() in configs.voice_names() or _is_place(voice)
+
+
+def checked_voice(voice: str) -> str:
+    """Give the voice as ``TTSModel`` takes it.
+
+    Raises:
+        VoiceError: it is neither a file, nor an address, nor the name of a ready-made voice.
+    """
+    if _is_place(voice):
+        return voice
+    configs.voice_audio_source(voice.lower())
+    return voice.lower()
+
+
+def load(choice: ModelChoice, *, quiet: bool) -> "TTSModel":
+    """Load the model, downloading first what is not on this machine; ``quiet`` shows no progress of that.
+
+    Raises:
+        ConfigError: an option does not fit the model or the machine.
+        ModelError: weights cannot be had or used, or PyTorch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:  # before anything is downloaded
+        raise ModelError("Pocket TTS needs PyTorch, which is not installed: pip install 'wyoming-pocket-tts[torch]'")
+    from huggingface_hub.utils import disable_progress_bars  # noqa: PLC0415  (slow)
+
+    from wyoming_pocket_tts.pocket.torch.device import usable_device  # noqa: PLC0415  (PyTorch)
+    from wyoming_pocket_tts.pocket.tts_model import TTSModel  # noqa: PLC0415  (numpy and what downloads)
+
+    if quiet:
+        disable_progress_bars()
+    device = usable_device(choice.device or "cpu")
+    model = TTSModel.load_model(
+        language=choice.language,
+        config=choice.config,
+        checkpoint=choice.checkpoint,
+        temp=choice.temperature,
+        sampler_decode_steps=choice.sampler_decode_steps or _recommended_steps(choice),
+        lsd_decode_steps=choice.lsd_decode_steps,
+        noise_clamp=choice.noise_clamp,
+        eos_threshold=choice.eos_threshold,
+        quantize=choice.quantize,
+    )
+    return model.to(device)
+
+
+def _recommended_steps(choice: ModelChoice) -> int:
+    """What the model needs to be understood; its Python interface keeps to one step, as upstream's does."""
+    from wyoming_pocket_tts.pocket.hub import fetch  # noqa: PLC0415  (what downloads)
+
+    if choice.config is None:
+        config = configs.released_model(choice.language or configs.model_names()[0])
+    else:
+        config = configs.load_config(fetch(choice.config))
+    return _FLOW_MATCHING_STEPS if config.flow_lm.flow.type == "flow_matching" else 1
+
+
+def _is_place(voice: str) -> bool:
+    return "/" in voice or "\\" in voice or bool(PurePath(voice).suffix)

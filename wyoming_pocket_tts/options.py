@@ -1,0 +1,141 @@
+"""The options that commands share or that there are many of, as typer reads them. Knows no command and decides nothing.
+
+What a text here names is looked up when it is needed, not when the command line starts.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# what the service's commands share
+ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file with settings.")]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the service keeps what it must remember.")
+]
+VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="Voice for clients that name none.")]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
+LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
+TextArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TEXT", help="What to say, or - for standard input. Put -- before a text that begins with a dash."
+    ),
+]
+
+# generate
+OptionalTextArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TEXT",
+        help="What to say, or - for standard input. Put -- before a text that begins with a dash. "
+        "Without one, Pocket TTS says a few words in its language.",
+        show_default=False,
+    ),
+]
+TextOption = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="The same as an option.")]
+OutputOption = Annotated[
+    str,
+    typer.Option("--output", "-o", "--output-path", metavar="FILE", help="WAV file, or - for standard output."),
+]
+SpeakerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--voice",
+        metavar="VOICE",
+        help="Voice to speak with: an embedded one; or, with Pocket TTS, a ready-made one, a recording, or an exported "
+        "voice (.safetensors), as a file, an https:// or an hf:// address.",
+    ),
+]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+SettingsOption = Annotated[
+    Path | None, typer.Option("--settings", metavar="FILE", help="YAML file with the service's settings.")
+]
+
+# which model: generate, export-voice
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        metavar="NAME",
+        help="A released model; `wyoming-pocket-tts models` lists them. Default: english.",
+    ),
+]
+ModelConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Instead, the YAML config of a model of your own: a path, an https:// or an hf:// address.",
+    ),
+]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option("--checkpoint", metavar="FILE", help="Weights of your own for that model, as .safetensors."),
+]
+QuantizeFlag = Annotated[bool, typer.Option("--quantize", help="Keep the large matrices in 8 bits.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="Where PyTorch computes, such as cuda. Default: cpu.")
+]
+
+# how the model speaks: generate
+SamplerStepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--sampler-decode-steps",
+        min=1,
+        metavar="N",
+        help="Steps of the sampler for each frame. Default: 1, or 16 for a flow_matching model.",
+    ),
+]
+LsdStepsOption = Annotated[int | None, typer.Option("--lsd-decode-steps", min=1, hidden=True)]
+TemperatureOption = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", min=0, metavar="X", help="0 says a text the same way each time. Default: the model's."
+    ),
+]
+NoiseClampOption = Annotated[
+    float | None,
+    typer.Option("--noise-clamp", min=0, metavar="X", help="Bound of the noise that speech is drawn from."),
+]
+EosThresholdOption = Annotated[
+    float | None,
+    typer.Option("--eos-threshold", metavar="X", help="Higher values end speech later. Default: the model's."),
+]
+FramesAfterEosOption = Annotated[
+    int | None,
+    typer.Option("--frames-after-eos", min=0, metavar="N", help="Frames of 80 ms after the end of a chunk of text."),
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Tokens of a chunk of text. Default: 50.")
+]
+ContinuityOption = Annotated[
+    float | None,
+    typer.Option(
+        "--continuity",
+        min=0,
+        metavar="SECONDS",
+        help="How much of the end of a chunk the next one hears, so that the tone carries over. Default: 0.",
+    ),
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="Makes the noise the same each time.")
+]
+
+# export-voice
+RecordingArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="AUDIO", help="A recording, as a file, an https:// or an hf:// address; or a folder of recordings."
+    ),
+]
+ExportArgument = Annotated[
+    Path,
+    typer.Argument(metavar="OUTPUT", help="The voice's file (.safetensors); or, for a folder, the folder for voices."),
+]
+ForceFlag = Annotated[bool, typer.Option("--force", help="Make the voices of a folder anew that are there already.")]
+NoTruncateFlag = Annotated[
+    bool, typer.Option("--no-truncate", help="Use all of a recording, not its first 30 seconds.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
