@@ -1,7 +1,8 @@
-"""The loop that speaks, with an engine made of counters: what is asked of it, in which order, and how everything ends."""
+"""The loop that speaks, with an engine made of counters: what is asked of it, in which order, and how it all ends."""
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,7 @@ def a_chunk(tokens: int = 4, words: int = 9) -> TextChunk:
     return TextChunk("text", tuple(range(tokens)), words)
 
 
-def how(**changes: Any) -> Speaking:
-    return Speaking(**{"sampling": Sampling(0.0), "eos_threshold": 0.0} | changes)
+HOW = Speaking(sampling=Sampling(0.0), eos_threshold=0.0)
 
 
 class CountingSpeech:
@@ -71,9 +71,7 @@ class CountingEngine:
     sample_rate_hz = 3000
     frame_samples = FRAME_SAMPLES
 
-    def __init__(
-        self, *, ends_at: int | None = None, fails_at: int | None = None, decoder_fails: bool = False
-    ) -> None:
+    def __init__(self, *, ends_at: int | None = None, fails_at: int | None = None, decoder_fails: bool = False) -> None:
         self.ends_at, self.fails_at, self.decoder_fails = ends_at, fails_at, decoder_fails
         self.asked: list[tuple[Any, ...]] = []
         self.calls: list[int] = []
@@ -100,7 +98,7 @@ class CountingEngine:
 
 def frames_of(pieces: Iterator[Samples]) -> list[float]:
     """Return the value of each frame; the last sample of one, since the first ones fade in."""
-    return np.concatenate([*pieces])[FRAME_SAMPLES - 1 :: FRAME_SAMPLES].tolist()
+    return [float(value) for value in np.concatenate([*pieces])[FRAME_SAMPLES - 1 :: FRAME_SAMPLES]]
 
 
 def generating_threads() -> list[threading.Thread]:
@@ -130,18 +128,18 @@ def test_where_a_chunk_ends(ends_at: int | None, after: int, expected: int) -> N
     stream = CountingSpeech(CountingEngine(ends_at=ends_at), a_voice())
     limit = frame_limit(4, 12.5)
     assert limit == 42
-    speaking = how(frames_after_eos=after)
+    speaking = replace(HOW, frames_after_eos=after)
     latents = list(chunk_latents(stream, a_chunk(), speaking, limit=limit, stop=threading.Event()))
     assert [int(latent[0]) for latent in latents] == list(range(1, expected + 1))
 
 
 @pytest.mark.parametrize(("words", "frames"), [(4, 15), (5, 13)])
 def test_short_texts_get_more_frames_after_their_end(words: int, frames: int) -> None:
-    assert len(frames_of(speak(CountingEngine(ends_at=10), a_voice(), [a_chunk(words=words)], how()))) == frames
+    assert len(frames_of(speak(CountingEngine(ends_at=10), a_voice(), [a_chunk(words=words)], HOW))) == frames
 
 
 def test_a_chunk_that_does_not_end_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    list(speak(CountingEngine(), a_voice(), [a_chunk()], how()))
+    list(speak(CountingEngine(), a_voice(), [a_chunk()], HOW))
     assert "no end of speech after 42 frames" in caplog.text
 
 
@@ -153,7 +151,7 @@ def test_a_chunk_that_does_not_end_is_reported(caplog: pytest.LogCaptureFixture)
 def test_every_frame_is_spoken_once_in_order(tokens: list[int], ends_at: int, per_call: int) -> None:
     engine = CountingEngine(ends_at=ends_at)
     chunks = [a_chunk(count) for count in tokens]
-    frames = frames_of(speak(engine, a_voice(), chunks, how(frames_per_call=per_call, frames_after_eos=2)))
+    frames = frames_of(speak(engine, a_voice(), chunks, replace(HOW, frames_per_call=per_call, frames_after_eos=2)))
     lengths = [min(max(ends_at, 6) + 2, frame_limit(count, 12.5)) for count in tokens]
     assert frames == [value for length in lengths for value in range(1, length + 1)]
     assert engine.decoders == len(tokens)
@@ -163,7 +161,7 @@ def test_every_frame_is_spoken_once_in_order(tokens: list[int], ends_at: int, pe
 
 
 def test_the_first_five_milliseconds_of_each_chunk_fade_in() -> None:
-    audio = np.concatenate([*speak(CountingEngine(ends_at=6), a_voice(), [a_chunk(), a_chunk()], how())])
+    audio = np.concatenate([*speak(CountingEngine(ends_at=6), a_voice(), [a_chunk(), a_chunk()], HOW)])
     ramp = np.linspace(0, 1, 15, dtype=np.float32)
     half = len(audio) // 2
     for chunk in (audio[:half], audio[half:]):
@@ -174,23 +172,23 @@ def test_the_first_five_milliseconds_of_each_chunk_fade_in() -> None:
 
 def test_nothing_happens_before_the_first_piece_is_asked_for() -> None:
     engine = CountingEngine(ends_at=10)
-    speak(engine, a_voice(), [a_chunk()], how())
+    speak(engine, a_voice(), [a_chunk()], HOW)
     assert engine.asked == []
 
 
 def test_a_reader_that_leaves_ends_the_generation() -> None:
     engine = CountingEngine()
-    pieces = speak(engine, a_voice(), (a_chunk() for _ in range(1_000_000)), how())
+    pieces = speak(engine, a_voice(), (a_chunk() for _ in range(1_000_000)), HOW)
     next(pieces)
     assert len(generating_threads()) == 1
-    pieces.close()  # type: ignore[attr-defined]  (it is a generator)
+    pieces.close()
     assert generating_threads() == []
     assert len(engine.asked) < 100
 
 
 def test_a_stop_ends_the_speech_early() -> None:
     stop = threading.Event()
-    pieces = speak(CountingEngine(), a_voice(), (a_chunk() for _ in range(1_000_000)), how(), stop=stop)
+    pieces = speak(CountingEngine(), a_voice(), (a_chunk() for _ in range(1_000_000)), HOW, stop=stop)
     next(pieces)
     stop.set()
     assert sum(len(piece) for piece in pieces) < 200 * FRAME_SAMPLES
@@ -199,7 +197,7 @@ def test_a_stop_ends_the_speech_early() -> None:
 def test_a_stop_before_the_beginning_says_nothing() -> None:
     stop = threading.Event()
     stop.set()
-    assert list(speak(CountingEngine(), a_voice(), [a_chunk()], how(), stop=stop)) == []
+    assert list(speak(CountingEngine(), a_voice(), [a_chunk()], HOW, stop=stop)) == []
 
 
 def test_a_text_without_end_needs_no_more_memory_than_a_short_one() -> None:
@@ -211,25 +209,23 @@ def test_a_text_without_end_needs_no_more_memory_than_a_short_one() -> None:
             taken.append(index)
             yield a_chunk()
 
-    pieces = speak(CountingEngine(ends_at=10), a_voice(), chunks(), how())
+    pieces = speak(CountingEngine(ends_at=10), a_voice(), chunks(), HOW)
     for _ in range(50):
         next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert len(taken) < 1000
 
 
 def test_a_failing_network_is_heard_about_after_what_was_spoken() -> None:
-    pieces = speak(CountingEngine(fails_at=9), a_voice(), [a_chunk()], how())
-    heard = 0
+    heard: list[Samples] = []
     with pytest.raises(RuntimeError, match="network is on fire"):
-        for piece in pieces:
-            heard += len(piece)
-    assert heard == 9 * FRAME_SAMPLES
+        heard.extend(speak(CountingEngine(fails_at=9), a_voice(), [a_chunk()], HOW))
+    assert sum(len(piece) for piece in heard) == 9 * FRAME_SAMPLES
 
 
 def test_a_failing_decoder_stops_the_generation() -> None:
     with pytest.raises(RuntimeError, match="decoder is on fire"):
-        list(speak(CountingEngine(decoder_fails=True), a_voice(), (a_chunk() for _ in range(1_000_000)), how()))
+        list(speak(CountingEngine(decoder_fails=True), a_voice(), (a_chunk() for _ in range(1_000_000)), HOW))
 
 
 def test_failing_chunks_are_heard_about() -> None:
@@ -238,19 +234,19 @@ def test_failing_chunks_are_heard_about() -> None:
         raise ValueError("cannot be cut")
 
     with pytest.raises(ValueError, match="cannot be cut"):
-        list(speak(CountingEngine(ends_at=10), a_voice(), chunks(), how()))
+        list(speak(CountingEngine(ends_at=10), a_voice(), chunks(), HOW))
 
 
 def test_every_chunk_starts_from_the_voice() -> None:
     engine = CountingEngine(ends_at=10)
-    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(5)], how()))
+    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(5)], HOW))
     assert [entry for entry in engine.asked if entry[0] == "prefill"] == [("prefill", 4, 7), ("prefill", 5, 7)]
 
 
 def test_what_was_spoken_can_become_the_voice() -> None:
     engine = CountingEngine(ends_at=10)
     states: list[VoiceState] = []
-    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(5)], how(frames_after_eos=2), spoken=states.append))
+    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(5)], replace(HOW, frames_after_eos=2), spoken=states.append))
     # 10 steps, 2 more, and the one that finds that it is over
     assert [entry for entry in engine.asked if entry[0] == "prefill"] == [("prefill", 4, 7), ("prefill", 5, 20)]
     assert [state.length for state in states] == [20, 33]
@@ -259,7 +255,7 @@ def test_what_was_spoken_can_become_the_voice() -> None:
 def test_continuity_lets_a_chunk_hear_the_end_of_the_one_before_and_no_more() -> None:
     engine = CountingEngine(ends_at=10)
     chunks = [a_chunk(), a_chunk(), a_chunk()]
-    list(speak(engine, a_voice(7), chunks, how(frames_after_eos=0, continuity_seconds=0.24)))
+    list(speak(engine, a_voice(7), chunks, replace(HOW, frames_after_eos=0, continuity_seconds=0.24)))
     heard = [entry for entry in engine.asked if entry[0] == "listen_on"]
     assert heard == [("listen_on", 7, [8.0, 9.0, 10.0])] * 2  # the voice prompt, and three frames of 80 ms
     assert [entry[2] for entry in engine.asked if entry[0] == "prefill"] == [7, 10, 10]

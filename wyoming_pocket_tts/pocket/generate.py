@@ -6,7 +6,7 @@ Knows nothing about PyTorch, ONNX Runtime, files or sockets. An engine (``backen
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from threading import Event, Thread
@@ -72,7 +72,7 @@ def speak(
     *,
     stop: Event | None = None,
     spoken: Callable[[VoiceState], None] | None = None,
-) -> Iterator[Samples]:
+) -> Generator[Samples, None, None]:
     """Yield the speech piece by piece, each as soon as it is decoded.
 
     Nothing happens before the first piece is asked for. The thread that generates is joined when the iterator ends, is

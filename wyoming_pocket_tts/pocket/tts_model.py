@@ -5,7 +5,7 @@ Puts the parts together; knows nothing about servers. PyTorch is imported when a
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from threading import Event
@@ -98,6 +98,7 @@ class TTSModel:
         lsd_decode_steps: int | None = None,
         *,
         variant: str | None = None,
+        threads: int | None = 1,
     ) -> Self:
         """Load a model; what is not on this machine is downloaded first.
 
@@ -112,6 +113,8 @@ class TTSModel:
             checkpoint: a safetensors file with weights of your own, in place of those that the config names.
             lsd_decode_steps: the older name of ``sampler_decode_steps``.
             variant: the oldest name of ``language``.
+            threads: threads of each PyTorch operation: a setting of the whole process, which None leaves as it is.
+                Language model and codec run side by side already, on two threads.
 
         Raises:
             ConfigError: an argument or the config is wrong (also a ValueError).
@@ -135,7 +138,7 @@ class TTSModel:
                 _FEWEST_FLOW_MATCHING_STEPS,
                 sampler_decode_steps,
             )
-        model = cls._load(name, model_config, quantize=quantize)
+        model = cls._load(name, model_config, quantize=quantize, threads=threads)
         model.sampler_decode_steps = sampler_decode_steps
         model.noise_clamp = noise_clamp
         model.temp = model.temp if temp is None else temp
@@ -143,11 +146,11 @@ class TTSModel:
         return model
 
     @classmethod
-    def _load(cls, name: str | None, config: ModelConfig, *, quantize: bool) -> Self:
+    def _load(cls, name: str | None, config: ModelConfig, *, quantize: bool, threads: int | None) -> Self:
         table = config.flow_lm.lookup_table
         tokenizer = load_tokenizer(fetch(table.tokenizer_path), kind=table.tokenizer, entries=table.n_bins)
         weights = load_weights(config)
-        backend = _torch_backend(config, weights, quantize=quantize)
+        backend = _torch_backend(config, weights, quantize=quantize, threads=threads)
         return cls(config, backend, tokenizer, name=name, has_voice_cloning=weights.has_voice_cloning)
 
     @property
@@ -234,7 +237,7 @@ class TTSModel:
         stop: Event | None = None,
         *,
         continuity_seconds: float = 0.0,
-    ) -> "Iterator[torch.Tensor]":
+    ) -> "Generator[torch.Tensor, None, None]":
         """Speak a text; yield samples ``[N]``, float32, as soon as they are decoded.
 
         Closing the iterator ends the speech and its thread.
@@ -337,7 +340,7 @@ def _with_checkpoint(config: ModelConfig, path: Path) -> ModelConfig:
     return config.model_copy(update={"weights_path": str(path), "weights_path_without_voice_cloning": None})
 
 
-def _torch_backend(config: ModelConfig, weights: Weights, *, quantize: bool) -> "TorchBackend":
+def _torch_backend(config: ModelConfig, weights: Weights, *, quantize: bool, threads: int | None) -> "TorchBackend":
     try:
         from wyoming_pocket_tts.pocket.torch.backend import load_backend  # noqa: PLC0415  (PyTorch)
     except ModuleNotFoundError as error:
@@ -346,7 +349,7 @@ def _torch_backend(config: ModelConfig, weights: Weights, *, quantize: bool) -> 
         raise ModelError(
             "this needs PyTorch, which is not installed: pip install 'wyoming-pocket-tts[torch]'"
         ) from error
-    return load_backend(config, weights.tensors, fingerprint=weights.fingerprint, quantize=quantize)
+    return load_backend(config, weights.tensors, fingerprint=weights.fingerprint, quantize=quantize, threads=threads)
 
 
 def _suffix(source: str) -> str:

@@ -48,13 +48,27 @@ def build_network(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]
 
 
 def load_backend(
-    config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]], *, fingerprint: str, quantize: bool = False
+    config: ModelConfig,
+    tensors: Mapping[str, NDArray[np.float32]],
+    *,
+    fingerprint: str,
+    quantize: bool = False,
+    threads: int | None = None,
 ) -> "TorchBackend":
     """Make an engine from checked weights.
+
+    Args:
+        config: what the model is.
+        tensors: its weights.
+        fingerprint: what they are known by.
+        quantize: keep the language model's matrices in 8 bits.
+        threads: threads of each operation, a setting of the whole process; None leaves it as it is.
 
     Raises:
         ModelError: ``quantize`` is wanted where it does not make the model faster.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     network = build_network(config, tensors)
     if quantize:
         quantize_linears(network.flow_lm.transformer)
@@ -105,6 +119,7 @@ class TorchBackend:
     def listen(self, samples: Samples) -> VoiceState:
         """Hear a voice prompt; it is filled up with silence to whole frames."""
         flow_lm = self.network.flow_lm
+        self.draw(Sampling(temperature=1.0))  # unused: see draw
         inputs = flow_lm.embed_voice(self._encode(samples))
         cache = flow_lm.new_cache(capacity=inputs.shape[1])
         flow_lm.fill(inputs, cache)
@@ -122,6 +137,14 @@ class TorchBackend:
         cache = self._cache_of(voice, inputs.shape[1])
         flow_lm.fill(inputs, cache)
         return self._voice_of(cache)
+
+    def draw(self, sampling: Sampling) -> Tensor:
+        """Draw noise ``[1, latent_dim]`` for one frame.
+
+        The package pocket-tts also draws, for nothing, when it reads a text or hears a voice prompt. So does this
+        engine: after the same ``torch.manual_seed`` both say the same.
+        """
+        return normal_noise(sampling, (1, self.config.latent_dim), self.device)
 
     def public(self, array: NDArray[np.float32]) -> Tensor:
         """Samples as users of the PyTorch engine expect them: a tensor on the CPU."""
@@ -163,6 +186,7 @@ class TorchSpeech:
     @torch.inference_mode()
     def prefill(self, tokens: Sequence[int]) -> Frame:
         """Read the text and the sign that audio begins, in one pass; return the first frame."""
+        self._backend.draw(self._sampling)  # unused: see draw
         indices = torch.tensor(tokens, dtype=torch.int64, device=self._backend.device)[None]
         return self._advance(self._flow_lm.embed_text(indices))
 
@@ -178,9 +202,7 @@ class TorchSpeech:
 
     def _advance(self, inputs: Tensor) -> Frame:  # [1, T, D]
         hidden, eos_logit = self._flow_lm(inputs, self._cache)
-        latent_dim = self._backend.config.latent_dim
-        noise = normal_noise(self._sampling, (1, latent_dim), inputs.device)
-        latent = self._sampler(hidden, noise)
+        latent = self._sampler(hidden, self._backend.draw(self._sampling))
         return Frame(latent[0].cpu().numpy(), eos_logit.item())
 
 

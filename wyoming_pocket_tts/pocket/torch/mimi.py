@@ -119,8 +119,8 @@ class Mimi(nn.Module):
         """Encode whole frames of audio ``[B, 1, T * frame_samples]`` into ``[B, T, conditioning_dim]``."""
         x, state.seanet = self.encoder(audio, state.seanet)
         x = self.encoder_transformer(x, state.transformer)
-        x, state.downsample = self.downsample.conv(x, state.downsample)
-        return x.transpose(1, 2)
+        frames, state.downsample = self.downsample.conv(x, state.downsample)
+        return frames.transpose(1, 2)  # type: ignore[no-any-return]
 
     def start_decoding(self, batch: int = 1) -> DecoderState:
         """Begin a stream of latents."""

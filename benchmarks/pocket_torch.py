@@ -1,0 +1,140 @@
+"""Our PyTorch engine against the package pocket-tts: the same files, in turn, each in a process of its own.
+
+    python -m benchmarks.pocket_torch                       # the model english
+    python -m benchmarks.pocket_torch --model all --rounds 3
+
+Weights are random (their values do not change the time), shapes those of the released models; a voice prompt of 10 s,
+one text of 20 words, temperature 0. Machines are noisy: read the ratios, medians over rounds in which both ran.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TEXT = (
+    "Good evening. The lights in the living room are off, the front door is locked, and it will rain tomorrow morning."
+)
+VOICE_SECONDS = 10
+FIGURES = {
+    "load_seconds": "load, s",
+    "listen_seconds": "hear the voice prompt, s",
+    "first_audio_ms": "first audio, ms",
+    "times_real_time": "speed, x real time",
+    "peak_mb": "peak memory, MB",
+}
+KINDS = ("peer", "ours", "ours int8")
+
+
+def measure(kind: str, config: Path) -> dict[str, float]:
+    """Run in a process of its own: load, hear a voice, speak twice; the second time counts."""
+    started = time.perf_counter()
+    model = _load(kind, config)
+    loaded = time.perf_counter()
+    recording = config.with_name("voice.wav")
+    listened: list[float] = []
+    for _ in range(2):
+        start = time.perf_counter()
+        voice = model.get_state_for_audio_prompt(recording)
+        listened.append(time.perf_counter() - start)
+        recording = config.with_name("voice2.wav")
+    for _ in range(2):
+        start = time.perf_counter()
+        first, samples = 0.0, 0
+        for piece in model.generate_audio_stream(voice, TEXT):
+            first = first or time.perf_counter() - start
+            samples += len(piece)
+        spent = time.perf_counter() - start
+    return {
+        "load_seconds": loaded - started,
+        "listen_seconds": min(listened),
+        "first_audio_ms": first * 1e3,
+        "times_real_time": samples / model.sample_rate / spent,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _load(kind: str, config: Path) -> Any:  # noqa: ANN401  (ours or the peer's)
+    if kind == "peer":
+        from pocket_tts import TTSModel as Peer  # noqa: PLC0415  (only one of both is imported)
+
+        return Peer.load_model(config=str(config), temp=0.0)
+    from wyoming_pocket_tts import TTSModel  # noqa: PLC0415
+
+    return TTSModel.load_model(config=config, temp=0.0, quantize=kind == "ours int8")
+
+
+def compare(name: str, *, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        config = prepare(Path(directory), name)
+        results: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+        for index in range(rounds):
+            for kind in KINDS:
+                print(f"{name}: round {index + 1} of {rounds}, {kind}", file=sys.stderr)
+                results[kind] += run(kind, config)
+    print(f"\n{name}, {rounds} rounds" + " " * 20 + "".join(f"{kind:>12}" for kind in KINDS) + "  ours / peer")
+    for figure, label in FIGURES.items():
+        medians = [statistics.median(r[figure] for r in results[kind]) if results[kind] else None for kind in KINDS]
+        ratios = [ours[figure] / peer[figure] for ours, peer in zip(results["ours"], results["peer"], strict=True)]
+        columns = "".join(f"{'refused' if m is None else f'{m:.2f}':>12}" for m in medians)
+        print(f"  {label:<40}{columns}  {statistics.median(ratios):.2f}")
+
+
+def prepare(directory: Path, name: str) -> Path:
+    from tests.pocket.random_models import write_random_model  # noqa: PLC0415
+    from tests.pocket.tokenizers import tokenizer_files  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.config import released_model  # noqa: PLC0415
+    from wyoming_pocket_tts.wav import Format, open_wav  # noqa: PLC0415
+
+    config, files = released_model(name), tokenizer_files()
+    is_json = config.flow_lm.lookup_table.tokenizer != "sentencepiece"
+    path = write_random_model(directory, config, seed=1, tokenizer=files.json if is_json else files.sentencepiece)
+    times = np.arange(VOICE_SECONDS * config.mimi.sample_rate) / config.mimi.sample_rate
+    for file, pitch_hz in (("voice.wav", 120), ("voice2.wav", 180)):
+        tones = sum(np.sin(2 * np.pi * pitch_hz * k * times) / k for k in range(1, 8))
+        samples = 0.1 * tones * np.abs(np.sin(5 * times))
+        with open_wav(str(directory / file)) as wav:
+            wav.write((samples * 32767).astype("<i2").tobytes(), Format(rate_hz=config.mimi.sample_rate))
+            wav.finish(Format(rate_hz=config.mimi.sample_rate))
+    return path
+
+
+def run(kind: str, config: Path) -> list[dict[str, float]]:
+    """One figure of each sort, or none where this machine refuses the kind."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pocket_torch", "--measure", kind, str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
+        return []
+    return [json.loads(done.stdout.splitlines()[-1])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model", nargs="+", default=["english"], metavar="NAME", help="released models, or: all sizes"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--measure", nargs=2, metavar=("KIND", "CONFIG"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        kind, config = arguments.measure
+        print(json.dumps(measure(kind, Path(config))))
+        return
+    names = arguments.model
+    if names == ["all"]:
+        names = ["english", "german_24l", "english_18m_2026-10", "english_7m_2026-10", "english_2m_2026-10"]
+    for name in names:
+        compare(name, rounds=arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
