@@ -4,6 +4,7 @@ Needs the package ``onnx``; only what makes models imports this.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,62 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
 IR_VERSION = 9
+CONTRIB = "com.microsoft"
+"""The domain of the operators that ONNX Runtime adds."""
+_CONTRIB_VERSION = 1
 _MIN_HALF_SIZE = 256  # smaller constants stay exact: they cost nothing
+_MIN_EXTERNAL_BYTES = 4096
+_PAGE_BYTES = 4096
 
 Array = NDArray[Any]
+
+
+class DataFile:
+    """A file beside the models that holds their large constants, each written as soon as it is known.
+
+    Making a model then needs memory for one constant at a time, and running it maps the file instead of copying it.
+    Graphs may share one: a constant that has a name is written once.
+
+    Arguments:
+        path: the file; it is begun anew. Models are to be saved in the same directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        self._places: dict[str, list[tuple[str, str]]] = {}
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+    def __enter__(self) -> "DataFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def store(self, array: Array, shared: str | None) -> onnx.TensorProto:
+        """Write the array, unless one of that shared name was written; return a tensor that refers to it."""
+        place = self._places.get(shared) if shared else None
+        if place is None:
+            place = self._write(array)
+        if shared:
+            self._places[shared] = place
+        tensor = onnx.TensorProto(
+            dims=array.shape,
+            data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in place:
+            tensor.external_data.add(key=key, value=value)
+        return tensor
+
+    def _write(self, array: Array) -> list[tuple[str, str]]:
+        self._file.write(bytes(-self._file.tell() % _PAGE_BYTES))  # a page of its own, so that it can be mapped
+        offset = self._file.tell()
+        self._file.write(np.ascontiguousarray(array).data)
+        return [("location", self._path.name), ("offset", str(offset)), ("length", str(array.nbytes))]
 
 
 class Graph:
@@ -24,10 +78,11 @@ class Graph:
     Arguments:
         name: the graph's name.
         half_weights: store large constants as float16, to be widened when a session is made.
+        data: where large constants go; without it they are part of the model.
     """
 
-    def __init__(self, name: str, *, half_weights: bool = False) -> None:
-        self._name, self._half = name, half_weights
+    def __init__(self, name: str, *, half_weights: bool = False, data: DataFile | None = None) -> None:
+        self._name, self._half, self._data = name, half_weights, data
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -42,9 +97,21 @@ class Graph:
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(_value_info(name, dtype, shape))
 
-    def constant(self, array: Array, *, exact: bool = False) -> str:
+    def constant(self, array: Array, *, exact: bool = False, shared: str | None = None) -> str:
+        """Add a constant.
+
+        Arguments:
+            array: its value.
+            exact: not to be narrowed by ``half_weights``.
+            shared: a name under which graphs with the same data file share it; the first one's value counts.
+        """
         array = np.asarray(array)
         name = self._new("c")
+        if self._data and array.nbytes >= _MIN_EXTERNAL_BYTES:
+            tensor = self._data.store(array, shared)
+            tensor.name = name
+            self._constants.append(tensor)
+            return name
         if self._half and not exact and array.dtype == np.float32 and array.size >= _MIN_HALF_SIZE:
             self._constants.append(numpy_helper.from_array(array.astype(np.float16), name))
             return self.node("Cast", name, to=TensorProto.FLOAT)
@@ -59,10 +126,14 @@ class Graph:
         self._nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
-    def split(self, x: str, parts: int, axis: int) -> list[str]:
-        names = [self._new("v") for _ in range(parts)]
-        self._nodes.append(helper.make_node("Split", [x], names, axis=axis, num_outputs=parts))
+    def nodes(self, op: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:  # noqa: ANN401
+        """Add a node with several outputs. Contrib operators have ``domain=CONTRIB``; an input left out is ``""``."""
+        names = [self._new("v") for _ in range(outputs)]
+        self._nodes.append(helper.make_node(op, inputs, names, **attributes))
         return names
+
+    def split(self, x: str, parts: int, axis: int) -> list[str]:
+        return self.nodes("Split", x, outputs=parts, axis=axis, num_outputs=parts)
 
     def add(self, a: str, b: str) -> str:
         return self.node("Add", a, b)
@@ -98,7 +169,10 @@ class Graph:
     def build(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
         """The checked model."""
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        opsets = [helper.make_opsetid("", OPSET)]
+        if any(node.domain == CONTRIB for node in self._nodes):
+            opsets.append(helper.make_opsetid(CONTRIB, _CONTRIB_VERSION))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
         helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model)
         return model
