@@ -39,6 +39,10 @@ class DataFile:
         self._file = path.open("wb")
         self._places: dict[str, list[tuple[str, str]]] = {}
 
+    def flush(self) -> None:
+        """Let others read what was written."""
+        self._file.flush()
+
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
@@ -167,15 +171,23 @@ class Graph:
         return self.node("Concat", *values, axis=axis)
 
     def build(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
-        """The checked model."""
+        """The model, checked unless its constants are in a data file: that is found from where the model is saved."""
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._constants)
         opsets = [helper.make_opsetid("", OPSET)]
         if any(node.domain == CONTRIB for node in self._nodes):
             opsets.append(helper.make_opsetid(CONTRIB, _CONTRIB_VERSION))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
         helper.set_model_props(model, dict(metadata or {}))
-        onnx.checker.check_model(model)
+        if self._data is None:
+            onnx.checker.check_model(model)
         return model
+
+    def save(self, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Write the checked model, beside its data file if it has one."""
+        onnx.save(self.build(metadata), path)
+        if self._data is not None:
+            self._data.flush()
+        onnx.checker.check_model(path)
 
     def _new(self, prefix: str) -> str:
         self._count += 1
