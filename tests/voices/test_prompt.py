@@ -182,7 +182,7 @@ def test_resampling_keeps_level_offset_and_time(rate_hz: int) -> None:
     """Compared with the same tone made at the other rate, without the edges."""
     resampled = resample(tone(rate_hz, 1.0) + np.float32(0.1), rate_hz, 24_000)
     inside = slice(2_000, -2_000)
-    np.testing.assert_allclose(resampled[inside], (tone(24_000, 1.0) + 0.1)[inside], atol=1e-4)
+    np.testing.assert_allclose(resampled[inside], (tone(24_000, 1.0) + 0.1)[inside], atol=2e-6)
 
 
 def test_what_the_model_cannot_hear_does_not_fold_into_what_it_can() -> None:
@@ -205,7 +205,7 @@ def test_a_prompt_ends_where_the_voice_does() -> None:
     assert len(ended) == 24_000 + 1_920
     np.testing.assert_array_equal(ended[:23_520], given_samples[:23_520])
     assert np.abs(ended[23_990:24_000]).max() < 0.01
-    assert len(end_on_pause(np.concatenate([tone(24_000, 1.0), quiet * 1.3]), 24_000)) == 48_000 + 1_920
+    assert len(end_on_pause(np.concatenate([tone(24_000, 1.0), quiet * 1.18]), 24_000)) == 48_000 + 1_920
 
 
 def test_the_recording_itself_is_not_changed() -> None:

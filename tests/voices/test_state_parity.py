@@ -43,6 +43,15 @@ def test_we_read_what_the_peer_writes(dtype: Any, tmp_path: Path) -> None:  # no
     assert_same(VoiceState.of(state), state)
 
 
+def test_what_was_read_becomes_tensors_without_a_copy(tmp_path: Path) -> None:
+    """PyTorch warns of arrays that cannot be written to."""
+    write_state(VoiceState.of(peers_state()), tmp_path / "voice.safetensors")
+    voice = read_state(tmp_path / "voice.safetensors")
+    voice.wrap = torch.from_numpy
+    for layer, entry in zip(voice.layers, voice.values(), strict=True):
+        assert entry["cache"].data_ptr() == layer.ctypes.data
+
+
 def test_we_read_the_peers_older_files(tmp_path: Path) -> None:
     state = peers_state()
     older = {name: {"current_end": torch.zeros(LENGTH), "cache": entry["cache"]} for name, entry in state.items()}

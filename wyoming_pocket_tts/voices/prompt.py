@@ -124,7 +124,7 @@ def end_on_pause(samples: Floats, rate_hz: int) -> Floats:
     levels_db = 20 * np.log10(np.sqrt(power) + np.float32(1e-12))
     last_loud = int(np.flatnonzero(levels_db > levels_db.max() - _SPEECH_RANGE_DB)[-1])
     end = (last_loud + 1) * frame
-    fade = min(int(_FADE_SECONDS * rate_hz), end)
+    fade = int(_FADE_SECONDS * rate_hz)  # at most a frame
     ended = np.zeros(end + int(_PAUSE_SECONDS * rate_hz), dtype=np.float32)
     ended[:end] = samples[:end]
     ended[end - fade : end] *= np.linspace(1, 0, fade, dtype=np.float32)
