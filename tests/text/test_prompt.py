@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pocket.tokenizers import ENTRIES, tokenizer_files
@@ -144,6 +144,7 @@ def letters(parts: Iterable[str]) -> str:
 
 
 @given(st.lists(st.sampled_from(["light", " ", ".", "3", ",", "\n", "é", "?", "日本", "…", '"', "😀"]), min_size=1))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_letter_is_lost(parts: list[str]) -> None:
     text = "".join(parts)
     try:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pocket.tokenizers import ENTRIES, tokenizer_files, train
@@ -17,6 +17,7 @@ FROM_JSON = load_tokenizer(tokenizer_files().json, kind="tokenizers", entries=EN
 
 
 @given(st.text().filter(lambda text: "<" not in text))  # JSON tokenizers read '<0x41>' as a byte
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_both_formats_give_the_same_tokens_and_the_text_back(text: str) -> None:
     tokens = FROM_MODEL.encode(text)
     assert FROM_JSON.encode(text) == tokens

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -170,7 +170,7 @@ def test_samples_that_cannot_be_are_refused(value: float, message: str, tmp_path
 
 
 @given(st.integers(8_000, 192_000), st.integers(1, 5_000))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_length_after_resampling_is_exact(rate_hz: int, length: int) -> None:
     resampled = resample(np.zeros(length, np.float32), rate_hz, 24_000)
     assert len(resampled) == math.ceil(length * 24_000 / rate_hz)

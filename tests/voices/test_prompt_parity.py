@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -23,14 +23,14 @@ levels = st.lists(st.sampled_from([0.0, 1e-6, 1e-3, 0.012, 0.03, 0.3, 1.0]), min
 
 
 @given(recording, st.sampled_from([50, 400, 1_000, 8_000]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_samples_end_as_the_peers_do(samples: np.ndarray, rate_hz: int) -> None:
     expected = peers_end_on_pause(torch.from_numpy(samples)[None], rate_hz)[0].numpy()
     np.testing.assert_allclose(end_on_pause(samples, rate_hz), expected, rtol=0, atol=1e-6)
 
 
 @given(levels, st.integers(0, 479), st.integers(0, 2**32 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_run_of_levels_ends_as_the_peers_does(frames: list[float], rest: int, seed: int) -> None:
     loudness = np.repeat(np.array(frames, np.float32), 480)
     noise = np.random.default_rng(seed).uniform(-1, 1, len(loudness) + rest).astype(np.float32)
