@@ -32,6 +32,7 @@ _STRAY_CLAUSE_MARK = re.compile(r"([.!?…])\s*[,;:]")
 _PADDING = " " * 8
 _PADDED_BELOW_WORDS = 5
 _SHORT_WORDS = 4
+_ADDED_TOKENS = 4  # by cleaning a part: a capital letter, a mark at the end
 _FRAMES_AFTER_SHORT, _FRAMES_AFTER_LONG = 5, 3
 
 
@@ -185,7 +186,7 @@ def _refined(pieces: Iterator[_Piece], tokenizer: Tokenizer, max_tokens: int) ->
             parts = list(_pieces(tokens, cuts, tokenizer)) if cuts else parts
         for part in parts:
             if part.tokens > OVERLONG * room:
-                yield from _cut_anywhere(part.text, tokenizer, room)
+                yield from _cut_anywhere(part.text, tokenizer, room - _ADDED_TOKENS)
             else:
                 yield part
 
