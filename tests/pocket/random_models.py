@@ -21,8 +21,12 @@ from wyoming_pocket_tts.pocket.tensors import Shape, expected_tensors
 Floats: TypeAlias = NDArray[np.float32]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
-EOS_GAP = 1.0
-"""How far the end of speech's logit is pushed below the threshold; it varies by about one within a text."""
+EOS_GAP = 9.0
+"""How far below the threshold the end of speech's logit begins. With this it comes when about a quarter of all
+positions, voice and text included, are audio; after a long voice prompt, short texts reach their limit before."""
+
+MARK, SHARE = 0, 1
+"""The two channels that make the end of speech come, see ``_set_clock``."""
 
 
 def write_random_model(
@@ -36,8 +40,8 @@ def write_random_model(
 ) -> Path:
     """Write ``model.safetensors`` and ``model.yaml`` into ``directory``; return the path of the latter.
 
-    ``tokenizer`` is a SentencePiece ``.model`` or a ``tokenizer.json``; its kind goes into the config. ``eos_gap`` moves
-    the end of speech: with one more, texts become several times as long.
+    ``tokenizer`` is a SentencePiece ``.model`` or a ``tokenizer.json``; its kind goes into the config. ``eos_gap``
+    moves the end of speech: the larger, the later.
     """
     directory.mkdir(parents=True, exist_ok=True)
     weights = directory / "model.safetensors"
@@ -78,8 +82,8 @@ def random_tensor(config: ModelConfig, name: str, shape: Shape, seed: int) -> Fl
         values = np.exp(-math.log(10_000) * np.arange(shape[0]) / shape[0]).astype(np.float32)
     elif name.endswith("in_proj.weight"):
         values[: -_value_rows(config, name, shape)] *= 1.5  # queries and keys: attention that chooses
-    elif name == "flow_lm.out_eos.weight":
-        values = _without_constant_part(config, values, seed)
+    if name.startswith("flow_lm."):
+        _set_clock(config, name.removeprefix("flow_lm."), values, seed)
     return values
 
 
@@ -98,7 +102,7 @@ def _distribution(config: ModelConfig, name: str, shape: Shape) -> tuple[float, 
         # Latents are mostly constant: what comes back of a frame into the next one stays below what went in.
         ("flow_lm.flow_net.final_layer.linear.weight", 0.0, 0.8 * scaled),
         ("flow_lm.flow_net.final_layer.linear.bias", 0.0, 0.6),
-        ("flow_lm.out_eos.weight", 0.0, 3 * scaled),
+        ("flow_lm.out_eos.weight", 0.0, 0.5 * scaled),
         ("flow_lm.out_eos.bias", config.default_eos_threshold, 0.0),
         ("adaLN_modulation.1.weight", 0.0, 0.3 * scaled),
         ("adaLN_modulation.1.bias", 0.0, 0.2),
@@ -135,17 +139,36 @@ def _value_rows(config: ModelConfig, name: str, shape: Shape) -> int:
     return backbone.kv_heads * backbone.head_dim if name.startswith("flow_lm.") else shape[0] // 3
 
 
-def _without_constant_part(config: ModelConfig, weight: Floats, seed: int) -> Floats:
-    """Let the end-of-speech head ignore what all latents have in common, so that it sees how they change."""
+def _set_clock(config: ModelConfig, name: str, values: Floats, seed: int) -> None:
+    """Let the logit of the end of speech rise with the share of audio among all positions.
 
-    def tensor(name: str) -> Floats:
-        return random_tensor(config, f"flow_lm.{name}", expected_tensors(config)[f"flow_lm.{name}"], seed)
+    Audio is marked in one channel of FlowLM's stream. One head of the first layer sees all positions alike, finds the
+    share of those that are marked, and writes it to a second channel, where nothing else writes.
+    """
+    backbone = config.flow_lm.transformer
+    if name == "input_linear.weight":
+        usual = random_tensor(config, "flow_lm.flow_net.final_layer.linear.bias", (config.latent_dim,), seed)
+        values[MARK] = 3 * usual / (usual @ usual)  # what all latents have in common
+    elif name == "bos_before_voice":
+        values[..., [MARK, SHARE]] = 0
+    elif name in _TEXT_AND_VOICE or _is_residual(name):
+        table = values.T if name == "conditioner.embed.weight" else values
+        if len(table) == backbone.d_model:  # not the narrow table of a low-rank embedding
+            table[[MARK, SHARE]] = 0
+    elif name == "out_eos.weight":
+        values[0, 0 if config.flow_lm.z_dim else SHARE] = 6
+    elif name == "z_proj.weight":
+        values[0] = np.eye(1, backbone.d_model, SHARE, dtype=np.float32)
+    if name == "input_linear.weight":
+        values[SHARE] = 0
+    elif name == "transformer.layers.0.self_attn.in_proj.weight":
+        values[: backbone.head_dim] = 0
+        values[-backbone.kv_heads * backbone.head_dim] = np.eye(1, backbone.d_model, MARK, dtype=np.float32)
+    elif name == "transformer.layers.0.self_attn.out_proj.weight":
+        values[:, 0] = 2 * np.eye(1, backbone.d_model, SHARE, dtype=np.float32)
 
-    common = tensor("out_norm.weight") * (tensor("input_linear.weight") @ tensor("flow_net.final_layer.linear.bias"))
-    if config.flow_lm.z_dim:
-        common = tensor("z_proj.weight") @ common
-    common /= np.linalg.norm(common)
-    return weight - (weight @ common)[:, None] * common
+
+_TEXT_AND_VOICE = ("conditioner.embed.weight", "conditioner.proj.weight", "speaker_proj_weight")
 
 
 def write_tensors(
