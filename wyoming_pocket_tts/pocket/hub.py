@@ -83,8 +83,10 @@ def _is_plain(part: str) -> bool:
 
 
 def _from_hub(file: HubPath, *, local_files_only: bool) -> Path:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (slow; local files do not need it)
+    from huggingface_hub import constants, hf_hub_download  # noqa: PLC0415  (slow; local files do not need it)
 
+    # Otherwise the library asks its server for a list of coding agents, to report the one that it runs under.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     with _hub_errors(file):
         return Path(
             hf_hub_download(
@@ -92,7 +94,7 @@ def _from_hub(file: HubPath, *, local_files_only: bool) -> Path:
                 filename=file.path,
                 revision=file.revision,
                 local_files_only=local_files_only,
-                headers={"user-agent": USER_AGENT},  # the library's own tells what else is installed
+                headers={"user-agent": USER_AGENT},
             )
         )
 
