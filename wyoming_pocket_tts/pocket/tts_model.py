@@ -299,7 +299,7 @@ class TTSModel:
         )
 
     def _hear_file(self, path: Path, *, truncate: bool) -> VoiceState:
-        samples, rate_hz = read_audio(path)
+        samples, rate_hz = read_audio(path, truncate=truncate)
         for finding in assess(samples, rate_hz):
             logger.warning("%s: %s", path.name, finding.message)
         return self._backend.listen(
