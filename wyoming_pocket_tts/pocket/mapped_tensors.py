@@ -57,13 +57,21 @@ class MappedTensors:
                 f"{path}: is damaged or no safetensors file ({error}); delete it to have it downloaded again"
             ) from error
 
-    def read(self, entry: Entry) -> NDArray[np.float32]:
+    def read(self, entry: Entry, *, mapped: bool = True) -> NDArray[np.float32]:
         """The tensor as float32: a view into the file where that is its type, otherwise converted.
+
+        Args:
+            entry: which one.
+            mapped: if not, it is always copied. Pages of a file that were looked at count as this process's memory
+                for as long as the system likes; a copy is gone with its last user.
 
         Raises:
             ModelError: its type is none of float16, bfloat16, float32 and float64.
         """
-        raw = np.asarray(self._pages)[entry.offset : entry.offset + entry.n_bytes]
+        if mapped:
+            raw = np.asarray(self._pages)[entry.offset : entry.offset + entry.n_bytes]
+        else:
+            raw = np.fromfile(self.path, np.uint8, entry.n_bytes, offset=entry.offset)
         if entry.offset % _BYTES[entry.dtype]:
             raw = raw.copy()  # numpy copes with numbers that begin between words, others do not
         match entry.dtype:

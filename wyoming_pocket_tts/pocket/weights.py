@@ -6,7 +6,7 @@ Arrays are views into the mapped files where those are float32, so that weights 
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -37,8 +37,10 @@ class Weights:
     files: tuple[Path, ...]
 
 
-def load_weights(config: ModelConfig, *, fetch: Fetch = hub.fetch) -> Weights:
+def load_weights(config: ModelConfig, *, fetch: Fetch = hub.fetch, on_demand: bool = False) -> Weights:
     """Load the weights that a config names, downloading what is not there yet.
+
+    With ``on_demand`` a tensor is read anew each time that it is asked for: memory is needed for one at a time.
 
     These are ``flow_lm.weights_path`` and ``mimi.weights_path``, or ``weights_path``, whose codec's part then gives way
     to ``mimi.weights_path``. When ``weights_path`` cannot be had, ``weights_path_without_voice_cloning`` is loaded.
@@ -64,9 +66,15 @@ def load_weights(config: ModelConfig, *, fetch: Fetch = hub.fetch) -> Weights:
     expected = expected_tensors(config)
     files = tuple(dict.fromkeys(source.file.path for source in sources.values()))
     _check_names(expected, sources, files)
-    tensors = {name: sources[name].load(name, shape) for name, shape in expected.items()}
+    for name, shape in expected.items():
+        sources[name].check(name, shape)
+    tensors: Mapping[str, NDArray[np.float32]] = (
+        _OnDemand({name: sources[name] for name in expected})
+        if on_demand
+        else MappingProxyType({name: sources[name].load() for name in expected})
+    )
     return Weights(
-        tensors=MappingProxyType(tensors),
+        tensors=tensors,
         has_voice_cloning=has_voice_cloning,
         fingerprint=_fingerprint(tensors),
         files=files,
@@ -81,23 +89,43 @@ class _Source:
     entry: Entry
     magnitude: Entry | None = None
 
-    def load(self, name: str, shape: Shape) -> NDArray[np.float32]:
+    def check(self, name: str, shape: Shape) -> None:
+        """Refuse a tensor that has not the shape that the config asks for."""
         if self.entry.shape != shape:
             raise ModelError(
                 f"{self.file.path}: tensor '{self.entry.name}' has the shape {list(self.entry.shape)}; the config makes"
                 f" {name} {list(shape)}: weights and config do not belong together"
             )
-        values = self.file.read(self.entry)
+        length_shape = (shape[0], *[1] * (len(shape) - 1)) if shape else ()
+        if self.magnitude is not None and self.magnitude.shape != length_shape:
+            raise ModelError(
+                f"{self.file.path}: tensor '{self.magnitude.name}' has the shape {list(self.magnitude.shape)},"
+                f" not {list(length_shape)}"
+            )
+
+    def load(self, *, mapped: bool = True) -> NDArray[np.float32]:
+        values = self.file.read(self.entry, mapped=mapped)
         if self.magnitude is None:
             return values
         length = np.sqrt(np.square(values).sum(axis=tuple(range(1, values.ndim)), keepdims=True))
-        if self.magnitude.shape != length.shape:
-            raise ModelError(
-                f"{self.file.path}: tensor '{self.magnitude.name}' has the shape {list(self.magnitude.shape)},"
-                f" not {list(length.shape)}"
-            )
-        scaled: NDArray[np.float32] = values * (self.file.read(self.magnitude) / length)
+        scaled: NDArray[np.float32] = values * (self.file.read(self.magnitude, mapped=mapped) / length)
         return scaled
+
+
+class _OnDemand(Mapping[str, NDArray[np.float32]]):
+    """Tensors that stay in their files until somebody asks for one."""
+
+    def __init__(self, sources: Mapping[str, _Source]) -> None:
+        self._sources = sources
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        return self._sources[name].load(mapped=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
 
 
 def _fetch_bundle(config: ModelConfig, fetch: Fetch) -> tuple[Path, bool]:
