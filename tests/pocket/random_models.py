@@ -21,7 +21,7 @@ from wyoming_pocket_tts.pocket.tensors import Shape, expected_tensors
 Floats: TypeAlias = NDArray[np.float32]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
-EOS_GAP = 9.0
+EOS_GAP = 4.0
 """How far below the threshold the end of speech's logit begins. With this it comes when about a quarter of all
 positions, voice and text included, are audio; after a long voice prompt, short texts reach their limit before."""
 
@@ -45,9 +45,12 @@ def write_random_model(
     """
     directory.mkdir(parents=True, exist_ok=True)
     weights = directory / "model.safetensors"
-    write_tensors(
-        weights, expected_tensors(config), lambda name, shape: random_tensor(config, name, shape, seed), dtype
-    )
+
+    def values(name: str, shape: Shape) -> Floats:
+        tensor = random_tensor(config, name, shape, seed)
+        return tensor - np.float32(eos_gap) if name == "flow_lm.out_eos.bias" else tensor
+
+    write_tensors(weights, expected_tensors(config), values, dtype)
     return write_config(directory / "model.yaml", config, weights=weights, tokenizer=tokenizer)
 
 
