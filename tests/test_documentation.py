@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.commands.model_list import released_models
+from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.settings import leaves
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+POCKET = (ROOT / "docs" / "pocket-tts.md").read_text(encoding="utf-8")
 
 
 def settings_table() -> str:
@@ -24,20 +27,60 @@ def settings_table() -> str:
     return "\n".join(lines)
 
 
-def serve_help() -> str:
-    command = [sys.executable, "-m", "wyoming_pocket_tts", "serve", "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+def models_table() -> str:
+    lines = ["| Name | Language | Parameters | Layers | Type | Voice |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| `{model.name}` | {model.language} | {model.parameters / 1e6:.0f} million | {model.layers} | `{model.type}` "
+        f"| {model.default_voice} |"
+        for model in released_models()
+    ]
+    return "\n".join(lines)
+
+
+def voices_list() -> str:
+    return ", ".join(f"`{name}`" for name in configs.voice_names()) + "."
+
+
+def help_of(command: str) -> str:
+    arguments = [sys.executable, "-m", "wyoming_pocket_tts", command, "--help"]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def options_of(command: str) -> list[str]:
+    return re.findall(r"--[a-z-]+", help_of(command))
+
+
+def check_section(document: str, name: str, expected: str) -> None:
+    """What stands between the marks has to be what the code says."""
+    found = re.search(rf"<!-- {name}:[^\n]*-->\n(.*?)\n?<!-- /{name} -->", document, re.DOTALL)
+    assert found is not None
+    if found[1] != expected:
+        pytest.fail(f"The section '{name}' should hold this:\n\n{expected}\n", pytrace=False)
 
 
 def test_the_readme_lists_every_setting() -> None:
-    found = re.search(r"<!-- settings:[^\n]*-->\n(.*?)\n?<!-- /settings -->", README, re.DOTALL)
-    assert found is not None
-    if found[1] != settings_table():
-        pytest.fail(f"README.md should hold this table:\n\n{settings_table()}\n", pytrace=False)
+    check_section(README, "settings", settings_table())
+
+
+def test_the_models_and_voices_of_the_documentation_are_those_of_the_registry() -> None:
+    check_section(POCKET, "models", models_table())
+    check_section(POCKET, "voices", voices_list())
+
+
+def test_the_documentation_names_every_option_of_the_commands_for_pocket_tts() -> None:
+    for command in ("generate", "export-voice", "models"):
+        for option in set(options_of(command)) - {"--help"}:
+            assert f"`{option}" in POCKET, f"{option} of {command}"
+
+
+def test_no_option_of_the_documentation_is_made_up() -> None:
+    offered = {option for command in ("generate", "export-voice", "models") for option in options_of(command)}
+    described = set(re.findall(r"`(--[a-z-]+)", POCKET))
+    assert described <= offered
 
 
 def test_the_options_of_serve_are_those_of_the_table() -> None:
-    offered = set(re.findall(r"--[a-z-]+", serve_help()))
+    offered = set(options_of("serve"))
     described = {option for leaf in leaves() for option in re.findall(r"--[a-z-]+", leaf.flag)}
     assert offered - described == {"--config", "--version", "--help"}
     assert described <= offered
@@ -46,7 +89,7 @@ def test_the_options_of_serve_are_those_of_the_table() -> None:
 def test_the_readme_shows_every_command() -> None:
     command = [sys.executable, "-m", "wyoming_pocket_tts", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    commands = re.findall(r"^  (\w+)  ", shown.partition("Commands:")[2], re.MULTILINE)
+    commands = re.findall(r"^  ([\w-]+)  ", shown.partition("Commands:")[2], re.MULTILINE)
     assert len(commands) >= 4
     for name in commands:
         assert f"`wyoming-pocket-tts {name}" in README
