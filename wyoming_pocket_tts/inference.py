@@ -5,6 +5,7 @@ loaded. Nothing may leave the house, so it is forbidden here, and nobody else ma
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,31 +19,114 @@ if TYPE_CHECKING:
 
 SILENCED = "ORT_DISABLE_TELEMETRY"
 
+Array = NDArray[Any]
+
 
 class Network:
-    """A graph in ONNX Runtime, on one thread. Safe to use from several threads.
+    """A graph in ONNX Runtime. Safe to use from several threads; a ``Binding`` belongs to one at a time.
+
+    Args:
+        path: the model; a data file that it names lies beside it.
+        threads: threads that compute an operation together, the caller's included. They sleep between operations:
+            those of several networks would starve one another if they spun.
+        remedy: what to do about a file that cannot be used.
 
     Raises:
         ModelError: the file is missing or is no such graph.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._session = _open(path)
+    def __init__(self, path: Path, *, threads: int = 1, remedy: str = "reinstall the package") -> None:
+        self._name = path.name
+        self._session = _open(path, threads, remedy)
 
-    def __call__(self, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the model's maker wrote beside the graph."""
+        return self._session.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
+
+    def __call__(self, **inputs: Array) -> list[NDArray[np.float32]]:
         """Compute all outputs, in the graph's order."""
         return self._session.run(None, inputs)  # type: ignore[no-any-return]
 
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> "Binding":
+        """Tie arrays to inputs and outputs by name, to be read and written in place by every run.
 
-def _open(path: Path) -> "onnxruntime.InferenceSession":
+        One array may be both, where the graph's operator can update it in place. Outputs without an array are not
+        kept.
+
+        Raises:
+            ModelError: the graph has no input or output of that name, or an array is not of its type.
+        """
+        return Binding(self._name, self._session, inputs, outputs)
+
+
+class Binding:
+    """The arrays of one stream of runs. Made by ``Network.bind``; holds the arrays as long as it lives."""
+
+    def __init__(
+        self,
+        name: str,
+        session: "onnxruntime.InferenceSession",
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+    ) -> None:
+        self._name = name
+        self._session = session
+        self._bound = session.io_binding()
+        self._arrays: dict[tuple[str, bool], Array] = {}  # those of inputs and of outputs may have the same name
+        for key, array in inputs.items():
+            self.read(key, array)
+        for key, array in outputs.items():
+            self.write(key, array)
+
+    def read(self, name: str, array: Array) -> None:
+        """Let an input be read from this array from now on; its shape may be another. Costs microseconds.
+
+        Raises:
+            ModelError: see ``Network.bind``.
+        """
+        self._tie(name, array, is_output=False)
+
+    def write(self, name: str, array: Array) -> None:
+        """Let an output be written into this array from now on.
+
+        Raises:
+            ModelError: see ``Network.bind``.
+        """
+        self._tie(name, array, is_output=True)
+
+    def run(self) -> None:
+        """Compute the bound outputs from the bound inputs.
+
+        Raises:
+            ModelError: shapes do not fit, or the graph failed.
+        """
+        try:
+            self._session.run_with_iobinding(self._bound)
+        except Exception as error:  # ONNX Runtime's errors have no common root
+            raise ModelError(f"the model {self._name} failed: {error}") from error
+
+    def _tie(self, name: str, array: Array, *, is_output: bool) -> None:
+        if not array.flags.c_contiguous or (is_output and not array.flags.writeable):
+            raise ValueError(f"{name}: only contiguous arrays can be bound, and only writeable ones as outputs")
+        bind = self._bound.bind_output if is_output else self._bound.bind_input
+        try:
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        except Exception as error:
+            raise ModelError(f"{name} of the model {self._name} cannot be bound: {error}") from error
+        self._arrays[name, is_output] = array  # only its address is bound
+
+
+def _open(path: Path, threads: int, remedy: str) -> "onnxruntime.InferenceSession":
     os.environ[SILENCED] = "1"
     import onnxruntime  # noqa: PLC0415  (after the line above, or it is too late)
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # sentences differ in length: an arena only grows
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common root
-        raise ModelError(f"the model file {path.name} is missing or damaged: {error}; reinstall the package") from error
+        raise ModelError(f"the model file {path.name} is missing or damaged: {error}; {remedy}") from error
