@@ -1,0 +1,64 @@
+"""What a streaming graph carries from one call to the next, described so that a runtime can allocate it.
+
+Knows no graph and no runtime. The description travels in the model's metadata: the file alone is enough to run it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.errors import ModelError, shown
+
+METADATA_KEY = "states"
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """One input of a graph that holds what its output ``next_name`` was in the call before.
+
+    Attributes:
+        name: of the input.
+        shape: the same in every call.
+        fill: what all its elements are at the beginning of a stream.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"] = "float32"
+    fill: float = 0.0
+
+    @property
+    def next_name(self) -> str:
+        return f"next_{self.name}"
+
+    def initial(self) -> NDArray[Any]:
+        """A new array as it is at the beginning of a stream."""
+        return np.full(self.shape, self.fill, np.dtype(self.dtype))
+
+
+def to_metadata(states: Sequence[StateSpec]) -> dict[str, str]:
+    """The states as an entry of a model's metadata."""
+    return {METADATA_KEY: json.dumps([asdict(state) for state in states])}
+
+
+def from_metadata(metadata: Mapping[str, str]) -> tuple[StateSpec, ...]:
+    """Read the states back.
+
+    Raises:
+        ModelError: they are missing or damaged.
+    """
+    text = metadata.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"the model's metadata has no '{METADATA_KEY}': it was not made by this program; convert again"
+        )
+    try:
+        return tuple(StateSpec(**{**entry, "shape": tuple(entry["shape"])}) for entry in json.loads(text))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"the model's metadata '{METADATA_KEY}' is damaged: {shown(text)}; convert it again"
+        ) from error
