@@ -72,9 +72,14 @@ CHOOSING = {"pocket.tts_model", "commands.pocket_model", "commands.speak"}
 WRITING = (
     "graph",
     "kokoro.graphs",
+    "pocket.onnx.codec_transformer",
     "pocket.onnx.flow_head",
     "pocket.onnx.flow_lm",
     "pocket.onnx.linears",
+    "pocket.onnx.mimi",
+    "pocket.onnx.products",
+    "pocket.onnx.seanet",
+    "pocket.onnx.streaming",
 )
 """What writes models: needs the package onnx, which a serving installation does not have."""
 
