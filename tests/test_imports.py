@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "text": set(),
     # the models: they know texts and the contract, nothing of who asks
     "kokoro": {"speech", "text", "graph", "inference"},
-    "pocket": {"speech", "text", "voices", "graph", "inference"},
+    "pocket": {"speech", "text", "voices", "graph", "inference", "places"},
     "voices": {"speech"},
     # the bridge between models and asyncio
     "engine": {"speech"},
@@ -49,7 +49,8 @@ ARROWS: dict[str, set[str]] = {
     "options": set(),
     "commands": {"speech", "offline", "wav", "voices", "pocket"},
     # what puts it all together
-    "settings": {"serving.address", "serving.limits"},
+    "places": set(),
+    "settings": {"places", "serving.address", "serving.limits"},
     "settings_sources": {"settings"},
     "repertoire": {"speech"},
     "engines": {"*"},

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.settings import Settings, default_data_dir, leaves
+from wyoming_pocket_tts.places import default_data_dir
+from wyoming_pocket_tts.settings import Settings, leaves
 from wyoming_pocket_tts.settings_sources import load_settings, unknown_variables
 
 EXAMPLE = Path(__file__).parents[1] / "config" / "wyoming-pocket-tts.yaml"

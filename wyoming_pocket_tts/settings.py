@@ -4,7 +4,6 @@ A new setting is one field here, made by ``_setting``: its YAML key, its environ
 the check of its value all follow from that line. ``settings_sources`` reads the tree from file, environment and flags.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.places import default_data_dir
 from wyoming_pocket_tts.serving.address import parse_uri
 from wyoming_pocket_tts.serving.limits import Limits
 
@@ -44,14 +44,6 @@ def _check_uri(uri: str) -> str:
 
 def _expand_home(path: Path) -> Path:
     return path.expanduser()
-
-
-def default_data_dir() -> Path:
-    """Where data lives unless told otherwise: systemd's state directory, else the user's data directory."""
-    if state_directory := os.environ.get("STATE_DIRECTORY"):
-        return Path(state_directory.partition(":")[0])
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "wyoming-pocket-tts"
 
 
 class LimitSettings(Section):

@@ -70,6 +70,9 @@ class CountingDecoder:
 class CountingEngine:
     sample_rate_hz = 3000
     frame_samples = FRAME_SAMPLES
+    fingerprint = "counters"
+    fixed_steps = None
+    device = "cpu"
 
     def __init__(self, *, ends_at: int | None = None, fails_at: int | None = None, decoder_fails: bool = False) -> None:
         self.ends_at, self.fails_at, self.decoder_fails = ends_at, fails_at, decoder_fails
@@ -91,6 +94,9 @@ class CountingEngine:
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
         self.asked.append(("listen_on", voice.length, latents[:, 0].tolist()))
         return a_voice(voice.length + len(latents))
+
+    def move(self, device: Any) -> None:  # noqa: ANN401
+        raise NotImplementedError
 
     def public(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         return array

@@ -71,6 +71,23 @@ class Backend(Protocol):
 
     sample_rate_hz: int
     frame_samples: int
+    fingerprint: str
+    """What the weights are known by, in the voices that they make."""
+    fixed_steps: int | None
+    """The sampler's steps where they cannot be chosen any more."""
+
+    @property
+    def device(self) -> Any:  # noqa: ANN401  (as the engine names it)
+        """Where the weights are."""
+        ...
+
+    def move(self, device: Any) -> None:  # noqa: ANN401
+        """Move the weights.
+
+        Raises:
+            ConfigError: the engine cannot use that device.
+        """
+        ...
 
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> LatentStream:
         """Begin a chunk in a voice, with room for that many positions of text and audio."""

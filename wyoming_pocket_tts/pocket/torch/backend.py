@@ -99,6 +99,7 @@ class TorchBackend:
         self.config = config
         self.network = network
         self.fingerprint = fingerprint
+        self.fixed_steps: int | None = None
         self.sample_rate_hz = config.mimi.sample_rate
         self.frame_samples = config.mimi.frame_samples
 
@@ -106,6 +107,10 @@ class TorchBackend:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.network.flow_lm.emb_mean.device
+
+    def move(self, device: torch.device | str) -> None:
+        """Move the weights."""
+        self.network.to(device)
 
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "TorchSpeech":
         """Begin a chunk in a voice."""

@@ -35,7 +35,7 @@ class Int8Linear(nn.Module):
         scale = (rows.abs().amax(dim=1, keepdim=True) / _LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
         rounded = (rows / scale).round_().to(torch.int8)
         product: Tensor = torch._int_mm(rounded, self.weight.T)  # noqa: SLF001  (PyTorch's one product of 8-bit matrices)
-        return (product * scale * self.scale).reshape(*x.shape[:-1], -1)
+        return (product * scale * self.scale).reshape(*x.shape[:-1], len(self.weight))
 
 
 def quantize_linears(network: nn.Module) -> None:
