@@ -229,21 +229,18 @@ class MimiConfig(_Strict):
     def _parts_fit(self) -> Self:
         if self.frame_samples * self.frame_rate != self.sample_rate:
             raise ValueError(f"sample_rate {self.sample_rate} must be a multiple of frame_rate {self.frame_rate}")
-        decoder = self.decoder_seanet_or_same
-        if decoder.hop_samples != self.hop_samples:
+        decoder, hop = self.decoder_seanet_or_same, self.hop_samples
+        if decoder.hop_samples != hop:
             raise ValueError(
-                f"decoder_seanet.ratios make {decoder.hop_samples} samples, seanet.ratios {self.hop_samples}:"
-                " they must be the same"
+                f"decoder_seanet.ratios must make {hop} samples as seanet.ratios, not {decoder.hop_samples}"
             )
         if self.frame_samples % self.hop_samples or self.frame_samples == self.hop_samples:
             raise ValueError(
                 f"seanet.ratios make {self.hop_samples} samples:"
                 f" a frame of {self.frame_samples} samples must be a multiple of it, twice at least"
             )
-        for side, network, transformer in (
-            ("", self.seanet, self.transformer),
-            ("decoder_", decoder, self.decoder_transformer_or_same),
-        ):
+        sides = ("", self.seanet, self.transformer), ("decoder_", decoder, self.decoder_transformer_or_same)
+        for side, network, transformer in sides:
             if {transformer.input_dimension, transformer.output_dimension} != {network.dimension}:
                 raise ValueError(
                     f"{side}transformer.input_dimension and output_dimensions must be"
@@ -263,7 +260,7 @@ class ModelConfig(_Strict):
     mimi: MimiConfig
     weights_path: str | None = None
     weights_path_without_voice_cloning: str | None = None
-    """The same model without the codec's encoder's right weights, for those who may not have them."""
+    """The same model without what cloning voices needs, for those who may not have it."""
     pad_with_spaces_for_short_inputs: bool = False
     remove_semicolons: bool = False
     append_terminal_punctuation: bool = True
