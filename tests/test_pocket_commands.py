@@ -158,8 +158,13 @@ def test_options_of_speech_reach_the_model(folder: Path, here: Here) -> None:
     assert done.returncode == 0, done.stderr
     assert len(samples_of(done.stdout)) == 7 * 1920
     sentences = "One is here. Two is here. Three is here."
-    chunks = here.run("generate", sentences, *options, "--max-tokens", "8", "--continuity", "0.4", at=folder)
-    assert len(samples_of(chunks.stdout)) == 3 * 11 * 1920, chunks.stderr
+    apart, together = (
+        samples_of(here.run("generate", sentences, *options, "--max-tokens", "8", *more, at=folder).stdout)
+        for more in ((), ("--continuity", "0.4"))
+    )
+    assert len(apart) == len(together) == 3 * 11 * 1920
+    np.testing.assert_allclose(apart[: 11 * 1920], together[: 11 * 1920], atol=ROUNDING)
+    assert np.abs(apart.astype(int) - together).max() > 100 * ROUNDING, "the second chunk heard the first"
 
 
 def test_a_flow_matching_model_gets_the_steps_that_it_needs(folder: Path, here: Here) -> None:
@@ -345,9 +350,10 @@ def test_an_interruption_joins_the_thread_that_generates(
     monkeypatch.setattr(StatusLine, "show", interrupt)
     choice = ModelChoice(config=str(folder / "model" / "model.yaml"))
     voice = str(folder / "voice.safetensors")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupted:  # its frames live on: nobody else closes the stream
         speaking.speak_with_pocket(TEXT * 50, voice, choice, Manner(), output=str(tmp_path / "out.wav"), quiet=True)
     assert "pocket-latents" not in [thread.name for thread in threading.enumerate()]
+    assert interrupted.tb is not None
     assert not list(tmp_path.iterdir())
 
 

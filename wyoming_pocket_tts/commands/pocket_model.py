@@ -105,7 +105,7 @@ def load(choice: ModelChoice, *, quiet: bool) -> "TTSModel":
     """
     if importlib.util.find_spec("torch") is None:  # before anything is downloaded
         raise ModelError("Pocket TTS needs PyTorch, which is not installed: pip install 'wyoming-pocket-tts[torch]'")
-    from huggingface_hub.utils import disable_progress_bars  # noqa: PLC0415  (slow)
+    from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415  (slow)
 
     from wyoming_pocket_tts.pocket.torch.device import usable_device  # noqa: PLC0415  (PyTorch)
     from wyoming_pocket_tts.pocket.tts_model import TTSModel  # noqa: PLC0415  (numpy and what downloads)
