@@ -37,6 +37,16 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "2m": ("english_2m_2026-10", {}, 1),
     "flow matching": ("english_2m_2026-10", {"flow_lm": {"flow": {"type": "flow_matching"}}}, 16),
     "lsd, 4 steps": ("english_18m_2026-10", {"flow_lm": {"flow": {"type": "lsd"}}}, 4),
+    "what nobody released": (
+        "english_2m_2026-10",
+        {
+            "mimi": {
+                "decoder_seanet": {"n_residual_layers": 2, "pad_mode": "replicate"},
+                "decoder_transformer": {"d_model": 96, "num_heads": 3},
+            }
+        },
+        1,
+    ),
 }
 """What is compared: a released model, what differs from it, and the sampler's steps."""
 
