@@ -127,6 +127,9 @@ class _OnDemand(Mapping[str, NDArray[np.float32]]):
     def __len__(self) -> int:
         return len(self._sources)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._sources
+
 
 def _fetch_bundle(config: ModelConfig, fetch: Fetch) -> tuple[Path, bool]:
     assert config.weights_path is not None  # noqa: S101  (our caller looked)

@@ -1,0 +1,279 @@
+"""Converts a model into a directory. Run as a program it is the child of ``child.py``: it takes an order from standard
+input, tells how far it is on standard output, and ends when its parent is gone.
+
+Knows nothing about locks and other versions of the model. Memory is needed for one tensor at a time, and for one graph
+when it is tried.
+"""
+
+import errno
+import logging
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.errors import ModelError, SpeechError
+from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.onnx.bundle import file_hash, open_bundle
+from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
+from wyoming_pocket_tts.pocket.onnx.manifest import (
+    REFERENCE_NAMES,
+    FileName,
+    FileRecord,
+    Manifest,
+    is_file_name,
+    write_manifest,
+)
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.onnx.probe import Probe, prove
+from wyoming_pocket_tts.pocket.onnx.protocol import Failed, Finished, Message, Order, Progress, Warned
+from wyoming_pocket_tts.pocket.onnx.tables import write_tables
+from wyoming_pocket_tts.pocket.weights import Weights, load_weights
+from wyoming_pocket_tts.text.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.graph import DataFile
+
+Floats = NDArray[np.float32]
+Tell = Callable[[Message], None]
+
+_POLITENESS = 5
+"""Those who speak meanwhile go first."""
+_EXIT_ORPHANED = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def convert(order: Order, tell: Tell) -> None:
+    """Fill the order's directory with a bundle that was proved on this machine; its manifest is the last file.
+
+    Raises:
+        ModelError: weights or tokenizer cannot be had or used.
+        UnfitPrecision: the precision is not for this machine.
+        OSError: the directory cannot be written to.
+    """
+    tell(Progress(stage="download"))
+
+    def fetch(source: str) -> Path:
+        return hub.fetch(source, local_files_only=order.local_files_only)
+
+    _copy_tokenizer(order, fetch)
+    weights = load_weights(order.config, fetch=fetch, on_demand=True)
+    watched = _Watched(weights.tensors, lambda done: tell(Progress(stage="convert", done=done)))
+    write_tables(order.directory / "tables.safetensors", watched)
+    _write_graphs(order, watched, encoder=weights.has_voice_cloning)
+    tell(Progress(stage="verify", done=0.0))
+    probe = _make_probe(order, weights.tensors)
+    tell(Progress(stage="verify", done=0.5))
+    prove(order.directory, order.config, order.precision, probe)
+    _finish(order, weights)
+    tell(Progress(stage="verify", done=1.0))
+
+
+def prove_again(order: Order, tell: Tell) -> None:
+    """Prove a bundle on this machine.
+
+    Raises:
+        ModelError: it is damaged.
+        UnfitPrecision: it is not for this machine.
+    """
+    tell(Progress(stage="verify", done=0.0))
+    bundle = open_bundle(order.directory)
+    prove(bundle.directory, bundle.config, bundle.precision, Probe.read(bundle.probe, bundle.config))
+    tell(Progress(stage="verify", done=1.0))
+
+
+def _copy_tokenizer(order: Order, fetch: Callable[[str], Path]) -> None:
+    table = order.config.flow_lm.lookup_table
+    source = fetch(table.tokenizer_path)
+    load_tokenizer(source, kind=table.tokenizer, entries=table.n_bins)
+    is_json = table.tokenizer != "sentencepiece" or source.suffix == ".json"
+    shutil.copyfile(source, order.directory / ("tokenizer.json" if is_json else "tokenizer.model"))
+
+
+def _write_graphs(order: Order, weights: Mapping[str, Floats], *, encoder: bool) -> None:
+    from wyoming_pocket_tts.graph import DataFile  # noqa: PLC0415  (the package onnx)
+    from wyoming_pocket_tts.pocket.onnx.flow_lm import flow_lm_graph  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.onnx.mimi import encoder_graph  # noqa: PLC0415
+
+    directory, config = order.directory, order.config
+    with DataFile(directory / "flow.data") as data:
+        graph = flow_lm_graph(config, weights, data, precision=order.precision, steps=order.steps)
+        graph.save(directory / "flow.onnx")
+    with DataFile(directory / "codec.data") as data:
+        _write_decoder(order, weights, data, directory / "decoder.onnx", order.precision)
+        if encoder:
+            encoder_graph(config.mimi, _Part(weights, "mimi.encoder", "mimi.downsample"), data).save(
+                directory / "encoder.onnx"
+            )
+
+
+def _write_decoder(
+    order: Order, weights: Mapping[str, Floats], data: "DataFile", path: Path, precision: Precision
+) -> None:
+    from wyoming_pocket_tts.pocket.onnx.mimi import decoder_graph  # noqa: PLC0415  (the package onnx)
+
+    mean, deviation = weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"]
+    part = _Part(weights, "mimi.decoder", "mimi.quantizer", "mimi.upsample")
+    decoder_graph(order.config.mimi, part, mean, deviation, data, precision=precision).save(path)
+
+
+def _make_probe(order: Order, weights: Mapping[str, Floats]) -> Probe:
+    from wyoming_pocket_tts.graph import DataFile  # noqa: PLC0415  (the package onnx)
+
+    exact, data_path = (order.directory / name for name in REFERENCE_NAMES)
+    with DataFile(data_path) as data:
+        _write_decoder(order, weights, data, exact, Precision.FP32)
+    probe = Probe.make(order.config, weights, exact)
+    exact.unlink()
+    data_path.unlink()
+    probe.write(order.directory / "probe.safetensors")
+    return probe
+
+
+def _finish(order: Order, weights: Weights) -> None:
+    """Bring everything to the disk, and say last what there is."""
+    files: dict[FileName, FileRecord] = {}
+    for path in sorted(order.directory.iterdir()):
+        if not is_file_name(path.name):
+            raise ModelError(f"{path}: somebody else's file lies among the converted ones")
+        _sync(path)
+        files[path.name] = FileRecord(bytes=path.stat().st_size, sha256=file_hash(path))
+    manifest = Manifest(
+        format=1,
+        key=order.key,
+        name=order.name,
+        config=order.config,
+        precision=order.precision,
+        steps=order.steps,
+        fingerprint=weights.fingerprint,
+        has_voice_cloning=weights.has_voice_cloning,
+        proved_on=(cpu_name(),),
+        made_by=__version__,
+        files=files,
+    )
+    write_manifest(order.directory, manifest)
+    _sync(order.directory)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Part(Mapping[str, Floats]):
+    """The tensors whose names begin in certain ways: to go through them does not read the others."""
+
+    def __init__(self, weights: Mapping[str, Floats], *prefixes: str) -> None:
+        self._weights = weights
+        self._names = dict.fromkeys(name for name in weights if name.startswith(prefixes))
+
+    def __getitem__(self, name: str) -> Floats:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._weights[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
+class _Watched(Mapping[str, Floats]):
+    """Tells which share of all tensors was asked for."""
+
+    def __init__(self, weights: Mapping[str, Floats], tell: Callable[[float], None]) -> None:
+        self._weights = weights
+        self._tell = tell
+        self._seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> Floats:
+        tensor = self._weights[name]
+        if name not in self._seen:
+            self._seen.add(name)
+            self._tell(len(self._seen) / len(self._weights))
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights
+
+
+class _Teller(logging.Handler):
+    """Writes messages as lines; what the code that it watches over logs becomes warnings."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(logging.WARNING)
+        self._stream = stream
+
+    def tell(self, message: Message) -> None:
+        self._stream.write(message.model_dump_json().encode() + b"\n")
+        self._stream.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.tell(Warned(text=record.getMessage()))
+
+
+def _end_with_parent(pipe: int) -> None:
+    """Wait until the parent's end of the pipe closes, which it does however the parent dies; then die."""
+    while os.read(pipe, 1):
+        pass
+    os._exit(_EXIT_ORPHANED)
+
+
+def _unwritable(error: OSError, directory: Path) -> ModelError:
+    models = directory.parent
+    if error.errno in _FULL:
+        return ModelError(f"{models}: {error.strerror}: free some space, or choose another place with --data-dir")
+    return ModelError(f"{error.filename or models}: {error.strerror or error}")
+
+
+def _peak_bytes() -> int | None:
+    """The most memory this program had. ``getrusage`` would count what its parent had when it started us, too."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    lines = (line.split() for line in status.splitlines() if line.startswith("VmHWM:"))
+    return next((int(kilobytes) << 10 for _, kilobytes, *_ in lines), None)
+
+
+def main() -> None:
+    """Do what standard input orders."""
+    os.nice(_POLITENESS)
+    order = Order.model_validate_json(sys.stdin.buffer.readline())
+    # A daemon, since nothing can wake it before its pipe closes: then the process ends anyway.
+    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
+    teller = _Teller(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is not for the parent
+    logging.basicConfig(handlers=[teller], level=logging.WARNING)
+    try:
+        (convert if order.task == "convert" else prove_again)(order, teller.tell)
+    except SpeechError as error:
+        teller.tell(Failed.of(error))
+    except OSError as error:
+        teller.tell(Failed.of(_unwritable(error, order.directory)))
+    else:
+        teller.tell(Finished(peak_bytes=_peak_bytes()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Names this machine's processor by what matters to how ONNX Runtime computes. Knows no model."""
+
+import platform
+from pathlib import Path
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_DECISIVE = (
+    "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8",  # x86
+    "asimd", "asimddp", "i8mm", "sve", "sve2",  # ARM
+)  # fmt: skip
+"""Instructions for which its kernels for few bits differ: other processors may round otherwise, or fail."""
+
+
+def cpu_name(cpu_info: Path = _CPU_INFO) -> str:
+    """The architecture and the decisive instructions, such as ``x86_64+avx+avx2+fma``."""
+    return "+".join([platform.machine().lower(), *(flag for flag in _DECISIVE if flag in _flags(cpu_info))])
+
+
+def _flags(cpu_info: Path) -> frozenset[str]:
+    """What the first core can; nothing where the system does not tell."""
+    try:
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip().lower() in ("flags", "features"):
+            return frozenset(value.split())
+    return frozenset()

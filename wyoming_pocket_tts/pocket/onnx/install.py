@@ -1,0 +1,253 @@
+"""Has a model converted on this machine, once: the bundle that is there and whole, or a new one. Knows no graph.
+
+Whoever converts holds a lock, works in a directory aside, and puts the result in its place by renaming. What a killed
+conversion left is cleared by the next one; what is no work of ours is put aside and never deleted.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+
+from wyoming_pocket_tts.errors import DownloadError, ModelError
+from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.onnx.bundle import (
+    Bundle,
+    bundle_directory,
+    bundle_key,
+    looks_like_ours,
+    open_bundle,
+    sampler_steps,
+)
+from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
+from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
+from wyoming_pocket_tts.pocket.onnx.lock import locked
+from wyoming_pocket_tts.pocket.onnx.manifest import read_manifest, write_manifest
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.onnx.protocol import Order, Progress, UnfitPrecision
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+
+__all__ = ["Progress", "install", "installed"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_PROOFS = 8
+_INSTEAD = {Precision.INT4: Precision.INT8, Precision.INT8: Precision.FP32, Precision.MIXED: Precision.FP32}
+"""What to convert to on a processor that a precision is not for."""
+
+Run = Callable[..., None]
+
+
+def install(
+    name: str | None,
+    config: ModelConfig,
+    *,
+    data_dir: Path,
+    precision: Precision = Precision.INT8,
+    steps: int | None = None,
+    local_files_only: bool = False,
+    anew: bool = False,
+    report: Report = lambda _: None,
+    stop: Event | None = None,
+    run: Run = run_child,
+) -> Bundle:
+    """Return the converted model; download and convert it first unless it is there and whole.
+
+    Blocks for seconds, or for as long as downloads take. Several processes may do it at the same time: one converts,
+    the others wait and use what it made.
+
+    Args:
+        name: the released model, None for one of the user's own.
+        config: what it is, and where its weights are.
+        data_dir: bundles lie below it, in ``models``.
+        precision: what to compute in. Where this machine cannot, another is used, with a warning.
+        steps: of the sampler; None for what the model needs.
+        local_files_only: download nothing.
+        anew: convert even if there is a bundle.
+        report: is told how far it is, on this thread.
+        stop: gives up when it is set; leaves nothing broken.
+        run: carries orders out.
+
+    Raises:
+        Cancelled: ``stop`` was set.
+        ConfigError: ``steps`` is out of range.
+        DownloadError: weights or tokenizer cannot be had.
+        ModelError: they cannot be used, or the data directory cannot be written to.
+    """
+    steps = sampler_steps(config, steps)
+    target = bundle_directory(data_dir, name, config, precision=precision, steps=steps)
+    job = _Job(
+        target=target,
+        order=Order(
+            task="convert",
+            directory=target,
+            key=bundle_key(config, precision=precision, steps=steps),
+            name=name,
+            config=config,
+            precision=precision,
+            steps=steps,
+            local_files_only=local_files_only,
+        ),
+        report=report,
+        stop=stop or Event(),
+        run=run,
+    )
+    with _readable_errors(target.parent):
+        bundle = (None if anew else job.usable()) or job.convert_once(anew=anew)
+    if bundle.precision is not precision:
+        logger.warning("%s: this machine computes it in %s instead of %s", target.name, bundle.precision, precision)
+    return replace(bundle, config=config)
+
+
+def installed(
+    name: str | None, config: ModelConfig, *, data_dir: Path, precision: Precision, steps: int | None = None
+) -> Bundle | None:
+    """The bundle if there is one that looks whole: a quick look, without reading it and without a warning."""
+    steps = sampler_steps(config, steps)
+    try:
+        bundle = open_bundle(bundle_directory(data_dir, name, config, precision=precision, steps=steps))
+    except ModelError:
+        return None
+    return bundle if bundle.key == bundle_key(config, precision=precision, steps=steps) else None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One call of ``install``."""
+
+    target: Path
+    order: Order
+    report: Report
+    stop: Event
+    run: Run
+
+    def usable(self) -> Bundle | None:
+        """The bundle that is there, if it is whole, ours, and proved on this machine; otherwise say why not."""
+        if not os.path.lexists(self.target):
+            return None
+        try:
+            if self.target.is_symlink():
+                raise ModelError(f"{self.target}: is a link")  # noqa: TRY301  (all of these are said in one place)
+            bundle = open_bundle(self.target)
+            if bundle.key != self.order.key:
+                raise ModelError(f"{self.target}: was made from something else")  # noqa: TRY301
+            bundle.verify()
+            if cpu_name() not in bundle.proved_on:
+                self._prove(bundle)
+        except ModelError as error:
+            logger.warning("%s; the model is converted anew", error)
+            return None
+        if self._can_now_clone(bundle):
+            logger.info("%s: weights that can clone voices are here now; the model is converted anew", self.target)
+            return None
+        return bundle
+
+    def convert_once(self, *, anew: bool) -> Bundle:
+        """Convert under a lock, unless another process did so while we waited for it."""
+        models = self.target.parent
+        models.mkdir(parents=True, exist_ok=True)
+        waited = Event()
+
+        def waits() -> None:
+            waited.set()
+            self.report(Progress(stage="wait"))
+
+        with locked(models / f".{self.target.name}.lock", stop=self.stop, waits=waits) as lock:
+            if (waited.is_set() or not anew) and (bundle := self.usable()):
+                return bundle
+            self._clear_leftovers()
+            precision: Precision | None = self.order.precision
+            while precision is not None:
+                try:
+                    return self._convert(precision, lock)
+                except UnfitPrecision as error:
+                    precision, refused = _INSTEAD.get(precision), precision
+                    if precision is None:
+                        raise
+                    logger.warning("%s; %s is used instead of %s", error, precision, refused)
+        raise AssertionError("a precision was tried")
+
+    def _convert(self, precision: Precision, lock: int) -> Bundle:
+        aside = self.target.with_name(f".{self.target.name}.{secrets.token_hex(4)}.partial")
+        aside.mkdir()
+        try:
+            order = self.order.model_copy(update={"directory": aside, "precision": precision})
+            self.run(order, report=self.report, stop=self.stop, inherited=(lock,))
+            open_bundle(aside)
+            self._put_in_place(aside)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return open_bundle(self.target)
+
+    def _put_in_place(self, aside: Path) -> None:
+        """Rename, after what stood there was moved out of the way."""
+        old: Path | None = None
+        if os.path.lexists(self.target):
+            if looks_like_ours(self.target):
+                old = self.target.with_name(f".{self.target.name}.{secrets.token_hex(4)}.partial")
+                self.target.rename(old)
+            else:
+                kept = self.target.with_name(f"{self.target.name}.set-aside-{secrets.token_hex(4)}")
+                self.target.rename(kept)
+                logger.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
+        aside.rename(self.target)
+        _sync_directory(self.target.parent)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _clear_leftovers(self) -> None:
+        """Delete what conversions left that were killed: we hold the lock, so none of them is alive."""
+        for path in self.target.parent.glob(f".{self.target.name}.*.partial"):
+            if looks_like_ours(path):
+                logger.info("%s: is left of a conversion that was killed; it is deleted", path)
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                logger.warning("%s: holds files that are not this program's; delete it if you do not need them", path)
+
+    def _prove(self, bundle: Bundle) -> None:
+        """Compare the bundle with its reference on this machine, and remember that where it can be written."""
+        order = self.order.model_copy(
+            update={"task": "prove", "directory": bundle.directory, "precision": bundle.precision}
+        )
+        self.run(order, report=self.report, stop=self.stop)
+        manifest = read_manifest(bundle.directory)
+        proved_on = (*manifest.proved_on, cpu_name())[-_MOST_PROOFS:]
+        try:
+            write_manifest(bundle.directory, manifest.model_copy(update={"proved_on": proved_on}))
+        except OSError as error:
+            logger.info("%s: cannot be written to; it is compared at every start (%s)", bundle.directory, error)
+
+    def _can_now_clone(self, bundle: Bundle) -> bool:
+        """Whether the weights that were out of reach when the bundle was made have been downloaded since."""
+        weights = self.order.config.weights_path
+        if bundle.has_voice_cloning or weights is None:
+            return False
+        try:
+            return hub.fetch(weights, local_files_only=True).exists()
+        except DownloadError:
+            return False
+
+
+@contextmanager
+def _readable_errors(models: Path) -> Iterator[None]:
+    """Say what the system's errors mean to the person who chose the data directory."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename or models}: {error.strerror or error}; converted models are kept in {models}: choose"
+            " another place with --data-dir, or make it writable"
+        ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
