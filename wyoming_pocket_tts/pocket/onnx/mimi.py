@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from wyoming_pocket_tts.graph import DataFile, Graph
 from wyoming_pocket_tts.pocket.onnx.codec_transformer import CodecTransformer
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.products import FloatProducts, Int8Products, Products
-from wyoming_pocket_tts.pocket.onnx.seanet import SEANetWriter, strided_taps, strided_windows
+from wyoming_pocket_tts.pocket.onnx.products import FloatProducts, Int8Products, Window
+from wyoming_pocket_tts.pocket.onnx.seanet import SEANetWriter, strided_taps
 from wyoming_pocket_tts.pocket.onnx.streaming import END, Stream, StreamingGraph
 from wyoming_pocket_tts.pocket.schema import MimiConfig
 
 Floats = NDArray[np.float32]
 Weights = Mapping[str, Floats]
-
-_NARROW_CHANNELS = 64
 
 
 def decoder_graph(
@@ -39,24 +37,26 @@ def decoder_graph(
         emb_mean: what a normalised latent of zeros stands for, [latent_dim].
         emb_std: what a normalised latent is scaled by, [latent_dim].
         data: where large constants go; None for within the model.
-        precision: ``mixed`` leaves the convolutions of few channels exact; ``int4`` is ``int8`` here.
+        precision: ``mixed`` leaves the convolutions exact; ``int4`` is ``int8`` here.
     """
     g = Graph("mimi_decoder", data=data)
     latents = g.input("latents", np.float32, [1, "frames", config.quantizer.dimension])
     stream = Stream(g)
-    products: Products = FloatProducts() if precision is Precision.FP32 else Int8Products()
+    exact, rounded = FloatProducts(), Int8Products()
     projection = weights["mimi.quantizer.output_proj.weight"][..., 0]  # [C, latent_dim]
     x = g.linear(g.reshape(latents, -1, len(emb_std)), projection * emb_std, projection @ emb_mean)
     x = _upsample(stream, x, weights["mimi.upsample.convtr.convtr.weight"])
     transformer = CodecTransformer(
-        stream, _Under(weights, "mimi.decoder_transformer."), config.decoder_transformer_or_same, products
+        stream,
+        _Under(weights, "mimi.decoder_transformer."),
+        config.decoder_transformer_or_same,
+        exact if precision is Precision.FP32 else rounded,
     )
     seanet = SEANetWriter(
         stream,
         _Under(weights, "mimi.decoder.model."),
         config.decoder_seanet_or_same,
-        products,
-        narrow=_NARROW_CHANNELS if precision is Precision.MIXED else 0,
+        exact if precision in {Precision.FP32, Precision.MIXED} else rounded,
     )
     audio = seanet.decoder(transformer(x))
     g.output(g.reshape(audio, 1, -1), "audio", np.float32, [1, "samples"])
@@ -78,7 +78,9 @@ def encoder_graph(config: MimiConfig, weights: Weights, data: DataFile | None = 
     transformer = CodecTransformer(stream, _Under(weights, "mimi.encoder_transformer."), config.transformer, products)
     x = transformer(seanet.encoder(g.reshape(audio, -1, 1)))
     weight = weights["mimi.downsample.conv.conv.weight"]
-    frames = products.windows(g, strided_windows(stream, x, weight, replicate=True), strided_taps(weight), None)
+    outputs, channels, kernel = weight.shape
+    x = g.reshape(stream.with_past(x, kernel // 2, channels, replicate=True), -1, kernel // 2 * channels)
+    frames = products.windows(g, x, Window(strided_taps(weight), np.zeros(outputs, np.float32)))
     g.output(
         g.reshape(frames, 1, -1, config.conditioning_dim), "frames", np.float32, [1, "frames", config.conditioning_dim]
     )

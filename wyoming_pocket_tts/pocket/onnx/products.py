@@ -5,6 +5,7 @@ number of the call make the scale. Sums are exact; results are floats again.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,39 @@ Floats = NDArray[np.float32]
 _LARGEST = 127
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sum of products over each window of rows: a convolution over [past + T, C], giving [T, C'].
+
+    Attributes:
+        taps: a matrix [C, C'] for each row that a window takes in.
+        bias: [C'].
+        dilation: how many rows those rows are from one another.
+        excess: how much larger the numbers of the rows are than those that are meant.
+        has_outliers: few numbers of the rows may be far from the rest, and decide how coarse 8 bits are for all.
+    """
+
+    taps: Sequence[Floats]
+    bias: Floats
+    dilation: int = 1
+    excess: float = 0.0
+    has_outliers: bool = False
+
+    def unfold(self, g: Graph, x: str) -> str:
+        """Write the rows of each window side by side: [past + T, C] -> [T, size * C]."""
+        past = (len(self.taps) - 1) * self.dilation
+        if not past:
+            return x
+        begins = range(0, past + 1, self.dilation)
+        rows = [g.slice(x, g.ints(begin), g.ints(begin - past if begin < past else END), 0) for begin in begins]
+        return g.concat(*rows, axis=1)
+
+    def bias_for(self, matrix: Floats) -> Floats:
+        """The bias that also takes the excess away, for the matrix that is multiplied with."""
+        bias: Floats = self.bias - np.float32(self.excess) * matrix.sum(axis=0)
+        return bias
+
+
 class Products(Protocol):
     """How products are computed."""
 
@@ -25,12 +59,8 @@ class Products(Protocol):
         """``x @ weight.T``, weight [out, in]."""
         ...
 
-    def windows(self, g: Graph, x: str, taps: Sequence[Floats], bias: Floats | None, *, dilation: int = 1) -> str:
-        """Sum the products of every window's rows with their matrices: [past + T, C] -> [T, C'].
-
-        Arguments:
-            taps: a matrix [C, C'] for each row that a window takes in, ``dilation`` rows from one another.
-        """
+    def windows(self, g: Graph, x: str, window: Window) -> str:
+        """Convolve: [past + T, C] -> [T, C']."""
         ...
 
 
@@ -40,41 +70,36 @@ class FloatProducts:
     def linear(self, g: Graph, x: str, weight: Floats) -> str:
         return g.linear(x, weight)
 
-    def windows(self, g: Graph, x: str, taps: Sequence[Floats], bias: Floats | None, *, dilation: int = 1) -> str:
-        matrix = g.constant(np.concatenate(taps))
-        unfolded = unfold(g, x, len(taps), dilation)
-        return g.node("Gemm", unfolded, matrix, *([] if bias is None else [g.constant(bias)]))
+    def windows(self, g: Graph, x: str, window: Window) -> str:
+        matrix = np.concatenate(window.taps)
+        return g.node("Gemm", window.unfold(g, x), g.constant(matrix), g.constant(window.bias_for(matrix)))
 
 
 class Int8Products:
-    """A quarter of the memory traffic, and faster where the processor multiplies bytes."""
+    """A quarter of the memory traffic, and faster where the processor multiplies bytes.
+
+    Rows with outliers are taken in 16 bits, by two products.
+    """
 
     def linear(self, g: Graph, x: str, weight: Floats) -> str:
-        matrix, scales = quantize_columns(weight.T)
-        return g.node("DynamicQuantizeMatMul", x, g.constant(matrix), g.constant(scales), domain=CONTRIB)
+        codes, scales = quantize_columns(weight.T)
+        return g.node("DynamicQuantizeMatMul", x, g.constant(codes), g.constant(scales), domain=CONTRIB)
 
-    def windows(self, g: Graph, x: str, taps: Sequence[Floats], bias: Floats | None, *, dilation: int = 1) -> str:
-        matrix, scales = quantize_columns(np.concatenate(taps))
-        codes, scale, zero = g.nodes("DynamicQuantizeLinear", x, outputs=3)
-        unfolded = unfold(g, codes, len(taps), dilation)  # bytes are copied, not floats
-        return g.node(
-            "MatMulIntegerToFloat",
-            *(unfolded, g.constant(matrix), scale, g.constant(scales), zero, ""),
-            *([] if bias is None else [g.constant(bias)]),
-            domain=CONTRIB,
-        )
+    def windows(self, g: Graph, x: str, window: Window) -> str:
+        codes, scales = quantize_columns(np.concatenate(window.taps))
+        matrix, bias = (g.constant(codes), g.constant(scales)), window.bias_for(codes * scales)
+        rows = g.nodes("DynamicQuantizeLinear", x, outputs=3)
+        y = self._product(g, rows, window, matrix, g.constant(bias))
+        if window.has_outliers:
+            rest = g.node("Sub", x, g.node("DequantizeLinear", *rows))
+            y = g.add(y, self._product(g, g.nodes("DynamicQuantizeLinear", rest, outputs=3), window, matrix))
+        return y
 
-
-def unfold(g: Graph, x: str, size: int, dilation: int) -> str:
-    """Write the rows of each window side by side: [(size - 1) * dilation + T, C] -> [T, size * C]."""
-    if size == 1:
-        return x
-    past = (size - 1) * dilation
-    rows = [
-        g.slice(x, g.ints(begin), g.ints(begin - past if begin < past else END), 0)
-        for begin in range(0, past + 1, dilation)
-    ]
-    return g.concat(*rows, axis=1)
+    def _product(self, g: Graph, rows: Sequence[str], window: Window, matrix: tuple[str, str], *bias: str) -> str:
+        codes, scale, zero = rows
+        unfolded = window.unfold(g, codes)  # bytes are copied, not floats
+        inputs = (unfolded, matrix[0], scale, matrix[1], zero, "", *bias)
+        return g.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
 
 
 def quantize_columns(matrix: Floats) -> tuple[NDArray[np.int8], Floats]:

@@ -46,9 +46,9 @@ class Stream:
         """Set how many positions this call adds: int64, a scalar."""
         self.graph.output(self.graph.add(self.position, count), POSITION.next_name, np.int64, POSITION.shape)
 
-    def state(self, *shape: int) -> StateSpec:
-        """Add an input of zeros at first; ``keep`` sets its next value."""
-        spec = StateSpec(f"state_{len(self._states) - 1}", shape)
+    def state(self, *shape: int, fill: float = 0.0) -> StateSpec:
+        """Add an input; ``keep`` sets its next value."""
+        spec = StateSpec(f"state_{len(self._states) - 1}", shape, fill=fill)
         self._states.append(spec)
         self.graph.input(spec.name, np.float32, shape)
         return spec
@@ -57,14 +57,14 @@ class Stream:
         """Say what the state is in the next call."""
         self.graph.output(value, spec.next_name, np.float32, spec.shape)
 
-    def with_past(self, x: str, rows: int, channels: int, *, replicate: bool = False) -> str:
+    def with_past(self, x: str, rows: int, channels: int, *, replicate: bool = False, fill: float = 0.0) -> str:
         """Put the last rows of the calls before in front: [T, C] -> [rows + T, C].
 
-        Before the beginning lie zeros, or with ``replicate`` the first row.
+        Before the beginning lies ``fill`` everywhere, or with ``replicate`` the first row.
         """
         if not rows:
             return x
-        g, spec = self.graph, self.state(rows, channels)
+        g, spec = self.graph, self.state(rows, channels, fill=fill)
         past = spec.name
         if replicate:
             first_row = g.slice(x, g.ints(0), g.ints(1), 0)
