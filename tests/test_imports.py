@@ -66,7 +66,7 @@ NO_ASYNCIO = ("kokoro", "pocket", "text", "voices")
 TORCH = ("kokoro.training", "kokoro.model", "kokoro.layers", "kokoro.vocoder", "kokoro.letters", "pocket.torch")
 """Networks in PyTorch and what trains them: imported by nothing else, but for those who choose an engine."""
 
-CHOOSING = {"pocket.tts_model", "commands.pocket_model", "commands.speak"}
+CHOOSING = {"pocket.loading", "pocket.tts_model", "commands.pocket_model", "commands.speak"}
 """May import a network in PyTorch, inside a function, when somebody asks for that engine, or for its types alone."""
 
 

@@ -1,40 +1,43 @@
 """``TTSModel``: Pocket TTS for Python programs, with the methods, arguments and results of the package ``pocket-tts``.
 
-Puts the parts together; knows nothing about servers. PyTorch is imported when a model is loaded, not before.
+Puts the parts together; knows nothing about servers, nor how a model is loaded (``loading.py``).
 """
 
 import logging
 import os
 from collections.abc import Generator, Mapping, MutableMapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.errors import ConfigError, VoiceError
+from wyoming_pocket_tts.places import default_data_dir
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.backend import Samples, Sampling
 from wyoming_pocket_tts.pocket.generate import Speaking, speak
 from wyoming_pocket_tts.pocket.hub import fetch
+from wyoming_pocket_tts.pocket.loading import (
+    Loaded,
+    choose_engine,
+    find_model,
+    load_for_onnx,
+    load_for_torch,
+    suffix_of,
+)
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
-from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.weights import Weights, load_weights
 from wyoming_pocket_tts.text.prompt import split
-from wyoming_pocket_tts.text.tokenizer import Tokenizer, load_tokenizer
 from wyoming_pocket_tts.voices.prompt import assess, end_on_pause, prepare_prompt, read_audio
 from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state, write_state
 
 if TYPE_CHECKING:
     import torch
 
-    from wyoming_pocket_tts.pocket.torch.backend import TorchBackend
-
 logger = logging.getLogger(__name__)
 
-DEFAULT_LANGUAGE = "english"
 DEFAULT_MAX_TOKENS = 50
 """Tokens of a chunk of text: longer ones make the released models skip words."""
 PROMPT_CACHE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
@@ -63,25 +66,17 @@ class TTSModel:
         has_voice_cloning: whether the weights can hear voice prompts.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        backend: "TorchBackend",
-        tokenizer: Tokenizer,
-        *,
-        name: str | None,
-        has_voice_cloning: bool,
-    ) -> None:
-        self.config = config
-        self.name = name
-        self.temp = config.default_temperature
-        self.sampler_decode_steps = 1
+    def __init__(self, loaded: Loaded) -> None:
+        self.config = loaded.config
+        self.name = loaded.name
+        self.temp = loaded.config.default_temperature
+        self.sampler_decode_steps = loaded.backend.fixed_steps or 1
         self.noise_clamp: float | None = None
-        self.eos_threshold = config.default_eos_threshold
+        self.eos_threshold = loaded.config.default_eos_threshold
         self.max_decoder_frames_per_call = 0
-        self.has_voice_cloning = has_voice_cloning
-        self._backend = backend
-        self._tokenizer = tokenizer
+        self.has_voice_cloning = loaded.has_voice_cloning
+        self._backend = loaded.backend
+        self._tokenizer = loaded.tokenizer
         self._prompts = PromptCache(_prompt_cache_size())
 
     @classmethod
@@ -98,7 +93,10 @@ class TTSModel:
         lsd_decode_steps: int | None = None,
         *,
         variant: str | None = None,
+        engine: str = "auto",
         threads: int | None = 1,
+        precision: str = Precision.INT8,
+        data_dir: str | Path | None = None,
     ) -> Self:
         """Load a model; what is not on this machine is downloaded first.
 
@@ -113,15 +111,17 @@ class TTSModel:
             checkpoint: a safetensors file with weights of your own, in place of those that the config names.
             lsd_decode_steps: the older name of ``sampler_decode_steps``.
             variant: the oldest name of ``language``.
-            threads: threads of each PyTorch operation: a setting of the whole process, which None leaves as it is.
-                Language model and codec run side by side already, on two threads.
+            engine: ``torch``, ``onnx``, or ``auto``: PyTorch where it is installed. With ONNX Runtime, results are
+                NumPy's arrays, and the model is converted when it is first loaded.
+            threads: threads of each operation. Language model and codec run side by side already, on two. For PyTorch
+                it is a setting of the whole process, which None leaves as it is.
+            precision: how exactly ONNX Runtime computes: ``fp32``, ``int8``, ``mixed`` or ``int4``.
+            data_dir: where converted models are kept; by default where the service keeps them.
 
         Raises:
             ConfigError: an argument or the config is wrong (also a ValueError).
             ModelError: weights or tokenizer cannot be had or used, or PyTorch is not installed.
         """
-        if config is not None and (language or variant) is not None:
-            raise ConfigError("language and config exclude each other: choose one")
         if lsd_decode_steps is not None:
             logger.warning("lsd_decode_steps is now called sampler_decode_steps")
             sampler_decode_steps = lsd_decode_steps
@@ -129,34 +129,36 @@ class TTSModel:
             raise ConfigError(f"temp is {temp}: it must be 0 or more")
         if sampler_decode_steps < 1:
             raise ConfigError(f"sampler_decode_steps is {sampler_decode_steps}: it must be 1 or more")
-        name, model_config = _find(_EARLIEST_VARIANTS.get(variant or "", variant) or language, config)
-        if checkpoint is not None:
-            name, model_config = None, _with_checkpoint(model_config, Path(checkpoint))
-        if model_config.flow_lm.flow.type == "flow_matching" and sampler_decode_steps < _FEWEST_FLOW_MATCHING_STEPS:
+        language = _EARLIEST_VARIANTS.get(variant or "", variant) or language
+        name, found = find_model(language, config, checkpoint)
+        if found.flow_lm.flow.type == "flow_matching" and sampler_decode_steps < _FEWEST_FLOW_MATCHING_STEPS:
             logger.warning(
                 "a flow_matching model needs %d sampler_decode_steps or more; it has %d and will hardly speak",
                 _FEWEST_FLOW_MATCHING_STEPS,
                 sampler_decode_steps,
             )
-        model = cls._load(name, model_config, quantize=quantize, threads=threads)
+        if choose_engine(engine) == "torch":
+            loaded = load_for_torch(name, found, quantize=quantize, threads=threads)
+        else:
+            loaded = load_for_onnx(
+                name,
+                found,
+                precision=_precision(precision),
+                steps=sampler_decode_steps,
+                data_dir=Path(data_dir) if data_dir else default_data_dir(),
+                threads=threads or 1,
+            )
+        model = cls(loaded)
         model.sampler_decode_steps = sampler_decode_steps
         model.noise_clamp = noise_clamp
         model.temp = model.temp if temp is None else temp
         model.eos_threshold = model.eos_threshold if eos_threshold is None else eos_threshold
         return model
 
-    @classmethod
-    def _load(cls, name: str | None, config: ModelConfig, *, quantize: bool, threads: int | None) -> Self:
-        table = config.flow_lm.lookup_table
-        tokenizer = load_tokenizer(fetch(table.tokenizer_path), kind=table.tokenizer, entries=table.n_bins)
-        weights = load_weights(config)
-        backend = _torch_backend(config, weights, quantize=quantize, threads=threads)
-        return cls(config, backend, tokenizer, name=name, has_voice_cloning=weights.has_voice_cloning)
-
     @property
     def device(self) -> "torch.device":
         """Where the weights are."""
-        return self._backend.device
+        return self._backend.device  # type: ignore[no-any-return]  # or "cpu", without PyTorch
 
     @property
     def sample_rate(self) -> int:
@@ -164,8 +166,12 @@ class TTSModel:
         return self.config.mimi.sample_rate
 
     def to(self, device: "str | torch.device") -> Self:
-        """Move the weights, as ``torch.nn.Module.to`` does. Nobody may be speaking meanwhile."""
-        self._backend.network.to(device)
+        """Move the weights, as ``torch.nn.Module.to`` does. Nobody may be speaking meanwhile.
+
+        Raises:
+            ConfigError: the engine cannot use that device.
+        """
+        self._backend.move(device)
         return self
 
     def get_state_for_audio_prompt(
@@ -225,7 +231,7 @@ class TTSModel:
                 continuity_seconds=continuity_seconds,
             )
         ]
-        return self._backend.public(np.concatenate(pieces))
+        return self._backend.public(np.concatenate(pieces))  # type: ignore[no-any-return]  # or an array of NumPy
 
     def generate_audio_stream(  # noqa: PLR0917  (upstream's signature)
         self,
@@ -321,44 +327,15 @@ def export_model_state(model_state: VoiceState | Mapping[str, Any], dest: str | 
     write_state(VoiceState.of(model_state), Path(dest))
 
 
-def _find(language: str | None, config: str | Path | None) -> tuple[str | None, ModelConfig]:
-    if config is None:
-        name = language or DEFAULT_LANGUAGE
-        return name, configs.released_model(name)
-    source = str(config)
-    if _suffix(source) not in (".yaml", ".yml"):
-        raise ConfigError(f"{source}: a model's config is a YAML file, whose name ends with .yaml")
-    return None, configs.load_config(fetch(source))
-
-
-def _with_checkpoint(config: ModelConfig, path: Path) -> ModelConfig:
-    if path.suffix != ".safetensors":
-        raise ConfigError(
-            f"{path}: training checkpoints are pickles, which can run any program and are not read here: "
-            "export the weights as .safetensors"
-        )
-    return config.model_copy(update={"weights_path": str(path), "weights_path_without_voice_cloning": None})
-
-
-def _torch_backend(config: ModelConfig, weights: Weights, *, quantize: bool, threads: int | None) -> "TorchBackend":
+def _precision(name: str) -> Precision:
     try:
-        from wyoming_pocket_tts.pocket.torch.backend import load_backend  # noqa: PLC0415  (PyTorch)
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ModelError(
-            "this needs PyTorch, which is not installed: pip install 'wyoming-pocket-tts[torch]'"
-        ) from error
-    return load_backend(config, weights.tensors, fingerprint=weights.fingerprint, quantize=quantize, threads=threads)
-
-
-def _suffix(source: str) -> str:
-    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
-    return PurePosixPath(path.rsplit("@", 1)[0] if source.startswith("hf://") else path).suffix.lower()
+        return Precision(name)
+    except ValueError:
+        raise ConfigError(f"there is no precision '{name}'; there are: {', '.join(Precision)}") from None
 
 
 def _is_state(source: str) -> bool:
-    return _suffix(source) == ".safetensors"
+    return suffix_of(source) == ".safetensors"
 
 
 def _identity(path: Path) -> tuple[int, int]:

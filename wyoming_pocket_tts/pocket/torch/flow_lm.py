@@ -19,7 +19,8 @@ class TextTable(nn.Module):
 
     def __init__(self, *, entries: int, width: int, rank: int | None) -> None:
         super().__init__()
-        self.embed = nn.Embedding(entries, rank or width)
+        # a weight of its own: initialising one that has no storage yet would import PyTorch's compiler, for seconds
+        self.embed = nn.Embedding(entries, rank or width, _weight=torch.empty(entries, rank or width))
         self.proj = Linear(rank, width, bias=False) if rank else nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:  # [B, T] -> [B, T, D]

@@ -1,0 +1,316 @@
+"""Runs a converted model in ONNX Runtime for the generation loop. Knows nothing about text, files' origins or threads.
+
+Any number of threads may speak with it at once; what a speech changes belongs to the speech.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.inference import Network
+from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
+from wyoming_pocket_tts.pocket.mapped_tensors import MappedTensors
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.stream import StreamRun
+from wyoming_pocket_tts.voices.state import VoiceState
+
+MAX_POSITIONS = 8192
+"""Positions of a speech, the voice included: the graph's tables of rotations end there."""
+_POSITIONS_PER_PREFILL = 256
+"""Attention over a long voice prompt is done in parts: its memory grows with their length."""
+_FRAMES_PER_ENCODING = 25
+_REMEDY = "delete its directory to have it converted again"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What is looked up outside the graphs, mapped from the bundle's file.
+
+    Attributes:
+        text: a row for each token, ``[entries, rank or D]``.
+        text_projection: ``[D, rank]``, for tables of low rank.
+        speaker_projection: ``[D, conditioning_dim]``.
+        before_voice: what stands before a voice prompt, ``[1, D]``, or nothing, ``[0, D]``.
+        bos: stands for the latent before the first one, ``[latent_dim]``.
+        mean, deviation: of the codec's latents, ``[latent_dim]``.
+    """
+
+    text: Floats
+    text_projection: Floats | None
+    speaker_projection: Floats
+    before_voice: Floats
+    bos: Floats
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Tables":
+        """Map the bundle's tables.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        file = MappedTensors(bundle.tables)
+        tensors = {name: file.read(entry) for name, entry in file.entries.items()}
+        width = bundle.config.flow_lm.transformer.d_model
+        try:
+            return cls(
+                text=tensors["text_table"],
+                text_projection=tensors.get("text_proj"),
+                speaker_projection=tensors["speaker_proj_weight"],
+                before_voice=tensors.get("bos_before_voice", np.empty((0, width), np.float32)).reshape(-1, width),
+                bos=tensors["bos_emb"],
+                mean=tensors["emb_mean"],
+                deviation=tensors["emb_std"],
+            )
+        except KeyError as error:
+            raise ModelError(f"{bundle.tables}: the table {error} is missing; {_REMEDY}") from error
+
+    def embed(self, tokens: Sequence[int]) -> Floats:
+        """Look tokens up: ``[T, D]``."""
+        rows: Floats = self.text[np.asarray(tokens, np.int64)]
+        return rows if self.text_projection is None else rows @ self.text_projection.T
+
+
+class OnnxBackend:
+    """One converted model.
+
+    Args:
+        bundle: the model.
+        flow_threads: threads that compute the language model.
+        codec_threads: threads that decode.
+        seed: of the noise; None draws it anew each time.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, flow_threads: int = 1, codec_threads: int = 1, seed: int | None = None
+    ) -> None:
+        self.config = bundle.config
+        self.fingerprint = bundle.fingerprint
+        self.sample_rate_hz = bundle.config.mimi.sample_rate
+        self.frame_samples = bundle.config.mimi.frame_samples
+        self.fixed_steps: int | None = bundle.steps
+        self.device = "cpu"
+        self.tables = Tables.of(bundle)
+        self.flow = Network(bundle.flow, threads=flow_threads, remedy=_REMEDY)
+        self._bundle = bundle
+        self._decoder = Network(bundle.decoder, threads=codec_threads, remedy=_REMEDY)
+        self._lock = Lock()
+        self._seeds = np.random.SeedSequence(seed)
+
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "OnnxSpeech":
+        """Begin a chunk in a voice.
+
+        Raises:
+            VoiceError: voice and text together are too long.
+        """
+        if sampling.steps != self._bundle.steps:
+            raise ModelError(f"the model was converted for {self._bundle.steps} sampler steps, not {sampling.steps}")
+        return OnnxSpeech(self, voice, positions=positions, noise=Noise(sampling, self._next_seed()))
+
+    def open_decoder(self) -> "OnnxDecoder":
+        """Begin to decode."""
+        return OnnxDecoder(StreamRun(self._decoder, source="latents", result="audio"), self.frame_samples)
+
+    def listen(self, samples: Samples) -> VoiceState:
+        """Hear a voice prompt; it is filled up with silence to whole frames.
+
+        Raises:
+            VoiceError: it is too long.
+        """
+        voice = self._encode(samples) @ self.tables.speaker_projection.T
+        inputs: Floats = np.concatenate([self.tables.before_voice, voice])
+        return self._heard(None, inputs)
+
+    def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
+        """Hear the model's own latents after the voice prompt, as if they had been part of the recording."""
+        codec = self.config.mimi
+        if codec.conditioning_dim == codec.quantizer.dimension:  # what the encoder would make of the audio
+            frames: Floats = latents * self.tables.deviation + self.tables.mean
+        else:
+            frames = self._encode(self.open_decoder().decode(latents))
+        inputs: Floats = frames @ self.tables.speaker_projection.T
+        return self._heard(voice, inputs)
+
+    def move(self, device: object) -> None:
+        """Stay where it is.
+
+        Raises:
+            ConfigError: the device is another than the processor.
+        """
+        if str(device) != self.device:
+            raise ConfigError(f"ONNX Runtime computes on the processor ('cpu') here, not on '{device}'")
+
+    def public(self, array: Floats) -> Floats:
+        """Users of this engine expect NumPy's arrays."""
+        return array
+
+    def _heard(self, voice: VoiceState | None, inputs: Floats) -> VoiceState:
+        speech = OnnxSpeech(self, voice, positions=len(inputs), noise=Noise(Sampling(0.0), self._next_seed()))
+        speech.fill(inputs)
+        return speech.state()
+
+    def _encode(self, samples: Samples) -> Floats:
+        """Encode ``[N]`` samples into ``[T, conditioning_dim]``."""
+        audio: Floats = np.pad(samples, (0, -len(samples) % self.frame_samples)).astype(np.float32, copy=False)
+        run = StreamRun(self._encoder, source="audio", result="frames")
+        width, step = self.config.mimi.conditioning_dim, _FRAMES_PER_ENCODING * self.frame_samples
+        pieces = [np.ascontiguousarray(audio[start : start + step])[None] for start in range(0, len(audio), step)]
+        return np.concatenate([run(piece, (1, piece.shape[1] // self.frame_samples, width))[0] for piece in pieces])
+
+    @cached_property
+    def _encoder(self) -> Network:
+        """Opened when the first recording comes: most services never hear one."""
+        if self._bundle.encoder is None:
+            raise VoiceError("this model was converted from weights that cannot clone voices")
+        return Network(self._bundle.encoder, remedy=_REMEDY)
+
+    def _next_seed(self) -> np.random.SeedSequence:
+        with self._lock:
+            return self._seeds.spawn(1)[0]
+
+
+class Noise:
+    """Draws what the sampler starts from.
+
+    Args:
+        sampling: variance and limits.
+        seed: of the generator.
+    """
+
+    def __init__(self, sampling: Sampling, seed: np.random.SeedSequence) -> None:
+        self._deviation = sampling.temperature**0.5
+        self._clamp = sampling.noise_clamp
+        self._generator = np.random.default_rng(seed)
+
+    def draw(self, out: Floats) -> None:
+        """Fill an array with normal noise, truncated if a limit is set; with zeros at temperature 0."""
+        if not self._deviation:
+            out[...] = 0
+        elif self._clamp is None:
+            self._generator.standard_normal(dtype=np.float32, out=out)
+            out *= self._deviation
+        else:
+            normal = NormalDist(0, self._deviation)
+            low, high = normal.cdf(-self._clamp), normal.cdf(self._clamp)
+            quantiles = np.clip(self._generator.uniform(low, high, out.shape), 1e-12, 1 - 1e-12)
+            out[...] = np.vectorize(normal.inv_cdf)(quantiles)
+            np.clip(out, -self._clamp, self._clamp, out=out)
+
+
+class OnnxSpeech:
+    """A voice that speaks one chunk.
+
+    Args:
+        backend: the model.
+        voice: who speaks; None for nobody yet.
+        positions: how many are to come.
+        noise: what latents are drawn from.
+    """
+
+    def __init__(self, backend: OnnxBackend, voice: VoiceState | None, *, positions: int, noise: Noise) -> None:
+        self._backend = backend
+        self._noise_source = noise
+        self._length = voice.length if voice else 0
+        room = self._length + positions
+        if room > MAX_POSITIONS:
+            raise VoiceError(
+                f"the voice and the text have {room} positions: {MAX_POSITIONS} are possible; use less audio"
+            )
+        config = backend.config
+        sizes, latent_dim = config.flow_lm.transformer, config.latent_dim
+        # of each layer, keys and values: [1, key heads, room, head width]
+        self._caches = np.empty((sizes.num_layers, 2, 1, sizes.kv_heads, room, sizes.head_dim), np.float32)
+        if voice:
+            for cache, layer in zip(self._caches, voice.layers, strict=True):
+                cache[:, 0, :, : self._length] = layer.transpose(0, 2, 1, 3)
+        self._noise = np.zeros((1, latent_dim), np.float32)
+        self._latent = np.empty((1, latent_dim), np.float32)
+        self._eos_logit = np.empty(1, np.float32)
+        self._last = np.zeros(1, np.int64)
+        self._seqlens_k = np.zeros(1, np.int32)
+        self._total = np.zeros((), np.int32)
+        self._no_inputs = np.empty((1, 0, sizes.d_model), np.float32)
+        self._no_latents = np.empty((1, 0, latent_dim), np.float32)
+        self._fed_back = np.empty((1, 1, latent_dim), np.float32)
+        self._binding = backend.flow.bind(
+            {
+                "noise": self._noise,
+                "last": self._last,
+                "seqlens_k": self._seqlens_k,
+                "total_sequence_length": self._total,
+                **self._bound_caches("past"),
+            },
+            {"latent": self._latent, "eos_logit": self._eos_logit, **self._bound_caches("present")},
+        )
+
+    def prefill(self, tokens: Sequence[int]) -> Frame:
+        """Read the text and the sign that audio begins, in one pass; return the first frame."""
+        self._fed_back[0, 0] = self._backend.tables.bos
+        self._run(self._backend.tables.embed(tokens)[None], self._fed_back)
+        self._binding.read("inputs", self._no_inputs)
+        return self._frame()
+
+    def step(self, latent: Floats) -> Frame:
+        """Read the last frame's latent; return the next frame."""
+        self._fed_back[0, 0] = latent
+        self._advance(1)
+        return self._frame()
+
+    def fill(self, inputs: Floats) -> None:
+        """Let ``[T, D]`` be remembered; nothing is asked of them."""
+        for start in range(0, len(inputs), _POSITIONS_PER_PREFILL):
+            self._run(inputs[None, start : start + _POSITIONS_PER_PREFILL], self._no_latents)
+
+    def state(self) -> VoiceState:
+        """All that was heard and said."""
+        used = self._caches[:, :, 0, :, : self._length].transpose(0, 1, 3, 2, 4)  # [layer, 2, T, key heads, head width]
+        layers = tuple(np.ascontiguousarray(layer) for layer in used)
+        return VoiceState(layers=layers, model=self._backend.fingerprint)
+
+    def _run(self, inputs: Floats, latents: Floats) -> None:
+        """Read ``[1, S, D]`` and ``[1, L, latent_dim]`` behind them."""
+        self._binding.read("inputs", np.ascontiguousarray(inputs, np.float32))
+        self._binding.read("latents", latents)
+        self._advance(inputs.shape[1] + latents.shape[1])
+
+    def _advance(self, positions: int) -> None:
+        self._noise_source.draw(self._noise)
+        self._length += positions
+        self._last[0] = positions - 1
+        self._seqlens_k[0] = self._length - 1
+        self._total[()] = self._length
+        self._binding.run()
+
+    def _frame(self) -> Frame:
+        return Frame(self._latent[0].copy(), float(self._eos_logit[0]))
+
+    def _bound_caches(self, when: str) -> dict[str, Floats]:
+        """Keys and values by the graph's names: the past and the present are the same arrays."""
+        return {
+            f"{when}_{kind}_{index}": cache[place]
+            for index, cache in enumerate(self._caches)
+            for place, kind in enumerate(("key", "value"))
+        }
+
+
+class OnnxDecoder:
+    """The codec's decoder at work on one chunk."""
+
+    def __init__(self, run: StreamRun, frame_samples: int) -> None:
+        self._stream = run
+        self._frame_samples = frame_samples
+
+    def decode(self, latents: Latents) -> Samples:
+        """Decode ``[T, latent_dim]`` normalised latents."""
+        piece = np.ascontiguousarray(latents, np.float32)[None]
+        samples: Samples = self._stream(piece, (1, len(latents) * self._frame_samples))[0]
+        return samples
