@@ -25,17 +25,18 @@ from wyoming_pocket_tts.pocket.schema import ModelConfig
 Floats = NDArray[np.float32]
 
 _TOKENS = 8
+_REMEDY = "this machine may lack what it takes"
 _FRAMES = 3
 _ROOM = 32
 """Positions that the caches have room for; more than are used, as in a speech."""
 MAX_HIDDEN_ERROR: Mapping[Precision, float] = {
-    Precision.FP32: 1e-3, Precision.INT8: 0.1, Precision.MIXED: 0.1, Precision.INT4: 0.35,
+    Precision.FP32: 1e-3, Precision.INT8: 0.25, Precision.MIXED: 0.25, Precision.INT4: 0.7,
 }  # fmt: skip
-"""Relative error of what the heads get. With random weights 8 bits have 0.01, 4 bits 0.1; nonsense has 1 or more."""
+"""Relative error of what the heads get. With random weights 8 bits have 0.03, 4 bits 0.3; nonsense has 1 or more."""
 MIN_CODEC_SNR_DB: Mapping[Precision, float] = {
     Precision.FP32: 60, Precision.INT8: 10, Precision.MIXED: 10, Precision.INT4: 10,
 }  # fmt: skip
-"""With random weights 8 bits have 33 and more."""
+"""With random weights 8 bits have 28 and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +172,13 @@ def _first_frame(path: Path, config: ModelConfig, probe: Probe) -> tuple[Floats,
         "total_sequence_length": np.array(positions, np.int32),
     }
     outputs = {"hidden": hidden, "latent": latent, "eos_logit": eos_logit}
-    Network(path).bind(inputs | past, outputs | present).run()
+    Network(path, remedy=_REMEDY).bind(inputs | past, outputs | present).run()
     return hidden[0], latent[0], eos_logit
 
 
 def _decoded(path: Path, config: ModelConfig, frames: Floats) -> Floats:
     """Decode latents [T, latent_dim] into [T * frame_samples], in two pieces, as a stream."""
-    run = StreamRun(Network(path), source="latents", result="audio")
+    run = StreamRun(Network(path, remedy=_REMEDY), source="latents", result="audio")
     samples = config.mimi.frame_samples
     pieces = [np.ascontiguousarray(piece[None]) for piece in (frames[:1], frames[1:])]
     return np.concatenate([run(piece, (1, piece.shape[1] * samples))[0] for piece in pieces])
@@ -186,7 +187,7 @@ def _decoded(path: Path, config: ModelConfig, frames: Floats) -> Floats:
 def _encoded(path: Path, config: ModelConfig) -> Floats:
     """Encode a frame of a tone."""
     audio = 0.1 * np.sin(np.arange(config.mimi.frame_samples, dtype=np.float32) / 20)[None]
-    run = StreamRun(Network(path), source="audio", result="frames")
+    run = StreamRun(Network(path, remedy=_REMEDY), source="audio", result="frames")
     return run(audio.astype(np.float32), (1, 1, config.mimi.conditioning_dim))
 
 
