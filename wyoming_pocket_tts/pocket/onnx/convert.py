@@ -34,6 +34,7 @@ from wyoming_pocket_tts.pocket.onnx.manifest import (
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.probe import Probe, prove
 from wyoming_pocket_tts.pocket.onnx.protocol import Failed, Finished, Message, Order, Progress, Warned
+from wyoming_pocket_tts.pocket.onnx.ready_made import fetch_voices
 from wyoming_pocket_tts.pocket.onnx.tables import write_tables
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
 from wyoming_pocket_tts.text.tokenizer import load_tokenizer
@@ -256,6 +257,9 @@ def _peak_bytes() -> int | None:
     return next((int(kilobytes) << 10 for _, kilobytes, *_ in lines), None)
 
 
+_TASKS = {"convert": convert, "prove": prove_again, "voices": fetch_voices}
+
+
 def main() -> None:
     """Do what standard input orders."""
     os.nice(_POLITENESS)
@@ -266,7 +270,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is not for the parent
     logging.basicConfig(handlers=[teller], level=logging.WARNING)
     try:
-        (convert if order.task == "convert" else prove_again)(order, teller.tell)
+        _TASKS[order.task](order, teller.tell)
     except SpeechError as error:
         teller.tell(Failed.of(error))
     except OSError as error:

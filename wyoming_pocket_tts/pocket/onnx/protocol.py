@@ -18,15 +18,16 @@ class _Message(BaseModel):
 
 
 class Order(_Message):
-    """What is to be done: ``convert`` into an empty directory, or ``prove`` a bundle on this machine."""
+    """What to do: ``convert`` into an empty directory, ``prove`` a bundle on this machine, or bring ``voices``."""
 
-    task: Literal["convert", "prove"]
+    task: Literal["convert", "prove", "voices"]
     directory: Path
     key: str
     name: str | None
     config: ModelConfig
     precision: Precision
     steps: int
+    voices: tuple[str, ...] = ()
     local_files_only: bool = False
 
 
@@ -34,7 +35,7 @@ class Progress(_Message):
     """How far it is: ``done`` rises from 0 to 1 within each stage; None where nobody knows."""
 
     kind: Literal["progress"] = "progress"
-    stage: Literal["wait", "download", "convert", "verify"]
+    stage: Literal["wait", "download", "convert", "verify", "voices"]
     done: float | None = None
 
 
