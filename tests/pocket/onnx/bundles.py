@@ -29,7 +29,8 @@ def ignored(_: Progress) -> None:
 
 def children() -> list[psutil.Process]:
     """Our own that convert."""
-    return [child for child in psutil.Process().children() if "onnx.convert" in " ".join(child.cmdline())]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "onnx.convert" in " ".join(child.cmdline())]
 
 
 def until(condition: Callable[[], bool]) -> None:

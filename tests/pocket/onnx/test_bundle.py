@@ -46,7 +46,8 @@ def converted(
     order = Order(
         task="convert", directory=directory, key=KEY, name=None, config=config, precision=precision, steps=steps
     )
-    convert(order, [].append if told is None else told.append)
+    messages: list[Message] = [] if told is None else told
+    convert(order, messages.append)
     return directory
 
 

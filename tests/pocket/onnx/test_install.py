@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.pocket.fake_hub import fake_hub
+from tests.pocket.fake_hub import Served, fake_hub
 from tests.pocket.onnx.bundles import (
     INSTALLING,
     LIMIT_SECONDS,
@@ -27,6 +27,7 @@ from tests.pocket.onnx.bundles import (
 from tests.pocket.random_models import changed
 from wyoming_pocket_tts.errors import Cancelled, DownloadError, ModelError
 from wyoming_pocket_tts.pocket.config import ModelConfig, load_config
+from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.onnx import install as installing
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle, bundle_directory, open_bundle
 from wyoming_pocket_tts.pocket.onnx.child import run_child
@@ -240,9 +241,12 @@ def waiting(config: ModelConfig, silent_server: str, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_child_breaks_nothing(how: signal.Signals, config: ModelConfig, tmp_path: Path) -> None:
+    killed: list[psutil.Process] = []
+
     def kill(progress: Progress) -> None:
-        if progress.stage == "convert":
-            for child in children():
+        if progress.stage == "convert" and not killed:
+            killed.extend(children())
+            for child in killed:
                 child.send_signal(how)
 
     with pytest.raises(
@@ -275,12 +279,7 @@ def test_a_killed_parent_takes_its_child_with_it(
 
 def test_what_a_killed_parent_left_is_cleared_by_the_next(model: Path, config: ModelConfig, tmp_path: Path) -> None:
     """It is killed in the middle of writing; its child is held so that it cannot be quicker."""
-    stopping = """
-import os, psutil, signal
-import wyoming_pocket_tts.pocket.onnx.install as module
-whole = module._Job._convert
-"""
-    program = INSTALLING.format(before=stopping).replace(
+    program = INSTALLING.format(before="import psutil, signal").replace(
         "    print(progress.stage, flush=True)",
         "    if progress.stage == 'convert':\n"
         "        [child.suspend() for child in psutil.Process().children()]\n"
@@ -485,7 +484,7 @@ def test_where_none_works_it_is_said(config: ModelConfig, tmp_path: Path) -> Non
 def test_a_processor_that_meets_an_instruction_that_it_lacks(
     config: ModelConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    refused = []
+    refused: list[Progress] = []
 
     def fail(progress: Progress) -> None:
         if progress.stage == "verify" and not refused:
@@ -530,6 +529,7 @@ def test_what_another_processor_cannot_run_is_made_anew(
 
     assert install(None, config, data_dir=data_dir, run=refuse).precision is FP32
     assert orders == [("prove", "int8"), ("convert", "int8"), ("convert", "fp32")]
+    assert caplog.text.count("converted anew") == 1
     assert "error of 140%" in caplog.text
 
 
@@ -556,10 +556,6 @@ def test_weights_that_can_clone_are_used_when_they_have_come(
         assert whole(without)
         assert "model.safetensors" in caplog.text  # the child's warning reaches our log
         assert install(None, gated, data_dir=tmp_path, run=never) == without
-        from tests.pocket.fake_hub import Served  # noqa: PLC0415
-
         server.files["model.safetensors"] = Served(weights)
-        from wyoming_pocket_tts.pocket.hub import fetch  # noqa: PLC0415
-
         fetch(f"{server.url}/model.safetensors")
     assert install(None, gated, data_dir=tmp_path).has_voice_cloning

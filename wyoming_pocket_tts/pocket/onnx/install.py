@@ -98,7 +98,8 @@ def install(
         run=run,
     )
     with _readable_errors(target.parent):
-        bundle = (None if anew else job.usable()) or job.convert_once(anew=anew)
+        found = _identity(target)
+        bundle = (None if anew else job.usable()) or job.convert_once(instead_of=found)
     if bundle.precision is not precision:
         logger.warning("%s: this machine computes it in %s instead of %s", target.name, bundle.precision, precision)
     return replace(bundle, config=config)
@@ -147,18 +148,13 @@ class _Job:
             return None
         return bundle
 
-    def convert_once(self, *, anew: bool) -> Bundle:
-        """Convert under a lock, unless another process did so while we waited for it."""
+    def convert_once(self, *, instead_of: object) -> Bundle:
+        """Convert under a lock, unless another process did so since what stood there was looked at."""
         models = self.target.parent
         models.mkdir(parents=True, exist_ok=True)
-        waited = Event()
-
-        def waits() -> None:
-            waited.set()
-            self.report(Progress(stage="wait"))
-
-        with locked(models / f".{self.target.name}.lock", stop=self.stop, waits=waits) as lock:
-            if (waited.is_set() or not anew) and (bundle := self.usable()):
+        lock_path = models / f".{self.target.name}.lock"
+        with locked(lock_path, stop=self.stop, waits=lambda: self.report(Progress(stage="wait"))) as lock:
+            if _identity(self.target) != instead_of and (bundle := self.usable()):
                 return bundle
             self._clear_leftovers()
             precision: Precision | None = self.order.precision
@@ -243,6 +239,15 @@ def _readable_errors(models: Path) -> Iterator[None]:
             f"{error.filename or models}: {error.strerror or error}; converted models are kept in {models}: choose"
             " another place with --data-dir, or make it writable"
         ) from error
+
+
+def _identity(path: Path) -> object:
+    """What changes when another directory, or a newer one, stands there; None for nothing."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _sync_directory(path: Path) -> None:
