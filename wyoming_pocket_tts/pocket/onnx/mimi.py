@@ -45,16 +45,16 @@ def decoder_graph(
     exact, rounded = FloatProducts(), Int8Products()
     projection = weights["mimi.quantizer.output_proj.weight"][..., 0]  # [C, latent_dim]
     x = g.linear(g.reshape(latents, -1, len(emb_std)), projection * emb_std, projection @ emb_mean)
-    x = _upsample(stream, x, weights["mimi.upsample.convtr.convtr.weight"])
+    x = upsample(stream, x, weights["mimi.upsample.convtr.convtr.weight"])
     transformer = CodecTransformer(
         stream,
-        _Under(weights, "mimi.decoder_transformer."),
+        Under(weights, "mimi.decoder_transformer."),
         config.decoder_transformer_or_same,
         exact if precision is Precision.FP32 else rounded,
     )
     seanet = SEANetWriter(
         stream,
-        _Under(weights, "mimi.decoder.model."),
+        Under(weights, "mimi.decoder.model."),
         config.decoder_seanet_or_same,
         exact if precision in {Precision.FP32, Precision.MIXED} else rounded,
     )
@@ -74,8 +74,8 @@ def encoder_graph(config: MimiConfig, weights: Weights, data: DataFile | None = 
     g = Graph("mimi_encoder", data=data)
     audio = g.input("audio", np.float32, [1, "samples"])
     stream, products = Stream(g), FloatProducts()
-    seanet = SEANetWriter(stream, _Under(weights, "mimi.encoder.model."), config.seanet, products)
-    transformer = CodecTransformer(stream, _Under(weights, "mimi.encoder_transformer."), config.transformer, products)
+    seanet = SEANetWriter(stream, Under(weights, "mimi.encoder.model."), config.seanet, products)
+    transformer = CodecTransformer(stream, Under(weights, "mimi.encoder_transformer."), config.transformer, products)
     x = transformer(seanet.encoder(g.reshape(audio, -1, 1)))
     weight = weights["mimi.downsample.conv.conv.weight"]
     outputs, channels, kernel = weight.shape
@@ -87,7 +87,7 @@ def encoder_graph(config: MimiConfig, weights: Weights, data: DataFile | None = 
     return stream.finish()
 
 
-def _upsample(stream: Stream, x: str, weight: Floats) -> str:
+def upsample(stream: Stream, x: str, weight: Floats) -> str:
     """From latents to the transformer's positions, channel by channel: [T, C] -> [T * stride, C]."""
     g = stream.graph
     channels, _, size = weight.shape
@@ -100,7 +100,7 @@ def _upsample(stream: Stream, x: str, weight: Floats) -> str:
     return g.reshape(g.add(own, later), -1, channels)
 
 
-class _Under(Mapping[str, Floats]):
+class Under(Mapping[str, Floats]):
     """The weights of one part by shorter names; reads none that nobody asks for."""
 
     def __init__(self, weights: Weights, prefix: str) -> None:

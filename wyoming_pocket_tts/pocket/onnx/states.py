@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wyoming_pocket_tts.errors import ModelError, shown
 
 METADATA_KEY = "states"
+_LARGEST_SIZE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,18 @@ def from_metadata(metadata: Mapping[str, str]) -> tuple[StateSpec, ...]:
             f"the model's metadata has no '{METADATA_KEY}': it was not made by this program; convert again"
         )
     try:
-        return tuple(StateSpec(**{**entry, "shape": tuple(entry["shape"])}) for entry in json.loads(text))
+        entries = json.loads(text)
+        if not isinstance(entries, list):
+            raise TypeError("no list")  # noqa: TRY301  (one message for all that can be wrong)
+        return tuple(_checked(StateSpec(**{**entry, "shape": tuple(entry["shape"])})) for entry in entries)
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(
             f"the model's metadata '{METADATA_KEY}' is damaged: {shown(text)}; convert it again"
         ) from error
+
+
+def _checked(spec: StateSpec) -> StateSpec:
+    sizes_fit = all(isinstance(size, int) and 0 < size <= _LARGEST_SIZE for size in spec.shape)
+    if spec.dtype not in {"float32", "int64"} or not sizes_fit or not isinstance(spec.fill, int | float):
+        raise ValueError(f"{spec.name} is no state")
+    return spec
