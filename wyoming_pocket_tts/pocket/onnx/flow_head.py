@@ -89,7 +89,7 @@ def _time_embedding(weights: Weights, name: str, time: float) -> NDArray[np.floa
 def _modulations(
     graph: Graph, linears: Linears, config: FlowConfig, weights: Weights, *, hidden: str, times: Floats
 ) -> list[Sequence[str]]:
-    """Shift, 1 + scale and gate of every block, then shift and 1 + scale of the final layer, at each step: [B, width]."""
+    """Shift, 1 + scale and gate of every block, then shift and 1 + scale of the final layer, per step: [B, width]."""
     name = "flow_lm.flow_net"
     layers = [f"{name}.res_blocks.{i}" for i in range(config.depth)] + [f"{name}.final_layer"]
     weight = np.concatenate([weights[f"{layer}.adaLN_modulation.1.weight"] for layer in layers])

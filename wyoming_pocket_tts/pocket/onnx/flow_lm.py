@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.graph import CONTRIB, DataFile, Graph
 from wyoming_pocket_tts.pocket.onnx.flow_head import Weights, sampled_latent
 from wyoming_pocket_tts.pocket.onnx.linears import Floats, Linears
@@ -18,6 +19,7 @@ from wyoming_pocket_tts.pocket.schema import ModelConfig
 MAX_POSITIONS = 8192
 """Positions that a speech may have, voice and text included: eleven minutes."""
 _PREFIX = "flow_lm"
+_HEAD_DIM_STEP = 16
 
 
 def flow_lm_graph(config: ModelConfig, weights: Weights, data: DataFile, *, precision: Precision, steps: int) -> Graph:
@@ -43,7 +45,16 @@ def flow_lm_graph(config: ModelConfig, weights: Weights, data: DataFile, *, prec
         data: where large constants go, each as soon as it was made.
         precision: of the large matrices.
         steps: jumps or integration steps of the sampler; heads without a time take one.
+
+    Raises:
+        ConfigError: ONNX Runtime's attention has no heads of the model's width.
     """
+    head_dim = config.flow_lm.transformer.head_dim
+    if head_dim % _HEAD_DIM_STEP:
+        raise ConfigError(
+            f"flow_lm.transformer: heads are {head_dim} wide (attn_dim or d_model, by num_heads);"
+            f" ONNX Runtime needs a multiple of {_HEAD_DIM_STEP}; use the PyTorch engine for this model"
+        )
     graph = Graph("flow_lm", data=data)
     writer = _Writer(graph, config, weights, Linears(graph, precision.language_model_bits))
     hidden, eos_logit = writer.read()
@@ -60,7 +71,9 @@ def flow_lm_graph(config: ModelConfig, weights: Weights, data: DataFile, *, prec
 def rotation_tables(positions: int, head_dim: int, max_period: float) -> tuple[Floats, Floats]:
     """Cosines and sines of the turn of each feature pair at each position, both [positions, head_dim / 2]."""
     pairs = np.arange(head_dim // 2, dtype=np.float32)
-    frequencies = np.exp(pairs * np.float32(-math.log(max_period) * 2 / head_dim))
+    exponents = pairs * np.float32(-math.log(max_period) * 2 / head_dim)
+    # NumPy's exp of float32 is off by one unit here and there; after thousands of positions that is an angle.
+    frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
     angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies
     return np.cos(angles), np.sin(angles)
 
