@@ -14,6 +14,9 @@ import pytest
 LIMIT_SECONDS = 30.0
 """Generous: a process imports half a library on a busy machine. Every wait ends with an event long before."""
 
+_ALONE = {"WYOMING_POCKET_TTS_MODELS_NAMES": "none"}
+"""No test waits for a download that it did not ask for."""
+
 
 class Service:
     """A ``serve`` process that beeps, and the socket on which it reports."""
@@ -36,8 +39,8 @@ class Service:
     def log(self) -> str:
         return "".join(self._log_lines)
 
-    async def until_logged(self, text: str) -> None:
-        async with asyncio.timeout(LIMIT_SECONDS), self._log_grew:
+    async def until_logged(self, text: str, *, seconds: float = LIMIT_SECONDS) -> None:
+        async with asyncio.timeout(seconds), self._log_grew:
             await self._log_grew.wait_for(lambda: text in self.log)
 
     async def until_reported(self, line: str) -> str:
@@ -86,7 +89,10 @@ class Service:
 async def service(
     *options: str, tmp_path: Path, notify_address: str | None = None, **environment: str
 ) -> AsyncIterator[Service]:
-    """Run ``serve`` with a free port on this machine unless told otherwise; kill it at the end if it still runs."""
+    """Run ``serve`` with a free port on this machine unless told otherwise; kill it at the end if it still runs.
+
+    It speaks with what is embedded alone, unless the environment or options name models.
+    """
     address = notify_address or str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reports:
         reports.setblocking(False)
@@ -97,7 +103,7 @@ async def service(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "NOTIFY_SOCKET": address, "XDG_DATA_HOME": str(tmp_path), **environment},
+            env={**os.environ, **_ALONE, "NOTIFY_SOCKET": address, "XDG_DATA_HOME": str(tmp_path), **environment},
         )
         started = Service(process, reports)
         try:

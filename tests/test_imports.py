@@ -53,6 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "settings": {"places", "serving.address", "serving.limits"},
     "settings_sources": {"settings"},
     "repertoire": {"speech"},
+    "installer": {"pocket", "repertoire", "speech", "voices"},
     "engines": {"*"},
     "lifecycle": {"*"},
     "cli": {"*"},

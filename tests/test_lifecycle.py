@@ -20,10 +20,10 @@ from wyoming.tts import Synthesize
 from tests.service import LIMIT_SECONDS, service
 from tests.serving.test_discovery import Browser
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from wyoming_pocket_tts.engines import Ensemble
 from wyoming_pocket_tts.lifecycle import run_service
 from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
 from wyoming_pocket_tts.settings_sources import load_settings
-from wyoming_pocket_tts.speech import Synthesizer
 
 
 @asynccontextmanager
@@ -171,10 +171,10 @@ async def test_a_signal_while_the_model_loads_ends_the_start(
     note.emit = lambda record: taken.set() if "SIGTERM" in record.getMessage() else None  # type: ignore[method-assign]
     logging.getLogger("wyoming_pocket_tts.lifecycle").addHandler(note)
 
-    def load() -> Synthesizer:
+    def load() -> Ensemble:
         os.kill(os.getpid(), signal.SIGTERM)
         assert taken.wait(LIMIT_SECONDS)
-        return ToneSynthesizer()
+        return Ensemble(ToneSynthesizer())
 
     with caplog.at_level(logging.INFO):
         async with asyncio.timeout(LIMIT_SECONDS):

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from wyoming_pocket_tts import __version__, options
-from wyoming_pocket_tts.engines import Engine, load_engine
+from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ def serve(
     config: options.ConfigOption = None,
     data_dir: options.DataDirOption = None,
     voice: options.VoiceOption = None,
+    model: options.ModelsOption = None,
+    precision: options.PrecisionOption = None,
+    threads: options.ThreadsOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
     debug: options.DebugFlag = False,
     log_format: options.LogFormatOption = None,
     engine: EngineOption = Engine.KOKORO,
@@ -88,13 +92,17 @@ def serve(
         "discovery.name": zeroconf or None,
         "data_dir": data_dir,
         "voice.default": voice,
+        "models.names": model or None,
+        "models.precision": precision,
+        "models.threads": threads,
+        "models.local_files_only": local_files_only or None,
         "log.level": "debug" if debug else None,
         "log.format": log_format,
     }
     settings = _settings(config, flags)
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415  (the server and what it needs)
 
-    asyncio.run(run_service(lambda: load_engine(engine), settings))
+    asyncio.run(run_service(lambda: load_ensemble(engine, settings), settings))
 
 
 @app.command()
@@ -183,6 +191,60 @@ def export_voice(
         tell=(lambda _: None) if quiet else typer.echo,
         complain=_complain,
     )
+
+
+@app.command()
+def download(
+    model: options.ModelNamesArgument = None,
+    *,
+    voices: options.VoiceNamesOption = None,
+    all_voices: options.AllVoicesFlag = False,
+    precision: options.PrecisionOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
+    force: options.AnewFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Fetch models and voices ahead of time and convert them, for images and machines without a network."""
+    flags = {
+        "data_dir": data_dir,
+        "models.names": model or None,
+        "models.precision": precision,
+        "models.voices": "all" if all_voices else None,
+        "models.local_files_only": local_files_only or None,
+    }
+    settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.provide import Provision, provide  # noqa: PLC0415  (pydantic)
+
+    how = Provision.of(settings, given_data_dir=data_dir, anew=force)
+    provide(settings.models.names, how, voices=None if all_voices else voices, quiet=quiet, tell=typer.echo)
+
+
+@app.command()
+def convert(
+    *,
+    config: options.OwnModelOption,
+    sampler_decode_steps: options.StepsOption = None,
+    precision: options.PrecisionOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
+    force: options.AnewFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Convert a model of your own ahead of time."""
+    flags = {
+        "data_dir": data_dir,
+        "models.names": [config],
+        "models.precision": precision,
+        "models.local_files_only": local_files_only or None,
+    }
+    settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.provide import Provision, provide  # noqa: PLC0415  (pydantic)
+
+    how = Provision.of(settings, given_data_dir=data_dir, steps=sampler_decode_steps, anew=force)
+    provide(settings.models.names, how, voices=None, quiet=quiet, tell=typer.echo)
 
 
 @app.command()

@@ -1,10 +1,17 @@
-"""Loads synthesizers by name. The one place that knows them all; imports each only when it is asked for."""
+"""Loads what speaks, and what brings more of it. The one place that knows all engines; imports each when asked for."""
 
+import os
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wyoming_pocket_tts.installer import Installer
+    from wyoming_pocket_tts.settings import Settings
     from wyoming_pocket_tts.speech import Synthesizer
+
+_MOST_THREADS = 4
+"""The language model waits for memory: more cores than this do not make it faster."""
 
 
 class Engine(StrEnum):
@@ -31,3 +38,43 @@ def load_engine(engine: Engine) -> "Synthesizer":
             from wyoming_pocket_tts.engine.tone import ToneSynthesizer  # noqa: PLC0415  (numpy)
 
             return ToneSynthesizer()
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """What the service speaks with, and who brings the models that are not there yet."""
+
+    synthesizer: "Synthesizer"
+    installer: "Installer | None" = None
+
+
+def load_ensemble(engine: Engine, settings: "Settings") -> Ensemble:
+    """Load the embedded voices; models come later, when their installer is started. Takes seconds.
+
+    Raises:
+        ConfigError: a model is wanted that there is not.
+        ModelError: the embedded voices are broken.
+    """
+    embedded = load_engine(engine)
+    if list(settings.models.names) == ["none"]:
+        return Ensemble(embedded)
+    from wyoming_pocket_tts.installer import Installer, InstallOptions, wanted_models  # noqa: PLC0415  (slow)
+    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
+    from wyoming_pocket_tts.repertoire import Repertoire  # noqa: PLC0415
+
+    wanted = wanted_models(settings.models.names)
+    repertoire = Repertoire(embedded, {model.label: model.listed() for model in wanted})
+    options = InstallOptions(
+        data_dir=settings.data_dir,
+        precision=Precision(settings.models.precision),
+        threads=settings.models.threads or _threads_of_this_machine(),
+        local_files_only=settings.models.local_files_only,
+        all_voices=settings.models.voices == "all",
+    )
+    return Ensemble(repertoire, Installer(wanted, repertoire, options))
+
+
+def _threads_of_this_machine() -> int:
+    """All cores of a small machine; one fewer of a larger one, for the codec."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if cores <= 2 else min(cores - 1, _MOST_THREADS)  # noqa: PLR2004

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.engine.workers import Workers
+from wyoming_pocket_tts.engines import Ensemble
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.serving.discovery import Announcer, stable_name
 from wyoming_pocket_tts.serving.limits import Limits
@@ -56,10 +57,10 @@ def _orders_by_signal() -> Iterator[Orders]:
             loop.remove_signal_handler(number)
 
 
-async def run_service(load: Callable[[], Synthesizer], settings: Settings) -> None:
+async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT comes, or until the client on standard input leaves.
 
-    ``load`` makes the synthesizer, on a thread of its own.
+    ``load`` makes what speaks, on a thread of its own. Models that are not there yet are brought while it serves.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -68,16 +69,16 @@ async def run_service(load: Callable[[], Synthesizer], settings: Settings) -> No
     notifier = Notifier()
     try:
         with _orders_by_signal() as orders:
-            synthesizer = await asyncio.to_thread(load)
+            ensemble = await asyncio.to_thread(load)
             if not orders.stop.is_set():
-                await _serve(synthesizer, settings, notifier, orders)
+                await _serve(ensemble, settings, notifier, orders)
     finally:
         notifier.close()
 
 
-async def _serve(synthesizer: Synthesizer, settings: Settings, notifier: Notifier, orders: Orders) -> None:
-    _warn_about_the_voice(synthesizer, settings)
-    async with Workers(synthesizer) as workers:
+async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, orders: Orders) -> None:
+    _warn_about_the_voice(ensemble.synthesizer, settings)
+    async with Workers(ensemble.synthesizer) as workers:
         announcer = _announcer(settings)
         server = Server(
             workers,
@@ -92,10 +93,14 @@ async def _serve(synthesizer: Synthesizer, settings: Settings, notifier: Notifie
         try:
             _tell_how_to_reach(server.addresses, announced=announcer is not None)
             notifier.ready(f"Speaking at {', '.join(server.addresses)}")
+            if ensemble.installer is not None:
+                ensemble.installer.start()
             await server.serve_until(orders.stop)
         finally:
             notifier.stopping()
             watchdog.cancel()
+            if ensemble.installer is not None:
+                await asyncio.to_thread(ensemble.installer.close)
             await _close(server, orders, settings.server.shutdown_seconds)
             await asyncio.gather(watchdog, return_exceptions=True)
     _LOGGER.info("Stopped")

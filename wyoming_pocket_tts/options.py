@@ -14,6 +14,21 @@ DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the service keeps what it must remember.")
 ]
 VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="Voice for clients that name none.")]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Pocket TTS model to speak with, or a YAML file of your own; may be given several times. "
+        "'none' keeps to the embedded voices.",
+        show_default=False,
+    ),
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", metavar="fp32|int8|mixed|int4", help="How exactly models compute.")
+]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the language model.")]
+LocalFilesOnlyFlag = Annotated[bool, typer.Option("--local-files-only", help="Download nothing.")]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
 LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
 TextArgument = Annotated[
@@ -138,4 +153,40 @@ ForceFlag = Annotated[bool, typer.Option("--force", help="Make the voices of a f
 NoTruncateFlag = Annotated[
     bool, typer.Option("--no-truncate", help="Use all of a recording, not its first 30 seconds.")
 ]
+
+# download, convert
+ModelNamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL]...",
+        help="Released models; `wyoming-pocket-tts models` lists them. Default: those that the settings name.",
+        show_default=False,
+    ),
+]
+VoiceNamesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--voices",
+        metavar="NAME[,NAME]",
+        help="Ready-made voices; may be given several times. Default: as the settings say.",
+        show_default=False,
+    ),
+]
+AllVoicesFlag = Annotated[bool, typer.Option("--all-voices", help="All ready-made voices.")]
+OwnModelOption = Annotated[
+    str,
+    typer.Option(
+        "--config", metavar="FILE", help="The model's YAML config: a path, an https:// or an hf:// address."
+    ),
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--sampler-decode-steps",
+        min=1,
+        metavar="N",
+        help="Steps of the sampler, which become part of the model. Default: 1, or 16 for a flow_matching model.",
+    ),
+]
+AnewFlag = Annotated[bool, typer.Option("--force", help="Convert even what has been converted.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]

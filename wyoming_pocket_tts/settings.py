@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.places import default_data_dir
@@ -106,6 +106,40 @@ class VoiceSettings(Section):
     )
 
 
+def _split(names: Any) -> Any:  # noqa: ANN401  (whatever a source holds)
+    """Take a list also as one text with commas, as the environment has it."""
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
+
+
+class ModelSettings(Section):
+    """The Pocket TTS models that the service speaks with, beside the embedded voices."""
+
+    names: Annotated[tuple[str, ...], BeforeValidator(_split)] = _setting(
+        ("english",),
+        "Models to download and speak with, the most important first: names that `wyoming-pocket-tts models` lists, or "
+        "YAML files of your own. `none` keeps to the embedded voices",
+        flag="--model",
+        min_length=1,
+    )
+    precision: Literal["fp32", "int8", "mixed", "int4"] = _setting(
+        "int8",
+        "How exactly to compute: `int8` is fast, `mixed` a little slower and nearer to `fp32`, which is exact; `int4` "
+        "is fastest, and audibly different",
+        flag="--precision",
+    )
+    threads: int | None = _setting(
+        None,
+        "Threads of the language model; the codec has one more. Unset: by the number of processor cores",
+        flag="--threads",
+        ge=1,
+        le=64,
+    )
+    voices: Literal["all", "default"] = _setting(
+        "all", "Ready-made voices of the models to download: `all`, or only the `default` one of each"
+    )
+    local_files_only: bool = _setting(lambda: False, "Download nothing", flag="--local-files-only")
+
+
 class LogSettings(Section):
     """What goes to standard error."""
 
@@ -123,10 +157,16 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     discovery: DiscoverySettings = DiscoverySettings()
     voice: VoiceSettings = VoiceSettings()
+    models: ModelSettings = ModelSettings()
     data_dir: Annotated[Path, AfterValidator(_expand_home)] = _setting(
         default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
     )
     log: LogSettings = LogSettings()
+
+
+def shown(default: object) -> str:
+    """Write a value as the environment would have it."""
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,5 +204,5 @@ def leaves(section: type[Section] = Settings, at: tuple[str, ...] = ()) -> Itera
             key=(*at, name),
             description=field.description or "",
             flag=str(extra["flag"]),
-            default="" if field.default_factory or field.default is None else str(field.default),
+            default="" if field.default_factory or field.default is None else shown(field.default),
         )

@@ -6,7 +6,7 @@ Files lie under ``/owner/repo/resolve/revision/path``; revisions other than comm
 import http.server
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -52,16 +52,18 @@ class FakeHub:
 
     url: str
     files: dict[str, Served]
+    commits: frozenset[str] = frozenset({COMMIT})
     requests: list[Request] = field(default_factory=list)
     downloads: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
-def fake_hub(files: Mapping[str, Served | bytes]) -> Iterator[FakeHub]:
-    """Serve files until the end of the block. Keys are ``owner/repo/path``."""
+def fake_hub(files: Mapping[str, Served | bytes], *, commits: Iterable[str] = (COMMIT,)) -> Iterator[FakeHub]:
+    """Serve files until the end of the block. Keys are ``owner/repo/path``; every commit has the same files."""
     served = {name: file if isinstance(file, Served) else Served(file) for name, file in files.items()}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.hub = FakeHub(f"http://127.0.0.1:{server.server_address[1]}", served)  # type: ignore[attr-defined]
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    server.hub = FakeHub(url, served, frozenset(commits))  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -93,13 +95,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         name = f"{place['repository']}/{place['path']}" if place else self.path.removeprefix("/")
         if place and not any(other.startswith(f"{place['repository']}/") for other in hub.files):
             return self._refuse(401, "RepoNotFound")
-        if place and place["revision"] not in (COMMIT, "main"):
+        if place and place["revision"] not in (*hub.commits, "main"):
             return self._refuse(404, "RevisionNotFound")
         if name not in hub.files:
             return self._refuse(404, "EntryNotFound")
-        return self._answer_for(hub, name, with_body=with_body)
+        commit = place["revision"] if place and place["revision"] in hub.commits else COMMIT
+        return self._answer_for(hub, name, commit, with_body=with_body)
 
-    def _answer_for(self, hub: FakeHub, name: str, *, with_body: bool) -> None:
+    def _answer_for(self, hub: FakeHub, name: str, commit: str, *, with_body: bool) -> None:
         file = hub.files[name]
         if file.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._refuse(403 if "Authorization" in self.headers else 401, "GatedRepo")
@@ -110,10 +113,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", file.redirect)
             self.send_header("X-Linked-Size", str(len(file.content)))
             self.send_header("X-Linked-Etag", _etag(file.content))
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", commit)
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        return self._send(hub, name, file, with_body=with_body)
+        return self._send(hub, name, commit, with_body=with_body)
 
     def _refuse(self, status: int, code: str | None = None) -> None:
         self.send_response(status)
@@ -122,7 +125,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send(self, hub: FakeHub, name: str, file: Served, *, with_body: bool) -> None:
+    def _send(self, hub: FakeHub, name: str, commit: str, *, with_body: bool) -> None:
+        file = hub.files[name]
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if file.resumes else None
         start = int(wanted[1]) if wanted else 0
         content = file.content[start:]
@@ -132,7 +136,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         announced = len(content) if file.announced_bytes is None else file.announced_bytes
         self.send_header("Content-Length", str(announced))
         self.send_header("ETag", _etag(file.content))
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", commit)
         self.end_headers()
         if with_body:
             number = hub.downloads.get(name, 0)

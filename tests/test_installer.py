@@ -1,0 +1,198 @@
+"""A service that speaks at once, and with Pocket TTS as soon as its model has come: real processes, our own hub."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tests.pocket.fake_hub import Served, fake_hub
+from tests.pocket.random_models import write_random_model
+from tests.pocket.tokenizers import tokenizer_files
+from tests.service import service
+from tests.serving.client import Client
+from wyoming_pocket_tts import TTSModel, export_model_state
+from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.installer import wanted_models
+from wyoming_pocket_tts.pocket.config import (
+    released_model,
+    voice_audio_source,
+    voice_names,
+    voice_state_source,
+)
+from wyoming_pocket_tts.pocket.hub import HubPath
+
+MODEL = "english_2m_2026-10"
+RATE_HZ = 24_000
+EMBEDDED_VOICE = "kokoro-ray"
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@dataclass(frozen=True)
+class World:
+    """All files of a released model, with random weights, by their places on the hub."""
+
+    files: Mapping[str, bytes]
+    commits: frozenset[str]
+    config: Path
+
+
+def place(source: str) -> str:
+    path = HubPath.parse(source)
+    return f"{path.repository}/{path.path}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    directory = tmp_path_factory.mktemp("world")
+    config = released_model(MODEL)
+    tokenizer = tokenizer_files().sentencepiece
+    path = write_random_model(directory, config, seed=2, tokenizer=tokenizer)
+    model = TTSModel.load_model(config=path, engine="torch")
+    times = np.arange(3 * RATE_HZ) / RATE_HZ
+    recording = 0.1 * sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 8)) * np.abs(np.sin(4 * times))
+    soundfile.write(directory / "voice.wav", recording, RATE_HZ)
+    export_model_state(
+        model.get_state_for_audio_prompt(torch.from_numpy(recording.astype(np.float32))), directory / "voice.st"
+    )
+    assert config.weights_path is not None
+    sources = {
+        config.weights_path: directory / "model.safetensors",
+        config.flow_lm.lookup_table.tokenizer_path: tokenizer,
+        voice_audio_source("alba"): directory / "voice.wav",
+        **{voice_state_source(MODEL, voice): directory / "voice.st" for voice in voice_names()},
+    }
+    commits = {HubPath.parse(source).revision for source in sources}
+    return World(
+        {place(source): file.read_bytes() for source, file in sources.items()},
+        frozenset(commit for commit in commits if commit),
+        path,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def environment(hub_url: str, home: Path, names: str = MODEL) -> dict[str, str]:
+    return {
+        "WYOMING_POCKET_TTS_MODELS_NAMES": names,
+        "HF_ENDPOINT": hub_url,
+        "HF_HOME": str(home / "hub"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+
+
+async def installed_voices(address: str) -> dict[str, bool]:
+    async with await Client.connect(address) as client:
+        await client.send("describe")
+        info = await client.receive()
+    assert info is not None
+    return {voice["name"]: voice["installed"] for voice in info.data["tts"][0]["voices"]}
+
+
+async def rate_spoken(address: str, voice: str | None = None) -> int:
+    """Speak, and return the sample rate: the embedded voices have another one than Pocket TTS."""
+    async with await Client.connect(address) as client:
+        await client.send("synthesize", text="Good evening.", **({"voice": {"name": voice}} if voice else {}))
+        samples, rate_hz = 0, 0
+        while (event := await client.receive()) is not None and event.type != "audio-stop":
+            assert event.type != "error", event.data
+            if event.type == "audio-chunk":
+                samples += len(event.payload or b"") // 2
+                rate_hz = event.data["rate"]
+    assert samples > rate_hz / 10
+    return rate_hz
+
+
+async def test_it_speaks_at_once_and_with_the_model_when_it_has_come(world: World, home: Path) -> None:
+    with fake_hub(world.files, commits=world.commits) as hub:
+        async with service("--engine", "kokoro", tmp_path=home, **environment(hub.url, home)) as running:
+            address = await running.uri()
+            first = await installed_voices(address)
+            assert first[EMBEDDED_VOICE]
+            assert f"{MODEL}-alba" in first
+            assert await rate_spoken(address, EMBEDDED_VOICE) != RATE_HZ
+            await running.until_logged(f"the model {MODEL} speaks now (int8), by default as alba")
+            assert (await installed_voices(address))[f"{MODEL}-alba"]
+            assert await rate_spoken(address) == RATE_HZ, "who asks for no voice hears the model from now on"
+            assert await rate_spoken(address, f"{MODEL}-alba") == RATE_HZ
+            assert await rate_spoken(address, EMBEDDED_VOICE) != RATE_HZ
+            await running.until_logged(f"{MODEL}: all {len(voice_names())} voices are there")
+            assert all((await installed_voices(address)).values())
+            assert await running.stop() == 0
+    await again_without_a_hub(home)
+
+
+async def again_without_a_hub(home: Path) -> None:
+    """What was brought is there at the next start."""
+    settings = environment("http://127.0.0.1:9", home)
+    async with service(
+        "--engine", "kokoro", "--local-files-only", tmp_path=home, notify_address=str(home / "again"), **settings
+    ) as running:
+        await running.until_logged(f"the model {MODEL} speaks now")
+        address = await running.uri()
+        assert all((await installed_voices(address)).values())
+        assert await rate_spoken(address) == RATE_HZ
+        assert "converting" not in running.log
+        maps = await asyncio.to_thread(Path(f"/proc/{running.process.pid}/maps").read_text)
+        assert "onnxruntime" in maps
+        assert "torch" not in maps
+
+
+async def test_a_hub_that_fails_takes_nothing_away(world: World, home: Path) -> None:
+    broken = {name: Served(content, status=500) for name, content in world.files.items()}
+    settings = environment("", home) | {"HF_HUB_DOWNLOAD_TIMEOUT": "1"}
+    with fake_hub(broken, commits=world.commits) as hub:
+        async with service("--engine", "kokoro", tmp_path=home, **(settings | {"HF_ENDPOINT": hub.url})) as running:
+            address = await running.uri()
+            await running.until_logged(f"the model {MODEL} cannot speak yet: ", seconds=90)
+            await running.until_logged("trying again in 30 s")
+            assert await rate_spoken(address) != RATE_HZ
+            assert await running.stop() == 0
+
+
+async def test_a_hub_that_hangs_does_not_keep_the_service_from_stopping(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with service("--engine", "kokoro", tmp_path=home, **environment(url, home)) as running:
+            await running.until_logged("downloading")
+            assert await running.stop() == 0
+            assert "Traceback" not in running.log
+
+
+async def test_a_model_of_ones_own_speaks_with_the_recording_of_a_voice(world: World, home: Path) -> None:
+    with fake_hub(world.files, commits=world.commits) as hub:
+        settings = environment(hub.url, home, names=str(world.config))
+        async with service("--engine", "kokoro", "--precision", "fp32", tmp_path=home, **settings) as running:
+            await running.until_logged("the model model speaks now (fp32), by default as alba")
+            address = await running.uri()
+            assert (await installed_voices(address))["model-alba"]
+            assert await rate_spoken(address, "model-alba") == RATE_HZ
+
+
+async def test_a_model_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    async with service("--model", "klingon", tmp_path=tmp_path) as running:
+        assert await running.exit_code() == 2
+        assert re.search(r"there is no model 'klingon'.*english", running.log)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(["english", "none"], "excludes"), (["english", "english"], "would be called 'english'"), (["nope"], "no model")],
+)
+def test_models_that_cannot_be_together(names: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        wanted_models(names)
+
+
+def test_none_is_no_model() -> None:
+    assert wanted_models(["None"]) == []

@@ -1,0 +1,51 @@
+"""All voices of the service: those it always has, and those of models that come while it runs.
+
+Knows nothing about any model, nor where they come from.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock
+
+from wyoming_pocket_tts.errors import VoiceError
+from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer, Voice
+
+
+class Repertoire:
+    """Several synthesizers as one. Models stand before what is embedded: they are what one waited for.
+
+    Args:
+        embedded: what speaks from the beginning, and whenever nothing else can.
+        expected: the models that are on their way, in the order of preference, each with its voices: these are listed
+            as they are given until the model comes.
+    """
+
+    def __init__(self, embedded: Synthesizer, expected: Mapping[str, Sequence[Voice]]) -> None:
+        self._embedded = embedded
+        self._expected = dict(expected)
+        self._models: dict[str, Synthesizer] = {}
+        self._lock = Lock()
+
+    def add(self, name: str, model: Synthesizer) -> None:
+        """Let one of the expected models speak from now on; what is being spoken goes on."""
+        with self._lock:
+            self._models = {**self._models, name: model}
+
+    def voices(self) -> Sequence[Voice]:
+        """The voices of the models that came, the embedded ones, and those that are on their way."""
+        models = self._models
+        here = [voice for name in self._expected if name in models for voice in models[name].voices()]
+        coming = [voice for name, voices in self._expected.items() if name not in models for voice in voices]
+        return [*here, *self._embedded.voices(), *coming]
+
+    def synthesize(self, request: Request) -> Iterator[Pcm]:
+        """Speak with whom the voice belongs to.
+
+        Raises:
+            VoiceError: the voice is nobody's.
+            SpeechError: the text cannot be spoken.
+        """
+        for part in (*self._models.values(), self._embedded):
+            if any(voice.name == request.voice.name for voice in part.voices()):
+                yield from part.synthesize(request)
+                return
+        raise VoiceError(f"the voice '{request.voice.name}' is not there")
