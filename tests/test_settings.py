@@ -154,9 +154,9 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     """Uncommented, the example is a file that changes nothing but what has no default."""
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     uncommented = [line.removeprefix("#") if line.startswith(("#  ", "#data_dir")) else line for line in lines]
-    shown = tmp_path / "shown.yaml"
-    shown.write_text("\n".join(uncommented), encoding="utf-8")
-    settings = load_settings(file=shown)
+    example = tmp_path / "example.yaml"
+    example.write_text("\n".join(uncommented), encoding="utf-8")
+    settings = load_settings(file=example)
     for leaf in leaves():
         value: object = settings
         assert f"{leaf.key[-1]}:" in "\n".join(uncommented)
