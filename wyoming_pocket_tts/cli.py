@@ -211,14 +211,23 @@ def download(
         "data_dir": data_dir,
         "models.names": model or None,
         "models.precision": precision,
-        "models.voices": "all" if all_voices else None,
+        "models.voices": "all" if all_voices else "default" if voices else None,
         "models.local_files_only": local_files_only or None,
     }
     settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
     from wyoming_pocket_tts.commands.provide import Provision, provide  # noqa: PLC0415  (pydantic)
+    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
 
-    how = Provision.of(settings, given_data_dir=data_dir, anew=force)
-    provide(settings.models.names, how, voices=None if all_voices else voices, quiet=quiet, tell=typer.echo)
+    how = Provision(
+        data_dir=settings.data_dir,
+        given_data_dir=data_dir,
+        precision=Precision(settings.models.precision),
+        voices=voices or (),
+        all_voices=settings.models.voices == "all",
+        local_files_only=settings.models.local_files_only,
+        anew=force,
+    )
+    provide(settings.models.names, how, quiet=quiet, tell=typer.echo)
 
 
 @app.command()
@@ -236,15 +245,22 @@ def convert(
     """Convert a model of your own ahead of time."""
     flags = {
         "data_dir": data_dir,
-        "models.names": [config],
         "models.precision": precision,
         "models.local_files_only": local_files_only or None,
     }
     settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.provide import Provision, provide  # noqa: PLC0415  (pydantic)
+    from wyoming_pocket_tts.commands.provide import Provision, provide_own  # noqa: PLC0415  (pydantic)
+    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
 
-    how = Provision.of(settings, given_data_dir=data_dir, steps=sampler_decode_steps, anew=force)
-    provide(settings.models.names, how, voices=None, quiet=quiet, tell=typer.echo)
+    how = Provision(
+        data_dir=settings.data_dir,
+        given_data_dir=data_dir,
+        precision=Precision(settings.models.precision),
+        steps=sampler_decode_steps,
+        local_files_only=settings.models.local_files_only,
+        anew=force,
+    )
+    provide_own(config, how, quiet=quiet, tell=typer.echo)
 
 
 @app.command()

@@ -168,16 +168,14 @@ VoiceNamesOption = Annotated[
     typer.Option(
         "--voices",
         metavar="NAME[,NAME]",
-        help="Ready-made voices; may be given several times. Default: as the settings say.",
+        help="Ready-made voices beside the default one; may be given several times. Default: what the settings say.",
         show_default=False,
     ),
 ]
 AllVoicesFlag = Annotated[bool, typer.Option("--all-voices", help="All ready-made voices.")]
 OwnModelOption = Annotated[
     str,
-    typer.Option(
-        "--config", metavar="FILE", help="The model's YAML config: a path, an https:// or an hf:// address."
-    ),
+    typer.Option("--config", metavar="FILE", help="The model's YAML config: a path, an https:// or an hf:// address."),
 ]
 StepsOption = Annotated[
     int | None,

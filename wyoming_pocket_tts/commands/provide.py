@@ -1,0 +1,182 @@
+"""Downloads and converts models ahead of time, for images of containers and machines without a network. Knows no graph.
+
+What is there and whole is left as it is, so that it can be run again at any time.
+"""
+
+import shlex
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wyoming_pocket_tts.commands.progress import StatusLine
+from wyoming_pocket_tts.errors import ConfigError, DownloadError
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.hub import fetch
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.install import Progress, install, installed
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, ordered_voices
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+
+Tell = Callable[[str], None]
+
+_STAGES = {
+    "wait": "waiting for another process that converts it",
+    "download": "downloading",
+    "convert": "converting",
+    "verify": "comparing with the exact model",
+    "voices": "fetching voices",
+}
+_CONFIG_ENDINGS = (".yaml", ".yml")
+_BAR_WIDTH = 24
+_LINES_PER_STAGE = 4
+_MEGABYTE = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provision:
+    """How models are to be provided.
+
+    Attributes:
+        data_dir: where to.
+        given_data_dir: what somebody said about that, to be said to ``serve`` as well; None for nothing.
+        precision: what to compute in.
+        steps: of the sampler; None for what a model needs.
+        voices: ready-made voices of released models, beside the default one; a name may be several with commas.
+        all_voices: all of them.
+        local_files_only: download nothing.
+        anew: convert even what is there.
+    """
+
+    data_dir: Path
+    given_data_dir: Path | None = None
+    precision: Precision = Precision.INT8
+    steps: int | None = None
+    voices: Sequence[str] = ()
+    all_voices: bool = False
+    local_files_only: bool = False
+    anew: bool = False
+
+
+def provide(models: Sequence[str], how: Provision, *, quiet: bool, tell: Tell) -> None:
+    """Download and convert models, and fetch the voices of released ones; say what to do next.
+
+    Args:
+        models: names of released models, and configs of one's own: paths or addresses of YAML files.
+        how: how, and where to.
+        quiet: show no progress.
+        tell: is given lines for people.
+
+    Raises:
+        ConfigError: there is no such model, or its config is wrong.
+        VoiceError: there is no such voice.
+        SpeechError: something could not be had or used.
+    """
+    if list(models) == ["none"]:
+        raise ConfigError("there is nothing to do: the settings name no model (models.names is 'none')")
+    chosen = _named_voices(how.voices)
+    wanted = {label: _find(label, how) for label in models}  # before the first of them takes its time
+    for label, (name, config) in wanted.items():
+        with StatusLine(quiet=quiet) as status:
+            display = _Display(label, status, (lambda _: None) if quiet else tell)
+            bundle = _install(name, config, how, display)
+            voices = _bring_voices(name, chosen, how, display) if name else []
+        tell(_summary(label, bundle, voices))
+    tell(_how_to_use(models, how))
+
+
+def provide_own(config: str, how: Provision, *, quiet: bool, tell: Tell) -> None:
+    """Convert a model of one's own; what ``provide`` does, for nothing but a config.
+
+    Raises:
+        ConfigError: it is no YAML file, or wrong.
+        SpeechError: something could not be had or used.
+    """
+    if not config.lower().endswith(_CONFIG_ENDINGS):
+        raise ConfigError(f"{config}: a model's config is a YAML file, whose name ends with .yaml")
+    provide([config], how, quiet=quiet, tell=tell)
+
+
+class _Display:
+    """Shows a person a bar, and a log a line now and then."""
+
+    def __init__(self, label: str, status: StatusLine, tell: Tell) -> None:
+        self._label = label
+        self._status = status
+        self._tell = tell
+        self._told: tuple[str, int] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        text = f"{self._label}: {_STAGES[progress.stage]}"
+        if self._status.watched:
+            self._status.show(f"{text} {_bar(progress.done)}")
+            return
+        now = (progress.stage, int((progress.done or 0) * _LINES_PER_STAGE))
+        is_slow = progress.stage == "download"  # the others take a second or two
+        if self._told is None or now[0] != self._told[0] or (is_slow and now != self._told):
+            self._told = now
+            self._tell(f"{text} {progress.done:.0%}" if is_slow and progress.done else text)
+
+
+def _bar(done: float | None) -> str:
+    if done is None:
+        return "..."
+    filled = round(done * _BAR_WIDTH)
+    return f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}] {done:4.0%}"
+
+
+def _find(label: str, how: Provision) -> tuple[str | None, ModelConfig]:
+    """The released model's name, or None for one's own, and its config."""
+    if label.lower().endswith(_CONFIG_ENDINGS):
+        return None, configs.load_config(fetch(label, local_files_only=how.local_files_only))
+    return label, configs.released_model(label)
+
+
+def _install(name: str | None, config: ModelConfig, how: Provision, display: _Display) -> Bundle:
+    here = installed(name, config, data_dir=how.data_dir, precision=how.precision, steps=how.steps)
+    if here and not here.has_voice_cloning and config.weights_path and not how.local_files_only:
+        with suppress(DownloadError):  # perhaps the terms have been accepted since
+            fetch(config.weights_path)
+    return install(
+        name,
+        config,
+        data_dir=how.data_dir,
+        precision=how.precision,
+        steps=how.steps,
+        local_files_only=how.local_files_only,
+        anew=how.anew,
+        report=display,
+    )
+
+
+def _bring_voices(name: str, chosen: Sequence[str], how: Provision, display: _Display) -> list[str]:
+    ready_made = ordered_voices(name)
+    voices = ready_made if how.all_voices else list(dict.fromkeys([ready_made[0], *chosen]))
+    bring_voices(name, voices, data_dir=how.data_dir, local_files_only=how.local_files_only, report=display)
+    return voices
+
+
+def _named_voices(names: Sequence[str]) -> list[str]:
+    chosen = [part.strip().lower() for name in names for part in name.split(",") if part.strip()]
+    for voice in chosen:
+        configs.voice_audio_source(voice)
+    return chosen
+
+
+def _summary(label: str, bundle: Bundle, voices: Sequence[str]) -> str:
+    kind = f"{bundle.precision}" if bundle.has_voice_cloning else f"{bundle.precision}, without voice cloning"
+    spoken = f"; voices: {', '.join(voices)}" if voices else ""
+    return f"{label}: {bundle.size_bytes / _MEGABYTE:.0f} MB in {bundle.directory} ({kind}){spoken}"
+
+
+def _how_to_use(models: Sequence[str], how: Provision) -> str:
+    """The command that serves what was provided."""
+    words = ["wyoming-pocket-tts", "serve"]
+    for model in models:
+        words += ["--model", model]
+    if how.precision is not Precision.INT8:
+        words += ["--precision", str(how.precision)]
+    if how.given_data_dir is not None:
+        words += ["--data-dir", str(how.given_data_dir)]
+    return f"Use it: {shlex.join(words)}"
