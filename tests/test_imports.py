@@ -79,11 +79,20 @@ WRITING = (
     "pocket.onnx.flow_lm",
     "pocket.onnx.linears",
     "pocket.onnx.mimi",
+    "pocket.onnx.portable",
+    "pocket.onnx.portable_codec",
+    "pocket.onnx.portable_flow_lm",
+    "pocket.onnx.portable_head",
+    "pocket.onnx.portable_manifest",
+    "pocket.onnx.portable_operators",
     "pocket.onnx.products",
     "pocket.onnx.seanet",
     "pocket.onnx.streaming",
 )
-"""What writes models: needs the package onnx, which a serving installation does not have."""
+"""What writes models: loads the package onnx, for which a process that serves has no use and no memory."""
+
+CONVERTING = {"pocket.onnx.convert", "commands.export_onnx"}
+"""May import what writes models, inside a function: the child process that converts, and a command."""
 
 
 def imports_of(module: str, source: str, *, is_package: bool = False) -> Iterator[str]:
@@ -115,6 +124,8 @@ def violations(module: str, source: str, *, is_package: bool = False) -> Iterato
             continue
         if needs_torch(ours) and not with_torch and module not in CHOOSING:
             yield f"{module} imports {name}: it needs PyTorch, which is not for serving"
+        if writes_models(ours) and not (with_torch or writes_models(module) or module in CONVERTING):
+            yield f"{module} imports {name}: it loads the package onnx, which is not for serving"
         allowed = ARROWS[part] | EVERYWHERE | {part}
         if "*" not in allowed and not any(f"{ours}.".startswith(f"{target}.") for target in allowed):
             yield f"{module} imports {name}"
@@ -122,6 +133,10 @@ def violations(module: str, source: str, *, is_package: bool = False) -> Iterato
 
 def needs_torch(module: str) -> bool:
     return any(f"{module}.".startswith(f"{part}.") for part in TORCH)
+
+
+def writes_models(module: str) -> bool:
+    return any(f"{module}.".startswith(f"{part}.") for part in WRITING)
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -146,7 +161,7 @@ def test_what_serving_imports_is_what_it_depends_on() -> None:
     imported = {
         name.partition(".")[0]
         for module, path in modules()
-        if not needs_torch(module) and module not in WRITING
+        if not needs_torch(module)
         for name in imports_of(module, path.read_text(encoding="utf-8"), is_package=path.stem == "__init__")
         if not (module in CHOOSING and name.partition(".")[0] == "torch")
     }
@@ -181,6 +196,8 @@ def test_the_rule_itself_has_no_circles() -> None:
         ("kokoro.runtime", "from .model import KokoroModel"),
         ("pocket.generate", f"from {PACKAGE}.pocket.torch.backend import TorchBackend"),
         ("kokoro.runtime", "from ..engine.workers import Workers"),
+        ("pocket.onnx.backend", f"def load():\n    from {PACKAGE}.pocket.onnx.mimi import decoder_graph"),
+        ("pocket.onnx.install", f"from {PACKAGE}.graph import Graph"),
         ("kokoro.runtime", "from .. import settings"),
         ("client", f"from {PACKAGE}.serving.server import Server"),
         ("unheard_of", "import json"),
@@ -198,6 +215,7 @@ def test_a_planted_violation_is_caught(module: str, source: str) -> None:
         ("kokoro.runtime", f"import numpy\nfrom {PACKAGE}.speech import Voice"),
         ("kokoro.training.fit", f"import torch\nfrom {PACKAGE}.kokoro.training import corpus"),
         ("client", f"from {PACKAGE}.serving.address import parse_uri"),
+        ("pocket.onnx.convert", f"def write():\n    from {PACKAGE}.pocket.onnx.mimi import decoder_graph"),
         ("lifecycle", f"from {PACKAGE} import __version__"),
         ("kokoro.runtime", "from ..speech import Voice\nfrom . import phonemes"),
     ],
