@@ -263,6 +263,30 @@ def convert(
     provide_own(config, how, quiet=quiet, tell=typer.echo)
 
 
+@app.command("export-onnx")
+def export_onnx(
+    output: options.PortableArgument,
+    *,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    checkpoint: options.CheckpointOption = None,
+    quantize: options.PortableQuantizeFlag = False,
+    voice: options.PortableVoicesOption = None,
+    quiet: options.QuietFlag = False,
+) -> None:
+    """Write a model of Pocket TTS as portable ONNX models, for browsers and other programs."""
+    _settings(None, {}, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.export_onnx import OnnxExport, export_onnx  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
+
+    export_onnx(
+        OnnxExport(target=output, quantize=quantize, voices=tuple(voice or ())),
+        ModelChoice(language=language, config=config, checkpoint=checkpoint),
+        quiet=quiet,
+        tell=(lambda _: None) if quiet else typer.echo,
+    )
+
+
 @app.command()
 def models(*, as_json: options.JsonFlag = False) -> None:
     """List the released models of Pocket TTS, and which of them are on this machine."""

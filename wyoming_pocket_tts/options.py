@@ -154,6 +154,23 @@ NoTruncateFlag = Annotated[
     bool, typer.Option("--no-truncate", help="Use all of a recording, not its first 30 seconds.")
 ]
 
+# export-onnx
+PortableArgument = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="The directory for the models; an older export there gives way.")
+]
+PortableQuantizeFlag = Annotated[
+    bool, typer.Option("--quantize", help="Multiply 8-bit numbers: a quarter of the size, and less exact.")
+]
+PortableVoicesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--voice",
+        metavar="VOICE",
+        help="A ready-made voice, or a file of export-voice, to go along; may be given several times.",
+        show_default=False,
+    ),
+]
+
 # download, convert
 ModelNamesArgument = Annotated[
     list[str] | None,
