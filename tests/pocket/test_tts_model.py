@@ -1,8 +1,11 @@
 """TTSModel as programs use it: like the package pocket-tts, from several threads, and with mistakes."""
 
 import copy
+import gc
 import inspect
+import pickle
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -280,6 +283,23 @@ def test_exported_voices_come_back(model: TTSModel, voice: VoiceState, tmp_path:
     assert again.model == voice.model
     assert same(model.generate_audio(again, TEXT), model.generate_audio(voice, TEXT))
     assert same(model.generate_audio(trim_model_state(again), TEXT), model.generate_audio(voice, TEXT))
+
+
+def test_a_voice_holds_nothing_of_the_model(config: Path, recording: Path, tmp_path: Path) -> None:
+    """Programs copy and pickle states, and keep them when they have another model loaded."""
+    model = TTSModel.load_model(config=config)
+    heard = model.get_state_for_audio_prompt(recording)
+    export_model_state(heard, tmp_path / "voice.safetensors")
+    for voice in (heard, model.get_state_for_audio_prompt(tmp_path / "voice.safetensors")):
+        assert len(pickle.dumps(voice)) < 1.1 * sum(layer.nbytes for layer in voice.layers) + 2000
+        for copied in (copy.deepcopy(voice), pickle.loads(pickle.dumps(voice))):  # noqa: S301  (our own)
+            assert torch.equal(
+                copied["transformer.layers.1.self_attn"]["cache"], voice["transformer.layers.1.self_attn"]["cache"]
+            )
+    network = weakref.ref(model._backend.network)
+    del model
+    gc.collect()
+    assert network() is None
 
 
 def test_a_voice_of_other_weights_is_refused(

@@ -105,6 +105,10 @@ class Backend(Protocol):
         """Hear the model's own latents after the voice prompt; return the voice with them."""
         ...
 
-    def public(self, array: NDArray[np.float32]) -> Any:  # noqa: ANN401  (the array type of the engine)
-        """Give an array the type that the engine's users expect."""
+    @staticmethod
+    def public(array: NDArray[np.float32]) -> Any:  # noqa: ANN401  (the array type of the engine)
+        """Give an array the type that the engine's users expect.
+
+        Voices keep this function. Bound to an engine, it would be copied and pickled with the whole model.
+        """
         ...

@@ -149,7 +149,8 @@ class OnnxBackend:
         if str(device) != self.device:
             raise ConfigError(f"ONNX Runtime computes on the processor ('cpu') here, not on '{device}'")
 
-    def public(self, array: Floats) -> Floats:
+    @staticmethod
+    def public(array: Floats) -> Floats:
         """Users of this engine expect NumPy's arrays."""
         return array
 

@@ -151,7 +151,8 @@ class TorchBackend:
         """
         return normal_noise(sampling, (1, self.config.latent_dim), self.device)
 
-    def public(self, array: NDArray[np.float32]) -> Tensor:
+    @staticmethod
+    def public(array: NDArray[np.float32]) -> Tensor:
         """Samples as users of the PyTorch engine expect them: a tensor on the CPU."""
         return torch.from_numpy(array)
 
