@@ -1,8 +1,11 @@
 """The loop that speaks, with an engine made of counters: what is asked of it, in which order, and how it all ends."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,7 +101,8 @@ class CountingEngine:
     def move(self, device: Any) -> None:  # noqa: ANN401
         raise NotImplementedError
 
-    def public(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    @staticmethod
+    def public(array: NDArray[np.float32]) -> NDArray[np.float32]:
         return array
 
 
@@ -256,6 +260,36 @@ def test_what_was_spoken_can_become_the_voice() -> None:
     # 10 steps, 2 more, and the one that finds that it is over
     assert [entry for entry in engine.asked if entry[0] == "prefill"] == [("prefill", 4, 7), ("prefill", 5, 20)]
     assert [state.length for state in states] == [20, 33]
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_what_was_spoken_becomes_the_voice_even_if_nobody_hears_the_end(*, stops: bool) -> None:
+    stop = threading.Event()
+    states: list[VoiceState] = []
+    pieces = speak(CountingEngine(), a_voice(7), [a_chunk(100_000)], HOW, stop=stop, spoken=states.append)
+    heard = len(next(pieces)) // FRAME_SAMPLES
+    if stops:
+        stop.set()
+        list(pieces)
+    else:
+        pieces.close()
+    assert [state.length >= 7 + heard for state in states] == [True]
+
+
+def test_a_program_may_end_amid_a_speech() -> None:
+    """Its thread is over before Python is: cut off in native code, it would take the whole process down."""
+    program = """
+import atexit
+from tests.pocket.test_generate import *
+atexit.register(lambda: print(len(generating_threads())))  # called after those that are registered later
+pieces = speak(CountingEngine(), a_voice(), (a_chunk() for _ in range(1_000_000)), HOW)
+next(pieces)
+print(len(generating_threads()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.split()) == (0, [b"1", b"0"]), done.stderr
 
 
 def test_continuity_lets_a_chunk_hear_the_end_of_the_one_before_and_no_more() -> None:

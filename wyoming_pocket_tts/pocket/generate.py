@@ -3,10 +3,12 @@
 Knows nothing about PyTorch, ONNX Runtime, files or sockets. An engine (``backend.py``) does the arithmetic.
 """
 
+import atexit
 import logging
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from threading import Event, Thread
@@ -84,8 +86,8 @@ def speak(
         chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
         how: options.
         stop: once set, nothing further is generated and the speech ends early.
-        spoken: is given the state after each chunk, on the thread that generates; the next chunk then goes on from
-            there instead of returning to the voice prompt.
+        spoken: is given the state after each chunk, or what there is of it when the speech ends early, on the thread
+            that generates; the next chunk then goes on from there instead of returning to the voice prompt.
 
     Raises:
         SpeechError: the model failed; what was decoded before has been yielded.
@@ -95,8 +97,9 @@ def speak(
 
     def generate() -> None:
         try:
-            for latent in _latents(backend, voice, chunks, how, stop=stop, spoken=spoken):
-                channel.put(latent)
+            with closing(_latents(backend, voice, chunks, how, stop=stop, spoken=spoken)) as latents:
+                for latent in latents:
+                    channel.put(latent)
             channel.finish()
         except ChannelClosed:
             pass
@@ -104,12 +107,18 @@ def speak(
             channel.finish(error)
 
     thread = Thread(target=generate, name="pocket-latents", daemon=True)
+
+    def end() -> None:
+        channel.close()
+        thread.join()
+
     thread.start()
+    atexit.register(end)  # a program may end amid a speech: PyTorch aborts if its threads are cut off
     try:
         yield from _audio(backend, channel, how, stop)
     finally:
-        channel.close()
-        thread.join()
+        atexit.unregister(end)
+        end()
 
 
 def _latents(
@@ -120,7 +129,7 @@ def _latents(
     *,
     stop: Event,
     spoken: Callable[[VoiceState], None] | None,
-) -> Iterator[_Latent]:
+) -> Generator[_Latent, None, None]:
     """Generate chunk after chunk, each in the voice that the one before it leaves."""
     current = voice
     frames_per_second = backend.sample_rate_hz / backend.frame_samples
@@ -133,12 +142,14 @@ def _latents(
         limit = frame_limit(len(chunk.tokens), frames_per_second)
         stream = backend.open_speech(current, positions=len(chunk.tokens) + limit, sampling=how.sampling)
         tail.clear()
-        for latent in chunk_latents(stream, chunk, how, limit=limit, stop=stop):
-            yield _Latent(index, latent)
-            tail.append(latent)
-        if spoken is not None:
-            current = stream.state()
-            spoken(current)
+        try:
+            for latent in chunk_latents(stream, chunk, how, limit=limit, stop=stop):
+                yield _Latent(index, latent)
+                tail.append(latent)
+        finally:  # also of a chunk that its hearer leaves
+            if spoken is not None:
+                current = stream.state()
+                spoken(current)
 
 
 def chunk_latents(
