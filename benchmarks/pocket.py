@@ -1,7 +1,7 @@
-"""Our PyTorch engine against the package pocket-tts: the same files, in turn, each in a process of its own.
+"""Our engines against the package pocket-tts: the same files, in turn, each in a process of its own.
 
-    python -m benchmarks.pocket_torch                       # the model english
-    python -m benchmarks.pocket_torch --model all --rounds 3
+    python -m benchmarks.pocket                       # the model english
+    python -m benchmarks.pocket --model all --rounds 3 --kinds peer torch onnx-int8
 
 Weights are random (their values do not change the time), shapes those of the released models; a voice prompt of 10 s,
 one text of 20 words, temperature 0. Machines are noisy: read the ratios, medians over rounds in which both ran.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ TEXT = (
     "Good evening. The lights in the living room are off, the front door is locked, and it will rain tomorrow morning."
 )
 VOICE_SECONDS = 10
+ONNX_THREADS = 2
 FIGURES = {
     "load_seconds": "load, s",
     "listen_seconds": "hear the voice prompt, s",
@@ -31,7 +33,7 @@ FIGURES = {
     "times_real_time": "speed, x real time",
     "peak_mb": "peak memory, MB",
 }
-KINDS = ("peer", "ours", "ours int8")
+KINDS = ("peer", "torch", "torch-int8", "onnx-fp32", "onnx-mixed", "onnx-int8", "onnx-int4")
 
 
 def measure(kind: str, config: Path) -> dict[str, float]:
@@ -69,23 +71,40 @@ def _load(kind: str, config: Path) -> Any:  # noqa: ANN401  (ours or the peer's)
         return Peer.load_model(config=str(config), temp=0.0)
     from wyoming_pocket_tts import TTSModel  # noqa: PLC0415
 
-    return TTSModel.load_model(config=config, temp=0.0, quantize=kind == "ours int8")
+    if kind.startswith("torch"):
+        return TTSModel.load_model(config=config, temp=0.0, engine="torch", quantize=kind == "torch-int8")
+    precision = kind.removeprefix("onnx-")
+    return TTSModel.load_model(
+        config=config, temp=0.0, engine="onnx", precision=precision, data_dir=config.parent, threads=ONNX_THREADS
+    )
 
 
-def compare(name: str, *, rounds: int) -> None:
+def compare(name: str, kinds: Sequence[str], *, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         config = prepare(Path(directory), name)
-        results: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
-        for index in range(rounds):
-            for kind in KINDS:
-                print(f"{name}: round {index + 1} of {rounds}, {kind}", file=sys.stderr)
-                results[kind] += run(kind, config)
-    print(f"\n{name}, {rounds} rounds" + " " * 20 + "".join(f"{kind:>12}" for kind in KINDS) + "  ours / peer")
+        results: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+        for index in range(rounds + 1):
+            for kind in kinds:
+                if index == 0 and not kind.startswith("onnx"):
+                    continue  # the first round is for converting
+                print(f"{name}: round {index} of {rounds}, {kind}", file=sys.stderr)
+                measured = run(kind, config)
+                results[kind] += measured if index else []
+    print(f"\n{f'{name}, {rounds} rounds':<28}" + "".join(f"{kind:>20}" for kind in kinds))
     for figure, label in FIGURES.items():
-        medians = [statistics.median(r[figure] for r in results[kind]) if results[kind] else None for kind in KINDS]
-        ratios = [ours[figure] / peer[figure] for ours, peer in zip(results["ours"], results["peer"], strict=True)]
-        columns = "".join(f"{'refused' if m is None else f'{m:.2f}':>12}" for m in medians)
-        print(f"  {label:<40}{columns}  {statistics.median(ratios):.2f}")
+        print(f"  {label:<26}" + "".join(f"{_cell(figure, results, kind):>20}" for kind in kinds))
+
+
+def _cell(figure: str, results: Mapping[str, Sequence[Mapping[str, float]]], kind: str) -> str:
+    """The median of a figure, and of its ratio to the peer's in the same round."""
+    measured = [result[figure] for result in results[kind]]
+    if not measured:
+        return "refused"
+    peers = [result[figure] for result in results.get("peer", ())]
+    text = f"{statistics.median(measured):.2f}"
+    if kind == "peer" or len(peers) != len(measured):
+        return text
+    return f"{text} ({statistics.median(ours / peer for ours, peer in zip(measured, peers, strict=True)):.2f} x)"
 
 
 def prepare(directory: Path, name: str) -> Path:
@@ -109,7 +128,7 @@ def prepare(directory: Path, name: str) -> Path:
 
 def run(kind: str, config: Path) -> list[dict[str, float]]:
     """One figure of each sort, or none where this machine refuses the kind."""
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pocket_torch", "--measure", kind, str(config)]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pocket", "--measure", kind, str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
@@ -123,6 +142,7 @@ def main() -> None:
         "--model", nargs="+", default=["english"], metavar="NAME", help="released models, or: all sizes"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--measure", nargs=2, metavar=("KIND", "CONFIG"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -133,7 +153,7 @@ def main() -> None:
     if names == ["all"]:
         names = ["english", "german_24l", "english_18m_2026-10", "english_7m_2026-10", "english_2m_2026-10"]
     for name in names:
-        compare(name, rounds=arguments.rounds)
+        compare(name, arguments.kinds, rounds=arguments.rounds)
 
 
 if __name__ == "__main__":
