@@ -15,6 +15,7 @@ from wyoming_pocket_tts.settings import leaves
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+POCKET_COMMANDS = ("generate", "export-voice", "models", "download", "convert")
 POCKET = (ROOT / "docs" / "pocket-tts.md").read_text(encoding="utf-8")
 
 
@@ -68,13 +69,13 @@ def test_the_models_and_voices_of_the_documentation_are_those_of_the_registry() 
 
 
 def test_the_documentation_names_every_option_of_the_commands_for_pocket_tts() -> None:
-    for command in ("generate", "export-voice", "models"):
+    for command in POCKET_COMMANDS:
         for option in set(options_of(command)) - {"--help"}:
             assert f"`{option}" in POCKET, f"{option} of {command}"
 
 
 def test_no_option_of_the_documentation_is_made_up() -> None:
-    offered = {option for command in ("generate", "export-voice", "models") for option in options_of(command)}
+    offered = {option for command in POCKET_COMMANDS for option in options_of(command)}
     described = set(re.findall(r"`(--[a-z-]+)", POCKET))
     assert described <= offered
 

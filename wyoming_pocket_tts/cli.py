@@ -288,11 +288,12 @@ def export_onnx(
 
 
 @app.command()
-def models(*, as_json: options.JsonFlag = False) -> None:
+def models(*, as_json: options.JsonFlag = False, data_dir: options.DataDirOption = None) -> None:
     """List the released models of Pocket TTS, and which of them are on this machine."""
+    settings = _settings(None, {"data_dir": data_dir}, log_level="warning")
     from wyoming_pocket_tts.commands.model_list import as_dict, as_table, released_models  # noqa: PLC0415  (pydantic)
 
-    listed = released_models()
+    listed = released_models(settings.data_dir)
     typer.echo(json.dumps(as_dict(listed), ensure_ascii=False, indent=2) if as_json else as_table(listed))
 
 

@@ -3,14 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from wyoming_pocket_tts.errors import DownloadError
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.hub import fetch
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.install import installed
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.tensors import expected_tensors
 
-_HEAD = ("NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED")
+_HEAD = ("NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED", "CONVERTED")
 _HEARING = ("mimi.encoder", "mimi.downsample", "flow_lm.speaker_proj")
 _MILLION = 1e6
 
@@ -26,8 +31,9 @@ class ReleasedModel:
         layers: of the language model's transformer.
         type: how its sampler works.
         default_voice: who speaks when nobody else is asked for.
-        installed: whether weights and tokenizer are on this machine.
-        voice_cloning: whether those weights can make voices from recordings.
+        installed: whether weights and tokenizer are on this machine, or a converted model, which needs neither.
+        voice_cloning: whether what is there can make voices from recordings.
+        converted: the precisions that it has been converted to, for the service.
     """
 
     name: str
@@ -38,11 +44,12 @@ class ReleasedModel:
     default_voice: str
     installed: bool
     voice_cloning: bool
+    converted: tuple[str, ...]
 
 
-def released_models() -> list[ReleasedModel]:
-    """Describe all of them, in the order of the registry."""
-    return [_described(name) for name in configs.model_names()]
+def released_models(data_dir: Path | None = None) -> list[ReleasedModel]:
+    """Describe all of them, in the order of the registry; converted ones are looked for in ``data_dir``."""
+    return [_described(name, data_dir) for name in configs.model_names()]
 
 
 def as_dict(models: Sequence[ReleasedModel]) -> dict[str, Any]:
@@ -59,9 +66,10 @@ def as_table(models: Sequence[ReleasedModel]) -> str:
     return f"{table}\n\nVoices of each model: {', '.join(configs.voice_names())}"
 
 
-def _described(name: str) -> ReleasedModel:
+def _described(name: str, data_dir: Path | None) -> ReleasedModel:
     config = configs.released_model(name)
     cloning = _is_here(config.weights_path)
+    bundles = _bundles(name, config, data_dir) if data_dir else []
     weights = cloning or _is_here(config.weights_path_without_voice_cloning)
     return ReleasedModel(
         name=name,
@@ -72,9 +80,16 @@ def _described(name: str) -> ReleasedModel:
         layers=config.flow_lm.transformer.num_layers,
         type=config.flow_lm.flow.type,
         default_voice=configs.default_voice(name),
-        installed=weights and _is_here(config.flow_lm.lookup_table.tokenizer_path),
-        voice_cloning=cloning,
+        installed=bool(bundles) or (weights and _is_here(config.flow_lm.lookup_table.tokenizer_path)),
+        voice_cloning=cloning or any(bundle.has_voice_cloning for bundle in bundles),
+        converted=tuple(str(bundle.precision) for bundle in bundles),
     )
+
+
+def _bundles(name: str, config: ModelConfig, data_dir: Path) -> list[Bundle]:
+    """The model as it has been converted, in each precision."""
+    found = (installed(name, config, data_dir=data_dir, precision=precision) for precision in Precision)
+    return [bundle for bundle in found if bundle is not None]
 
 
 def _is_here(source: str | None) -> bool:
@@ -96,4 +111,5 @@ def _row(model: ReleasedModel) -> tuple[str, ...]:
         model.type,
         model.default_voice,
         installed if model.installed else "no",
+        ", ".join(model.converted),
     )

@@ -1,0 +1,175 @@
+"""The commands that fetch and convert ahead of time, as a person runs them."""
+
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.pocket.fake_hub import Served, fake_hub
+from tests.pocket.onnx.bundles import write_small_model
+from tests.pocket.random_models import changed
+from wyoming_pocket_tts.commands import provide as providing
+from wyoming_pocket_tts.commands.model_list import as_table, released_models
+from wyoming_pocket_tts.commands.provide import Provision, provide
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.config import ModelConfig
+from wyoming_pocket_tts.pocket.onnx.bundle import open_bundle
+from wyoming_pocket_tts.pocket.onnx.install import install
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+
+LIMIT_SECONDS = 50.0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("model")
+    write_small_model(directory)
+    return directory / "model.yaml"
+
+
+@pytest.fixture
+def released(model: Path, monkeypatch: pytest.MonkeyPatch) -> ModelConfig:
+    """Every released model is ours."""
+    config = configs.load_config(model)
+    monkeypatch.setattr(configs, "released_model", lambda _: config)
+    return config
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WYOMING_", "HF_"))}
+    ours = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home / "hub"), "XDG_CACHE_HOME": str(home / "cache")}
+    return {**kept, **ours, "PYTHONPATH": str(Path(__file__).parents[1]), **more}
+
+
+def run(*arguments: str, at: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "wyoming_pocket_tts", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS, cwd=at, env=environment(at)
+    )
+
+
+def test_a_model_of_ones_own_is_converted_and_it_is_said_how_to_use_it(model: Path, tmp_path: Path) -> None:
+    arguments = ("convert", "--config", str(model), "--data-dir", "data", "--precision", "mixed")
+    done = run(*arguments, at=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (directory,) = (tmp_path / "data" / "models").glob("custom-mixed-*")
+    bundle = open_bundle(directory)
+    bundle.verify()
+    *stages, summary, hint = done.stdout.splitlines()
+    assert [stage.removeprefix(f"{model}: ") for stage in stages] == [
+        "downloading",
+        "converting",
+        "comparing with the exact model",
+    ]
+    assert summary == f"{model}: {bundle.size_bytes / 1e6:.0f} MB in data/models/{directory.name} (mixed)"
+    assert hint == f"Use it: wyoming-pocket-tts serve --model {model} --precision mixed --data-dir data"
+    again = run(*arguments, at=tmp_path)
+    assert again.stdout.splitlines() == [summary, hint]
+    assert run(*arguments, "--quiet", "--force", at=tmp_path).stdout.splitlines() == [summary, hint]
+
+
+def test_a_person_sees_a_bar(model: Path, tmp_path: Path) -> None:
+    here, there = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "wyoming_pocket_tts", "convert", "--config", str(model), "--data-dir", "data"],
+        stdout=subprocess.PIPE,
+        stderr=there,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+    ) as process:
+        os.close(there)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(here, 4096)
+            except OSError:  # the other end was closed
+                break
+        assert process.stdout is not None
+        told = process.stdout.read().decode()
+    os.close(here)
+    assert process.returncode == 0
+    assert b"converting [" in shown
+    assert b"####" in shown
+    assert told.startswith(f"{model}: 4")  # the summary alone
+    assert shown.endswith(b"\r\x1b[K")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "status"),
+    [
+        (("download", "germane"), "there is no model 'germane' (did you mean german", 2),
+        (("download", "german", "--voices", "alba,jan"), "there is no ready-made voice 'jan'", 1),
+        (("download", "german", "--precision", "int2"), "int2", 2),
+        (("download", "none"), "there is nothing to do", 2),
+        (("download", "german"), "is not on this machine", 1),
+        (("convert", "--config", "none.yaml"), "none.yaml: there is no such file", 2),
+        (("convert", "--config", "model.onnx"), "a model's config is a YAML file", 2),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(arguments: tuple[str, ...], message: str, status: int, tmp_path: Path) -> None:
+    done = run(*arguments, "--data-dir", "data", at=tmp_path)
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == status
+
+
+def test_a_released_model_comes_with_its_voices(
+    released: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: dict[str, list[str]] = {}
+    monkeypatch.setattr(
+        providing, "bring_voices", lambda name, voices, **_: brought.setdefault(name, []).extend(voices)
+    )
+    told: list[str] = []
+    provide(
+        ["german", "dutch"],
+        Provision(data_dir=tmp_path, voices=["alba, Jean", "alba"]),
+        quiet=True,
+        tell=told.append,
+    )
+    assert brought == {"german": ["juergen", "alba", "jean"], "dutch": ["daan", "alba", "jean"]}
+    assert [line.partition(":")[0] for line in told] == ["german", "dutch", "Use it"]
+    assert told[0].endswith("(int8); voices: juergen, alba, jean")
+    assert told[-1] == "Use it: wyoming-pocket-tts serve --model german --model dutch"
+    brought.clear()
+    provide(["german"], Provision(data_dir=tmp_path, all_voices=True), quiet=True, tell=told.append)
+    assert sorted(brought["german"]) == sorted(configs.voice_names())
+
+
+def test_weights_that_can_clone_are_fetched_when_they_are_to_be_had(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(providing, "bring_voices", lambda *_, **__: None)
+    own = configs.load_config(model)
+    with fake_hub({}) as server:
+        gated = changed(
+            own,
+            {"weights_path": f"{server.url}/whole", "weights_path_without_voice_cloning": own.weights_path},
+        )
+        monkeypatch.setattr(configs, "released_model", lambda _: gated)
+        told: list[str] = []
+        how = Provision(data_dir=tmp_path)
+        provide(["german"], how, quiet=True, tell=told.append)
+        assert "(int8, without voice cloning)" in told[0]
+        server.files["whole"] = Served(Path(str(own.weights_path)).read_bytes())
+        provide(["german"], replace(how, local_files_only=True), quiet=True, tell=told.append)
+        assert "(int8, without voice cloning)" in told[2]
+        provide(["german"], how, quiet=True, tell=told.append)
+        assert "(int8);" in told[4]
+
+
+def test_the_list_of_models_shows_which_are_converted(released: ModelConfig, tmp_path: Path) -> None:
+    install("german", released, data_dir=tmp_path, precision=Precision.MIXED)
+    listed = {model.name: model for model in released_models(tmp_path)}
+    assert listed["german"].converted == ("mixed",)
+    assert listed["german"].installed
+    assert listed["dutch"].converted == ()
+    assert released_models()[-1].converted == ()
+    (line,) = (line for line in as_table(list(listed.values())).splitlines() if line.startswith("german "))
+    assert line.endswith("  yes        mixed")
