@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wyoming_pocket_tts.pocket.torch.backend import TorchBackend
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 
 Floats = NDArray[np.float32]
@@ -51,9 +52,15 @@ def peer_speaks(peer: Any, state: Any, text: str, **options: Any) -> Spoken:  # 
 def ours_speaks(model: TTSModel, state: Any, text: str, **options: Any) -> Spoken:  # noqa: ANN401
     with _recorded(model) as latents:
         audio = model.generate_audio(state, text, **options)
-    flow_lm = model._backend.network.flow_lm
+    flow_lm = torch_backend(model).network.flow_lm
     normalised = np.concatenate(latents)
     return Spoken(normalised * flow_lm.emb_std.numpy() + flow_lm.emb_mean.numpy(), audio.numpy())
+
+
+def torch_backend(model: TTSModel) -> TorchBackend:
+    backend = model._backend
+    assert isinstance(backend, TorchBackend)
+    return backend
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def _recorded(model: TTSModel) -> Iterator[list[Floats]]:
             latents.append(frames)
             return self.decoder.decode(frames)
 
-    backend.open_decoder = Recorder  # type: ignore[assignment, method-assign]
+    backend.open_decoder = Recorder  # type: ignore[method-assign]
     try:
         yield latents
     finally:

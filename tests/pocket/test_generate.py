@@ -74,7 +74,7 @@ class CountingEngine:
     sample_rate_hz = 3000
     frame_samples = FRAME_SAMPLES
     fingerprint = "counters"
-    fixed_steps = None
+    fixed_steps: int | None = None
     device = "cpu"
 
     def __init__(self, *, ends_at: int | None = None, fails_at: int | None = None, decoder_fails: bool = False) -> None:

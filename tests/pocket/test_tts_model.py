@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.pocket.peer import load_peer
+from tests.pocket.peer import load_peer, torch_backend
 from tests.pocket.random_models import reduced, write_random_model
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts import TTSModel, export_model_state, trim_model_state
@@ -266,14 +266,26 @@ def test_samples_are_a_recording(model: TTSModel) -> None:
     samples = torch.randn(1, 48_000) * 0.1
     expected = model.get_state_for_audio_prompt(samples)
     variants: tuple[Any, ...] = (samples[0], samples.numpy(), samples.expand(2, -1), samples.double())
+    assert model.get_state_for_audio_prompt(samples.bfloat16()).length == expected.length
     for variant in variants:
         state = model.get_state_for_audio_prompt(variant)
         assert np.allclose(state.layers[0], expected.layers[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("samples", [torch.zeros(0), torch.zeros(1, 1, 5), torch.tensor([0.0, float("nan")])])
-def test_samples_that_are_no_recording_are_refused(model: TTSModel, samples: torch.Tensor) -> None:
-    with pytest.raises(VoiceError):
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.zeros(0), r"\[channels, samples\], not \[0\]"),
+        (torch.zeros(1, 1, 5), r"not \[1, 1, 5\]"),
+        (torch.zeros(24_000, 2), r"not \[24000, 2\]"),
+        (torch.ones(1, 24_000, dtype=torch.int16), "floats of -1 to 1, not int16"),
+        (torch.full((1, 24_000), 3000.0), "samples reach 3000"),
+        (torch.tensor([0.0, float("nan")]), "no numbers"),
+        (None, "shape"),
+    ],
+)
+def test_samples_that_are_no_recording_are_refused(model: TTSModel, samples: Any, message: str) -> None:  # noqa: ANN401
+    with pytest.raises(VoiceError, match=message):
         model.get_state_for_audio_prompt(samples)
 
 
@@ -296,7 +308,7 @@ def test_a_voice_holds_nothing_of_the_model(config: Path, recording: Path, tmp_p
             assert torch.equal(
                 copied["transformer.layers.1.self_attn"]["cache"], voice["transformer.layers.1.self_attn"]["cache"]
             )
-    network = weakref.ref(model._backend.network)
+    network = weakref.ref(torch_backend(model).network)
     del model
     gc.collect()
     assert network() is None
@@ -315,6 +327,12 @@ def test_a_voice_of_other_weights_is_refused(
     deeper = VoiceState(layers=voice.layers * 2)
     with pytest.raises(VoiceError, match="another model"):
         model.generate_audio(deeper, TEXT)
+
+
+@pytest.mark.parametrize("no_voice", ["alba", None, {"transformer.layers.0.self_attn": torch.zeros(1)}, [1]])
+def test_what_is_no_voice_is_refused_with_the_way_to_one(model: TTSModel, no_voice: Any) -> None:  # noqa: ANN401
+    with pytest.raises(VoiceError, match="get_state_for_audio_prompt makes one"):
+        model.generate_audio(no_voice, TEXT)
 
 
 def test_ready_made_voices_belong_to_released_models(
@@ -389,7 +407,7 @@ def test_continuity_changes_later_chunks_alone(model: TTSModel, voice: VoiceStat
 def test_continuity_hears_what_was_spoken(config: Path, recording: Path) -> None:
     """The model's own latents after the prompt are what encoding their frames would put there."""
     model = TTSModel.load_model(config=config, temp=0.0)
-    backend = model._backend
+    backend = torch_backend(model)
     voice = model.get_state_for_audio_prompt(recording)
     latents = np.random.default_rng(0).standard_normal((4, 32)).astype(np.float32)
     longer = backend.listen_on(voice, latents)
@@ -416,13 +434,31 @@ def test_continuity_hears_what_was_spoken(config: Path, recording: Path) -> None
         ({"variant": "english", "config": "my.yaml"}, "exclude each other"),
         ({"config": "my.json"}, "ends with .yaml"),
         ({"temp": -1.0}, "temp is -1"),
+        ({"temp": float("nan")}, "temp is nan"),
         ({"sampler_decode_steps": 0}, "sampler_decode_steps is 0"),
+        ({"noise_clamp": -0.5}, "noise_clamp is -0.5"),
         ({"checkpoint": "step.pt"}, "pickles"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TTSModel.load_model(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("temp", -0.1), ("noise_clamp", float("nan")), ("sampler_decode_steps", 0)]
+)
+def test_wrong_manners_are_named_when_it_speaks(model: TTSModel, voice: VoiceState, name: str, value: float) -> None:
+    """They may be set at any time."""
+    setattr(model, name, value)
+    with pytest.raises(ConfigError, match=f"{name} is {value}"):
+        model.generate_audio(voice, TEXT)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_continuity_is_some_seconds(model: TTSModel, voice: VoiceState, seconds: float) -> None:
+    with pytest.raises(ConfigError, match="continuity_seconds is"):
+        model.generate_audio(voice, TEXT, continuity_seconds=seconds)
 
 
 def test_a_missing_config_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ An engine holds one loaded model and may be used by any number of threads; what 
 Arrays are NumPy's, float32.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.voices.state import VoiceState
 
 Samples = NDArray[np.float32]
@@ -28,11 +30,22 @@ class Sampling:
         temperature: variance of the noise; 0 makes speech the same each time.
         steps: steps of the sampler, for models whose head takes any.
         noise_clamp: the noise is drawn within plus and minus this; None for no limit.
+
+    Raises:
+        ConfigError: a value is not possible; the message has ``TTSModel``'s names for them.
     """
 
     temperature: float
     steps: int = 1
     noise_clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise ConfigError(f"temp is {self.temperature}: it must be 0 or more")
+        if self.steps < 1:
+            raise ConfigError(f"sampler_decode_steps is {self.steps}: it must be 1 or more")
+        if self.noise_clamp is not None and not self.noise_clamp >= 0:
+            raise ConfigError(f"noise_clamp is {self.noise_clamp}: it must be 0 or more, or None for no limit")
 
 
 class Frame(NamedTuple):

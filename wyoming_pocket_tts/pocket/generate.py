@@ -16,6 +16,7 @@ from threading import Event, Thread
 import numpy as np
 from numpy.typing import NDArray
 
+from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.pocket.backend import AudioStream, Backend, Latents, LatentStream, Samples, Sampling
 from wyoming_pocket_tts.pocket.channel import Channel, ChannelClosed
 from wyoming_pocket_tts.text.prompt import TextChunk
@@ -44,6 +45,9 @@ class Speaking:
         frames_per_call: frames decoded at once at most; 0 takes whatever waits.
         continuity_seconds: how much of a chunk's own end the next chunk hears after the voice prompt, so that its tone
             carries over; 0 for a fresh start with each chunk.
+
+    Raises:
+        ConfigError: a value is not possible.
     """
 
     sampling: Sampling
@@ -51,6 +55,10 @@ class Speaking:
     frames_after_eos: int | None = None
     frames_per_call: int = 0
     continuity_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.continuity_seconds < math.inf:
+            raise ConfigError(f"continuity_seconds is {self.continuity_seconds}: it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

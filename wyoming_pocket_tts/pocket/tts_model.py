@@ -29,8 +29,8 @@ from wyoming_pocket_tts.pocket.loading import (
 )
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
-from wyoming_pocket_tts.text.prompt import split
-from wyoming_pocket_tts.voices.prompt import assess, end_on_pause, prepare_prompt, read_audio
+from wyoming_pocket_tts.text.prompt import MAX_TOKENS, split
+from wyoming_pocket_tts.voices.prompt import assess, end_on_pause, prepare_prompt, read_audio, take_samples
 from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state, write_state
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MAX_TOKENS = 50
-"""Tokens of a chunk of text: longer ones make the released models skip words."""
 PROMPT_CACHE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
 _DEFAULT_PROMPT_CACHE_SIZE = 2
 _FEWEST_FLOW_MATCHING_STEPS = 16
@@ -125,10 +123,7 @@ class TTSModel:
         if lsd_decode_steps is not None:
             logger.warning("lsd_decode_steps is now called sampler_decode_steps")
             sampler_decode_steps = lsd_decode_steps
-        if temp is not None and temp < 0:
-            raise ConfigError(f"temp is {temp}: it must be 0 or more")
-        if sampler_decode_steps < 1:
-            raise ConfigError(f"sampler_decode_steps is {sampler_decode_steps}: it must be 1 or more")
+        Sampling(temp or 0.0, sampler_decode_steps, noise_clamp)  # refused now rather than after a download
         language = _EARLIEST_VARIANTS.get(variant or "", variant) or language
         name, found = find_model(language, config, checkpoint)
         if found.flow_lm.flow.type == "flow_matching" and sampler_decode_steps < _FEWEST_FLOW_MATCHING_STEPS:
@@ -194,7 +189,7 @@ class TTSModel:
             ModelError: it could not be downloaded.
         """
         if not isinstance(audio_conditioning, str | Path):
-            return self._hear(_mono(audio_conditioning))
+            return self._hear(take_samples(audio_conditioning))
         source = str(audio_conditioning)
         if _is_state(source):
             return self._read_state(source)
@@ -213,7 +208,7 @@ class TTSModel:
         self,
         model_state: VoiceState | Mapping[str, Any],
         text_to_generate: str,
-        max_tokens: int = DEFAULT_MAX_TOKENS,
+        max_tokens: int = MAX_TOKENS,
         frames_after_eos: int | None = None,
         copy_state: bool = True,  # noqa: FBT001, FBT002  (upstream's signature)
         *,
@@ -237,7 +232,7 @@ class TTSModel:
         self,
         model_state: VoiceState | Mapping[str, Any],
         text_to_generate: str,
-        max_tokens: int = DEFAULT_MAX_TOKENS,
+        max_tokens: int = MAX_TOKENS,
         frames_after_eos: int | None = None,
         copy_state: bool = True,  # noqa: FBT001, FBT002  (upstream's signature)
         stop: Event | None = None,
@@ -345,16 +340,6 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return status.st_mtime_ns, status.st_size
-
-
-def _mono(samples: Any) -> Samples:  # noqa: ANN401  (a tensor of any library)
-    """Take ``[channels, samples]`` or ``[samples]`` at the model's rate."""
-    array = np.asarray(samples.detach().cpu() if hasattr(samples, "detach") else samples, dtype=np.float32)
-    if array.ndim not in (1, 2) or not array.size:
-        raise VoiceError(f"a voice prompt has the shape [channels, samples], not {list(array.shape)}")
-    if not np.isfinite(array).all():
-        raise VoiceError("a voice prompt must be made of finite numbers")
-    return np.ascontiguousarray(array if array.ndim == 1 else array.mean(axis=0))
 
 
 def _overwrite(target: VoiceState | Mapping[str, Any], heard: VoiceState) -> None:

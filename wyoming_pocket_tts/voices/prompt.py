@@ -6,18 +6,19 @@ Knows nothing about models; ``assess.py`` says whether a recording makes a good 
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.errors import MissingFile, VoiceError
 from wyoming_pocket_tts.voices.assess import Finding, FindingKind, assess
+from wyoming_pocket_tts.voices.state import as_array
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
-__all__ = ["Finding", "FindingKind", "assess", "end_on_pause", "prepare_prompt", "read_audio"]
+__all__ = ["Finding", "FindingKind", "assess", "end_on_pause", "prepare_prompt", "read_audio", "take_samples"]
 
 Floats = NDArray[np.float32]
 
@@ -76,6 +77,21 @@ def read_audio(path: Path, *, truncate: bool = False) -> tuple[Floats, int]:
             f"{path}: is longer than {LONGEST_SECONDS} s; 10 to {TRUNCATED_SECONDS} s make a voice: cut it"
         )
     return _checked(samples[:limit], path), rate_hz
+
+
+def take_samples(samples: Any) -> Floats:  # noqa: ANN401  (a tensor of any library)
+    """Take over a recording from memory, ``[channels, N]`` or ``[N]`` floats of -1 to 1; return the mean ``[N]``.
+
+    Raises:
+        VoiceError: it has another shape or type, or holds what no recording does.
+    """
+    array = as_array(samples)
+    if array.ndim not in (1, 2) or not array.size or (array.ndim > 1 and array.shape[0] > array.shape[1]):
+        raise VoiceError(f"a voice prompt has the shape [channels, samples], not {list(array.shape)}")
+    if array.dtype.kind != "f":
+        raise VoiceError(f"a voice prompt holds floats of -1 to 1, not {array.dtype}")
+    mono = array if array.ndim == 1 else array.mean(axis=0)
+    return _checked(np.ascontiguousarray(mono, dtype=np.float32), "the voice prompt")
 
 
 def prepare_prompt(samples: Floats, rate_hz: int, *, target_rate_hz: int = 24_000, truncate: bool = False) -> Floats:
@@ -142,12 +158,12 @@ def _mono_blocks(file: "SoundFile", limit: int) -> Iterator[Floats]:
         yield values.mean(axis=1)
 
 
-def _checked(samples: Floats, path: Path) -> Floats:
+def _checked(samples: Floats, label: Path | str) -> Floats:
     if not len(samples):
-        raise VoiceError(f"{path}: holds no audio")
+        raise VoiceError(f"{label}: holds no audio")
     if not np.isfinite(samples).all():
-        raise VoiceError(f"{path}: holds samples that are no numbers; export it again")
+        raise VoiceError(f"{label}: holds samples that are no numbers; export it again")
     peak = float(np.abs(samples).max())
     if peak > LOUDEST:
-        raise VoiceError(f"{path}: samples reach {peak:.0f}, but full scale is 1; export it again, with 16 bits")
+        raise VoiceError(f"{label}: samples reach {peak:.0f}, but full scale is 1; export it again, with 16 bits")
     return samples

@@ -73,7 +73,11 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
         """
         if isinstance(state, VoiceState):
             return state
-        entries = {name: {key: _as_array(value) for key, value in entry.items()} for name, entry in state.items()}
+        if not isinstance(state, Mapping) or not all(isinstance(entry, Mapping) for entry in state.values()):
+            raise VoiceError(
+                f"{shown(state)} is no voice: get_state_for_audio_prompt makes one, from a name, a file or samples"
+            )
+        entries = {name: {key: as_array(value) for key, value in entry.items()} for name, entry in state.items()}
         return cls(_layers(entries, "voice state"))
 
     def __getitem__(self, name: str) -> dict[str, Any]:
@@ -226,7 +230,8 @@ def _offset(entry: Mapping[str, NDArray[Any]], where: str) -> int:
     return int(offset.reshape(()))
 
 
-def _as_array(value: Any) -> NDArray[Any]:  # noqa: ANN401  (a tensor, whose type is not imported here)
+def as_array(value: Any) -> NDArray[Any]:  # noqa: ANN401  (a tensor, whose type is not imported here)
+    """Take a tensor of any library over; floats of PyTorch become float32."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16
