@@ -11,7 +11,7 @@ class Precision(StrEnum):
     INT8 = "int8"
     """Large matrices of the language model and of the codec in 8 bits."""
     MIXED = "mixed"
-    """As ``INT8``, but the codec's late, narrow convolutions stay exact."""
+    """As ``INT8``, but the codec's convolutions stay exact."""
     INT4 = "int4"
     """As ``INT8``, but the language model's large matrices in 4 bits: audibly another reading of the same text."""
 
