@@ -21,12 +21,15 @@ PLACE = "someone/voices/deep/file.bin"
 SOURCE = f"hf://{PLACE}@{COMMIT}"
 
 PROGRAM = """
-import json, sys, time
+import json, os, sys, time
 time.sleep = lambda seconds: None  # huggingface_hub waits between its attempts, half a minute in all
 from wyoming_pocket_tts.errors import SpeechError
 from wyoming_pocket_tts.pocket.hub import fetch
+told = []
+progress = told.append if "TELL" in os.environ else None
 try:
-    result = {"path": str(fetch(sys.argv[1], local_files_only=len(sys.argv) > 2))}
+    path = fetch(sys.argv[1], local_files_only=len(sys.argv) > 2, progress=progress)
+    result = {"path": str(path), "told": told}
 except SpeechError as error:
     result = {"error": type(error).__name__, "message": str(error)}
 sys.stdout.write(json.dumps(result))
@@ -39,6 +42,7 @@ class Outcome:
     error: str
     message: str
     terminal: str
+    told: list[float]
 
 
 def environment(home: Path, endpoint: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -64,7 +68,7 @@ def fetch(source: str, home: Path, endpoint: str, *arguments: str, **more: str) 
     )
     result = json.loads(done.stdout)
     path = Path(result["path"]) if "path" in result else None
-    return Outcome(path, result.get("error", ""), result.get("message", ""), done.stderr)
+    return Outcome(path, result.get("error", ""), result.get("message", ""), done.stderr, result.get("told", []))
 
 
 def left_over(home: Path) -> list[Path]:
@@ -90,6 +94,19 @@ def test_a_file_is_downloaded_once_and_then_there_without_the_network(kind: str,
     again = fetch(source_of(kind, server), tmp_path, server.url)
     assert again.path == first.path
     assert server.downloads == {PLACE: 1}
+
+
+@both
+def test_it_is_told_how_far_a_download_is(kind: str, tmp_path: Path) -> None:
+    large = bytes(3_000_000)
+    with fake_hub({PLACE: large}) as server:
+        done = fetch(source_of(kind, server), tmp_path, server.url, TELL="1")
+        assert fetch(source_of(kind, server), tmp_path, server.url, TELL="1").told == []
+    assert done.path is not None
+    assert done.path.stat().st_size == len(large)
+    assert done.told == sorted(done.told)
+    assert done.told[-1] == 1
+    assert done.terminal == ""
 
 
 def test_without_a_revision_the_newest_is_taken(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ Knows nothing about what the files are. Downloads are kept and appear under thei
 told more than which file is wanted: no telemetry, and the hub's token goes to the hub alone.
 """
 
+import inspect
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.errors import AccessDenied, ConfigError, DownloadError, Incomplete, NotThere, Unreachable, shown
@@ -21,9 +24,14 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
-def fetch(source: str | Path, *, local_files_only: bool = False) -> Path:
+Progress = Callable[[float], None]
+"""Is told which share of a download has come, 0 to 1."""
+
+
+def fetch(source: str | Path, *, local_files_only: bool = False, progress: Progress | None = None) -> Path:
     """Return the local file of a source, downloading it unless it is there already.
 
+    ``progress`` is told how far a download is, in place of a bar on the terminal.
     A local path is returned whether it exists or not. ``local_files_only``, or ``HF_HUB_OFFLINE=1`` in the environment,
     forbids the network.
 
@@ -40,9 +48,10 @@ def fetch(source: str | Path, *, local_files_only: bool = False) -> Path:
     text = str(source)
     match scheme[1].lower():
         case "hf":
-            return _from_hub(HubPath.parse(text), local_files_only=local_files_only)
+            return _from_hub(HubPath.parse(text), local_files_only=local_files_only, progress=progress)
         case "https" | "http":
-            return web_file.fetch(text, user_agent=USER_AGENT, local_files_only=local_files_only or _is_offline())
+            offline = local_files_only or _is_offline()
+            return web_file.fetch(text, user_agent=USER_AGENT, local_files_only=offline, progress=progress)
         case _:
             raise ConfigError(f"{shown(text)}: files come from local paths, https://, http:// and hf:// alone")
 
@@ -82,7 +91,7 @@ def _is_plain(part: str) -> bool:
     return part not in ("", ".", "..") and part.isprintable() and not set(part) & set("\\@?#%")
 
 
-def _from_hub(file: HubPath, *, local_files_only: bool) -> Path:
+def _from_hub(file: HubPath, *, local_files_only: bool, progress: Progress | None) -> Path:
     from huggingface_hub import constants, hf_hub_download  # noqa: PLC0415  (slow; local files do not need it)
 
     # Otherwise the library asks its server for a list of coding agents, to report the one that it runs under.
@@ -95,8 +104,35 @@ def _from_hub(file: HubPath, *, local_files_only: bool) -> Path:
                 revision=file.revision,
                 local_files_only=local_files_only,
                 headers={"user-agent": USER_AGENT},
+                **_bar_options(progress),
             )
         )
+
+
+def _bar_options(progress: Progress | None) -> dict[str, Any]:
+    """What makes the library tell, where its version can."""
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (slow; local files do not need it)
+
+    if progress is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+        return {}
+    return {"tqdm_class": _silent_bar(progress)}
+
+
+def _silent_bar(progress: Progress) -> type:
+    """Make a class that counts as the library's own does, and shows nothing."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    class Bar(tqdm):  # type: ignore[misc]
+        monitor_interval = 0  # no thread
+
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (as the library calls it)
+            super().__init__(*args, **{**options, "disable": False, "file": io.StringIO()})
+
+        def display(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+            if self.total:
+                progress(min(1.0, self.n / self.total))
+
+    return Bar
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
@@ -22,10 +23,18 @@ _RESUMES = 5
 """How often a connection may break; each time the download goes on where it was."""
 
 
-def fetch(url: str, *, user_agent: str, local_files_only: bool, folder: Path | None = None) -> Path:
+def fetch(
+    url: str,
+    *,
+    user_agent: str,
+    local_files_only: bool,
+    folder: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
     """Return the cached copy of a URL (http or https), downloading it on the first call.
 
-    ``folder`` is the cache; by default one of this program's in the user's cache directory.
+    ``folder`` is the cache; by default one of this program's in the user's cache directory. ``progress`` is told which
+    share has come, 0 to 1, in place of a bar on the terminal.
 
     Raises:
         AccessDenied, NotThere, Unreachable, Incomplete, DownloadError: see ``hub.fetch``.
@@ -44,7 +53,7 @@ def fetch(url: str, *, user_agent: str, local_files_only: bool, folder: Path | N
     # Each download has its own file: several processes may want the same one at the same time.
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".partial", delete=False) as partial:
         try:
-            _Download(url, user_agent).save(partial)
+            _Download(url, user_agent, progress).save(partial)
             partial.flush()
             os.fsync(partial.fileno())
             Path(partial.name).replace(target)
@@ -62,8 +71,9 @@ def _cache_folder() -> Path:
 class _Download:
     """One file on its way; survives broken connections where the server can continue."""
 
-    def __init__(self, url: str, user_agent: str) -> None:
+    def __init__(self, url: str, user_agent: str, tell: Callable[[float], None] | None) -> None:
         self._url = url
+        self._tell = tell
         self._user_agent = user_agent
         self._opener = _opener()
         self._total: int | None = None
@@ -74,7 +84,8 @@ class _Download:
 
     def save(self, file: IO[bytes]) -> None:
         name = PurePosixPath(urlsplit(self._url).path).name
-        with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as progress:  # None: on a terminal only
+        hidden = True if self._tell else None  # None: shown on a terminal only
+        with tqdm(desc=name, unit="B", unit_scale=True, disable=hidden) as progress:
             for _ in range(1 + _RESUMES):
                 before = self._received
                 if self._receive(file, progress):
@@ -99,6 +110,8 @@ class _Download:
                     file.write(block)
                     self._received += len(block)
                     progress.update(len(block))
+                    if self._tell and self._total:
+                        self._tell(min(1.0, self._received / self._total))
                     if self._received > (_LARGEST_BYTES if self._total is None else self._total):
                         raise Incomplete(f"{self._url}: more comes than the announced {self._total} bytes")
             except http.client.IncompleteRead as cut:

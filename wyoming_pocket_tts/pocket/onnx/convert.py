@@ -62,7 +62,11 @@ def convert(order: Order, tell: Tell) -> None:
     tell(Progress(stage="download"))
 
     def fetch(source: str) -> Path:
-        return hub.fetch(source, local_files_only=order.local_files_only)
+        return hub.fetch(
+            source,
+            local_files_only=order.local_files_only,
+            progress=lambda done: tell(Progress(stage="download", done=done)),
+        )
 
     _copy_tokenizer(order, fetch)
     weights = load_weights(order.config, fetch=fetch, on_demand=True)
