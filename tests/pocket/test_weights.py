@@ -68,6 +68,20 @@ def test_float32_is_mapped_not_copied(tensors: Tensors, tmp_path: Path) -> None:
     assert all(values.flags.aligned for values in weights.tensors.values())
 
 
+def test_on_demand_a_tensor_is_read_each_time(tensors: Tensors, tmp_path: Path) -> None:
+    path = saved(tmp_path / "model.safetensors", tensors, "bfloat16")
+    whole, weights = load_weights(small_config(path)), load_weights(small_config(path), on_demand=True)
+    assert weights.tensors.keys() == tensors.keys()
+    assert weights.fingerprint == whole.fingerprint
+    for name, expected in whole.tensors.items():
+        np.testing.assert_array_equal(weights.tensors[name], expected)
+    assert weights.tensors["flow_lm.bos_emb"] is not weights.tensors["flow_lm.bos_emb"]
+    path.write_bytes(b"")  # nothing was mapped or kept; and whether a tensor is there needs no reading
+    assert "flow_lm.bos_emb" in weights.tensors
+    with pytest.raises(ValueError, match="reshape"):
+        weights.tensors["flow_lm.bos_emb"]
+
+
 def _root(values: Floats) -> object:
     """The memory that a view looks into."""
     base: Any = values

@@ -122,11 +122,11 @@ def _silent_bar(progress: Progress) -> type:
     """Make a class that counts as the library's own does, and shows nothing."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # noqa: PLC0415
 
-    class Bar(tqdm):  # type: ignore[misc]
+    class Bar(tqdm):
         monitor_interval = 0  # no thread
 
         def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (as the library calls it)
-            super().__init__(*args, **{**options, "disable": False, "file": io.StringIO()})
+            super().__init__(*args, **{**options, "disable": False, "file": io.StringIO()})  # type: ignore[no-untyped-call]
 
         def display(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
             if self.total:

@@ -1,5 +1,6 @@
 """Whatever happens while a model is converted, what is used is whole, and the next start works."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -293,6 +294,8 @@ def test_what_a_killed_parent_left_is_cleared_by_the_next(model: Path, config: M
         assert parent.stdout.readline() == "writing\n"
         (child,) = psutil.Process(parent.pid).children()
         parent.kill()
+    with pytest.raises(BlockingIOError), next(tmp_path.glob("models/.*.lock")).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the child holds it, too: nobody may clear up under it
     child.resume()
     psutil.wait_procs([child], timeout=10)
     assert not nothing_left(tmp_path)

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -36,6 +36,7 @@ from wyoming_pocket_tts.pocket.onnx.probe import Probe, prove
 from wyoming_pocket_tts.pocket.onnx.protocol import Failed, Finished, Message, Order, Progress, Warned
 from wyoming_pocket_tts.pocket.onnx.ready_made import fetch_voices
 from wyoming_pocket_tts.pocket.onnx.tables import write_tables
+from wyoming_pocket_tts.pocket.onnx.views import Part, Watched
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
 from wyoming_pocket_tts.text.tokenizer import load_tokenizer
 
@@ -70,7 +71,7 @@ def convert(order: Order, tell: Tell) -> None:
 
     _copy_tokenizer(order, fetch)
     weights = load_weights(order.config, fetch=fetch, on_demand=True)
-    watched = _Watched(weights.tensors, lambda done: tell(Progress(stage="convert", done=done)))
+    watched = Watched(weights.tensors, lambda done: tell(Progress(stage="convert", done=done)))
     write_tables(order.directory / "tables.safetensors", watched)
     _write_graphs(order, watched, encoder=weights.has_voice_cloning)
     tell(Progress(stage="verify", done=0.0))
@@ -114,7 +115,7 @@ def _write_graphs(order: Order, weights: Mapping[str, Floats], *, encoder: bool)
     with DataFile(directory / "codec.data") as data:
         _write_decoder(order, weights, data, directory / "decoder.onnx", order.precision)
         if encoder:
-            encoder_graph(config.mimi, _Part(weights, "mimi.encoder", "mimi.downsample"), data).save(
+            encoder_graph(config.mimi, Part(weights, "mimi.encoder", "mimi.downsample"), data).save(
                 directory / "encoder.onnx"
             )
 
@@ -125,7 +126,7 @@ def _write_decoder(
     from wyoming_pocket_tts.pocket.onnx.mimi import decoder_graph  # noqa: PLC0415  (the package onnx)
 
     mean, deviation = weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"]
-    part = _Part(weights, "mimi.decoder", "mimi.quantizer", "mimi.upsample")
+    part = Part(weights, "mimi.decoder", "mimi.quantizer", "mimi.upsample")
     decoder_graph(order.config.mimi, part, mean, deviation, data, precision=precision).save(path)
 
 
@@ -173,53 +174,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Part(Mapping[str, Floats]):
-    """The tensors whose names begin in certain ways: to go through them does not read the others."""
-
-    def __init__(self, weights: Mapping[str, Floats], *prefixes: str) -> None:
-        self._weights = weights
-        self._names = dict.fromkeys(name for name in weights if name.startswith(prefixes))
-
-    def __getitem__(self, name: str) -> Floats:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._weights[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-
-class _Watched(Mapping[str, Floats]):
-    """Tells which share of all tensors was asked for."""
-
-    def __init__(self, weights: Mapping[str, Floats], tell: Callable[[float], None]) -> None:
-        self._weights = weights
-        self._tell = tell
-        self._seen: set[str] = set()
-
-    def __getitem__(self, name: str) -> Floats:
-        tensor = self._weights[name]
-        if name not in self._seen:
-            self._seen.add(name)
-            self._tell(len(self._seen) / len(self._weights))
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._weights)
-
-    def __len__(self) -> int:
-        return len(self._weights)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._weights
 
 
 class _Teller(logging.Handler):
