@@ -2,6 +2,10 @@
 
 A block is ``BLOCK`` neighbouring weights of one output; it has a scale of its own, and no zero point. ONNX Runtime's
 ``MatMulNBits`` brings the inputs to 8 bits too, block by block (accuracy level 4), and multiplies integers.
+
+``DynamicQuantizeMatMul`` takes as long for a frame of FlowLM, and 13.5 instead of 20 ms (EPYC with VNNI, a core) for a
+text of 35 positions. But all inputs share one scale: its error was 4.5 % instead of 3.2 %, outliers among real weights'
+activations would make it worse, and streams computed together would change one another's speech.
 """
 
 from dataclasses import dataclass
