@@ -145,6 +145,17 @@ def test_the_number_of_threads_is_the_callers(config: Path) -> None:
         torch.set_num_threads(before)
 
 
+def test_the_callers_default_type_is_the_callers(model: TTSModel, voice: VoiceState, recording: Path) -> None:
+    expected = model.generate_audio(voice, TEXT)
+    torch.set_default_dtype(torch.float64)
+    try:
+        heard = model.get_state_for_audio_prompt(torch.from_numpy(soundfile.read(recording)[0]))
+        assert heard["transformer.layers.0.self_attn"]["cache"].dtype == torch.float32
+        assert same(model.generate_audio(voice, TEXT), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 # --- several at once
 
 

@@ -99,6 +99,10 @@ def test_a_mapping_of_arrays_is_cut_to_what_is_used() -> None:
     mapping = {name: {key: tensors[f"{name}/{key}"] for key in ("offset", "cache")} for name in state}
     assert_same(VoiceState.of(mapping), state)
     assert VoiceState.of(mapping).length == 7
+    assert not any(
+        np.shares_memory(layer, tensors[f"{name}/cache"])
+        for name, layer in zip(state, VoiceState.of(mapping).layers, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

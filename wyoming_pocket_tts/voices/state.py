@@ -210,7 +210,8 @@ def _used(entry: Mapping[str, NDArray[Any]], where: str) -> Floats:
     if "pad" in entry and np.any(entry["pad"]):
         raise VoiceError(f"{where}/pad: is not zero: a voice out of a batch cannot be used alone")
     with np.errstate(over="ignore"):  # a float64 too large becomes infinite, which is refused
-        layer = cache[:, 0, :length].astype(np.float32, copy=False)
+        # copied where there is room for more, so that the room can go
+        layer = cache[:, 0, :length].astype(np.float32, copy=length < cache.shape[2])
     if not np.isfinite(layer).all():
         raise VoiceError(f"{where}/cache: holds numbers that are not finite within its {length} positions")
     return layer

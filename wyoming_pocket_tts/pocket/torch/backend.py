@@ -77,7 +77,7 @@ def load_backend(
 
 def normal_noise(sampling: Sampling, shape: tuple[int, int], device: torch.device) -> Tensor:
     """Draw normal noise of that variance from PyTorch's own generator, which ``torch.manual_seed`` sets."""
-    noise = torch.empty(shape, device=device)
+    noise = torch.empty(shape, dtype=torch.float32, device=device)
     deviation = sampling.temperature**0.5
     if not deviation:
         return noise.zero_()

@@ -73,7 +73,7 @@ def _refuse_if_slower(linear: nn.Linear) -> None:
 @torch.inference_mode()
 def _seconds_per_vector(layer: nn.Module, inputs: int) -> float:
     """The best of some trials: what else the machine does only ever makes them longer."""
-    x = torch.linspace(-1, 1, inputs)[None]
+    x = torch.linspace(-1, 1, inputs, dtype=torch.float32)[None]
     best = float("inf")
     for _ in range(_TRIALS):
         start = time.perf_counter()

@@ -52,7 +52,8 @@ class GrowingCache:
 
     def __init__(self, shape: TransformerShape, *, capacity: int, batch: int, device: torch.device) -> None:
         size = (shape.layers, 2, batch, capacity, shape.key_heads, shape.head_width)
-        self.store = torch.empty(size, device=device)  # [layer, key or value, B, capacity, key head, head width]
+        # [layer, key or value, B, capacity, key head, head width]
+        self.store = torch.empty(size, dtype=torch.float32, device=device)
         self.position = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +76,7 @@ class SlidingCache:
         if shape.context is None:
             raise ValueError("a transformer that sees everything needs a GrowingCache")
         self._kept = shape.context - 1
-        empty = torch.empty((2, batch, 0, shape.key_heads, shape.head_width), device=device)
+        empty = torch.empty((2, batch, 0, shape.key_heads, shape.head_width), dtype=torch.float32, device=device)
         self._layers = [empty] * shape.layers  # each [key or value, B, up to context - 1, key head, head width]
         self.position = 0
 
