@@ -96,6 +96,24 @@ def test_a_file_is_downloaded_once_and_then_there_without_the_network(kind: str,
     assert server.downloads == {PLACE: 1}
 
 
+@pytest.mark.parametrize("source", [SOURCE, f"hf://{PLACE}"])
+def test_what_is_here_is_known_without_the_library(source: str, tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom wyoming_pocket_tts.pocket.hub import is_here\n"
+        "print(is_here(sys.argv[1]), 'huggingface_hub.file_download' in sys.modules)"
+    )
+
+    def ask() -> str:
+        command = [sys.executable, "-c", program, source]
+        variables = environment(tmp_path, "http://127.0.0.1:9", {})
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=50, check=True).stdout
+
+    assert ask() == "False False\n"
+    with fake_hub({PLACE: CONTENT}) as server:
+        assert fetch(source, tmp_path, server.url).path is not None
+    assert ask() == "True False\n"
+
+
 @both
 def test_it_is_told_how_far_a_download_is(kind: str, tmp_path: Path) -> None:
     large = bytes(3_000_000)

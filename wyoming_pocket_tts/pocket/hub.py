@@ -56,6 +56,26 @@ def fetch(source: str | Path, *, local_files_only: bool = False, progress: Progr
             raise ConfigError(f"{shown(text)}: files come from local paths, https://, http:// and hf:// alone")
 
 
+def is_here(source: str) -> bool:
+    """Whether ``fetch`` would find a source on this machine. Does not load the hub's library, which takes 17 MB.
+
+    Raises:
+        ConfigError: see ``fetch``.
+    """
+    if not source.lower().startswith("hf://"):
+        try:
+            return fetch(source, local_files_only=True).exists()
+        except Unreachable:
+            return False
+    from huggingface_hub import constants  # noqa: PLC0415  (light, as long as nothing else of it is asked for)
+
+    file = HubPath.parse(source)
+    repository = Path(constants.HF_HUB_CACHE) / f"models--{file.repository.replace('/', '--')}"
+    reference = repository / "refs" / (file.revision or "main")
+    commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else file.revision
+    return commit is not None and (repository / "snapshots" / commit / file.path).is_file()
+
+
 @dataclass(frozen=True, slots=True)
 class HubPath:
     """A file in a repository of models on the hub."""

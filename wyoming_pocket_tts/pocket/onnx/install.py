@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from wyoming_pocket_tts.errors import DownloadError, ModelError
+from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.onnx.bundle import (
     Bundle,
@@ -221,12 +221,7 @@ class _Job:
     def _can_now_clone(self, bundle: Bundle) -> bool:
         """Whether the weights that were out of reach when the bundle was made have been downloaded since."""
         weights = self.order.config.weights_path
-        if bundle.has_voice_cloning or weights is None:
-            return False
-        try:
-            return hub.fetch(weights, local_files_only=True).exists()
-        except DownloadError:
-            return False
+        return not bundle.has_voice_cloning and weights is not None and hub.is_here(weights)
 
 
 @contextmanager
