@@ -19,7 +19,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError, shown
+from wyoming_pocket_tts.errors import ConfigError, ModelError, SpeechError, shown
 from wyoming_pocket_tts.graph import DataFile
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.hub import fetch as fetch_from_hub
@@ -119,7 +119,7 @@ def export_portable(
             models=models,
         )
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sizes = {model: int(described["bytes"]) for model, described in models.items()}
+    sizes = {model: described["bytes"] + described.get("data_bytes", 0) for model, described in models.items()}
     return Exported(target, sizes, weights.has_voice_cloning)
 
 
@@ -242,6 +242,8 @@ def _written_aside(target: Path) -> Iterator[Path]:
             if replaces:
                 old.rename(target)
             raise
+    except SpeechError:  # some are the system's errors, too
+        raise
     except OSError as error:
         raise ModelError(
             f"{error.filename or target}: {error.strerror or error}; the models cannot be written there"

@@ -43,7 +43,7 @@ def describe_model(path: Path, states: Sequence[StateSpec]) -> dict[str, Any]:
         "file": path.name,
         "bytes": path.stat().st_size,
         "sha256": file_hash(path),
-        **({"data_file": data.name, "data_sha256": file_hash(data)} if data.exists() else {}),
+        **(_describe_data(data) if data.exists() else {}),
         "inputs": [_describe_value(value) for value in graph.input if value.name not in carried],
         "outputs": [_describe_value(value) for value in graph.output if value.name not in carried],
         "states": [
@@ -146,6 +146,10 @@ def _describe_end(config: ModelConfig) -> dict[str, Any]:
         "frame_limit": {"tokens_per_second": 3.0, "spare_seconds": 2.0},
         "fade_in_seconds": 0.005,
     }
+
+
+def _describe_data(path: Path) -> dict[str, Any]:
+    return {"data_file": path.name, "data_bytes": path.stat().st_size, "data_sha256": file_hash(path)}
 
 
 def _describe_value(value: onnx.ValueInfoProto) -> dict[str, Any]:
