@@ -87,6 +87,7 @@ WRITING = (
     "pocket.onnx.portable_operators",
     "pocket.onnx.products",
     "pocket.onnx.seanet",
+    "pocket.onnx.single_file",
     "pocket.onnx.streaming",
 )
 """What writes models: loads the package onnx, for which a process that serves has no use and no memory."""

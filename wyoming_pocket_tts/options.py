@@ -159,7 +159,7 @@ PortableArgument = Annotated[
     Path, typer.Argument(metavar="OUTPUT", help="The directory for the models; an older export there gives way.")
 ]
 PortableQuantizeFlag = Annotated[
-    bool, typer.Option("--quantize", help="Multiply 8-bit numbers: a quarter of the size, and less exact.")
+    bool, typer.Option("--quantize", help="Multiply 8-bit numbers: a third of the size, and less exact.")
 ]
 PortableVoicesOption = Annotated[
     list[str] | None,

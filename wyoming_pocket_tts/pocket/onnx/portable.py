@@ -4,7 +4,6 @@ Knows no graph and no runtime. The set is written aside and appears, or takes th
 """
 
 import json
-import math
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import safetensors.numpy
 from numpy.typing import NDArray
 
@@ -27,10 +27,9 @@ from wyoming_pocket_tts.pocket.onnx.portable_codec import mimi_decoder_graph, mi
 from wyoming_pocket_tts.pocket.onnx.portable_flow_lm import flow_lm_main_graph, text_conditioner_graph
 from wyoming_pocket_tts.pocket.onnx.portable_head import flow_lm_flow_graph
 from wyoming_pocket_tts.pocket.onnx.portable_manifest import describe_model, describe_set
-from wyoming_pocket_tts.pocket.onnx.states import StateSpec
+from wyoming_pocket_tts.pocket.onnx.single_file import embed_data
 from wyoming_pocket_tts.pocket.onnx.streaming import StreamingGraph
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.tensors import expected_tensors
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
 from wyoming_pocket_tts.text.tokenizer import load_tokenizer
 from wyoming_pocket_tts.voices.state import check_fits, read_state
@@ -42,7 +41,7 @@ _VOICE_SUFFIX = ".safetensors"
 LARGEST_FILE_BYTES: Final = 2_000_000_000
 """What fits into a model file; the constants of larger models lie in a file beside it."""
 
-_Write = Callable[[ModelConfig, Mapping[str, NDArray[np.float32]], DataFile | None], StreamingGraph]
+_Write = Callable[[ModelConfig, Mapping[str, NDArray[np.float32]], DataFile], StreamingGraph]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def export_portable(
 ) -> Exported:
     """Write the set.
 
-    Needs memory for about three times the largest model.
+    Needs memory for one constant at a time.
 
     Args:
         name: the released model, None for one of the user's own.
@@ -136,35 +135,28 @@ def _write_models(
     writers = _writers(quantize=quantize)
     if not weights.has_voice_cloning:
         del writers[ENCODER]
-    sizes = {name: 4 * math.prod(shape) for name, shape in expected_tensors(config).items()}
     described = {}
-    for number, (model, (write, parts)) in enumerate(writers.items(), 1):
+    for number, (model, write) in enumerate(writers.items(), 1):
         report(f"[{number}/{len(writers)}] Writing {model}")
-        path = directory / f"{model}.onnx"
-        if sum(size for name, size in sizes.items() if name.startswith(parts)) <= largest_file_bytes:
-            states = _save(write(config, weights.tensors, None), path)
-        else:
-            with DataFile(path.with_suffix(".data")) as data:
-                states = _save(write(config, weights.tensors, data), path)
-        described[model] = describe_model(path, states)
+        path, data_path = (directory / f"{model}{suffix}" for suffix in (".onnx", ".data"))
+        with DataFile(data_path) as data:
+            written = write(config, weights.tensors, data)
+            written.save(path)
+        structure = onnx.load(path, load_external_data=False)
+        if path.stat().st_size + data_path.stat().st_size <= largest_file_bytes:
+            embed_data(path, data_path)
+        described[model] = describe_model(path, structure, written.states)
     return described
 
 
-def _writers(*, quantize: bool) -> dict[str, tuple[_Write, tuple[str, ...]]]:
-    """What writes each model, and the beginnings of the names of most of its tensors."""
+def _writers(*, quantize: bool) -> dict[str, _Write]:
     return {
-        "text_conditioner": (partial(text_conditioner_graph, quantize=quantize), ("flow_lm.conditioner.",)),
-        ENCODER: (mimi_encoder_graph, ("mimi.encoder", "mimi.downsample.", "flow_lm.speaker_proj_weight")),
-        "flow_lm_main": (partial(flow_lm_main_graph, quantize=quantize), ("flow_lm.transformer.",)),
-        "flow_lm_flow": (partial(flow_lm_flow_graph, quantize=quantize), ("flow_lm.flow_net.",)),
-        "mimi_decoder": (partial(mimi_decoder_graph, quantize=quantize), ("mimi.decoder",)),
+        "text_conditioner": partial(text_conditioner_graph, quantize=quantize),
+        ENCODER: mimi_encoder_graph,
+        "flow_lm_main": partial(flow_lm_main_graph, quantize=quantize),
+        "flow_lm_flow": partial(flow_lm_flow_graph, quantize=quantize),
+        "mimi_decoder": partial(mimi_decoder_graph, quantize=quantize),
     }
-
-
-def _save(model: StreamingGraph, path: Path) -> tuple[StateSpec, ...]:
-    """Write the model; its constants go with the graph before it is read again."""
-    model.save(path)
-    return model.states
 
 
 def _voice_source(model: str | None, voice: str) -> str:

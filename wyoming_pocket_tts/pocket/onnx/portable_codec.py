@@ -17,15 +17,13 @@ from wyoming_pocket_tts.pocket.onnx.streaming import END, Stream, StreamingGraph
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 
-def mimi_decoder_graph(
-    config: ModelConfig, weights: Weights, data: DataFile | None = None, *, quantize: bool
-) -> StreamingGraph:
+def mimi_decoder_graph(config: ModelConfig, weights: Weights, data: DataFile, *, quantize: bool) -> StreamingGraph:
     """The decoder: ``latents`` [1, T, latent_dim], normalised, any T >= 1 -> ``audio`` [1, T * frame_samples].
 
     Args:
         config: what the model is.
         weights: its tensors, by the names of ``pocket/tensors.py``.
-        data: where large constants go; None for within the model.
+        data: where large constants go, each as soon as it was made.
         quantize: multiply 8-bit numbers.
     """
     g, codec = Graph("mimi_decoder", data=data), config.mimi
@@ -42,7 +40,7 @@ def mimi_decoder_graph(
     return stream.finish()
 
 
-def mimi_encoder_graph(config: ModelConfig, weights: Weights, data: DataFile | None = None) -> StreamingGraph:
+def mimi_encoder_graph(config: ModelConfig, weights: Weights, data: DataFile) -> StreamingGraph:
     """The encoder: ``audio`` [1, T * frame_samples], any T >= 1 -> ``conditioning`` [1, T, d_model], exact.
 
     The conditioning is what ``flow_lm_main`` reads: projected, and at the beginning of a stream one longer where the

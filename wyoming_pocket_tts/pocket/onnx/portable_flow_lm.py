@@ -30,15 +30,13 @@ from wyoming_pocket_tts.pocket.onnx.streaming import END, POSITION, StreamingGra
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 
-def text_conditioner_graph(
-    config: ModelConfig, weights: Weights, data: DataFile | None = None, *, quantize: bool
-) -> StreamingGraph:
+def text_conditioner_graph(config: ModelConfig, weights: Weights, data: DataFile, *, quantize: bool) -> StreamingGraph:
     """The text table: ``token_ids`` [B, T] int64 -> ``embeddings`` [B, T, d_model].
 
     Args:
         config: what the model is.
         weights: its tensors, by the names of ``pocket/tensors.py``.
-        data: where large constants go; None for within the model.
+        data: where large constants go, each as soon as it was made.
         quantize: keep the table in 16 bits: in 8, it would err as much as all other layers together.
     """
     g = Graph("text_conditioner", data=data)
@@ -53,9 +51,7 @@ def text_conditioner_graph(
     return StreamingGraph(g, ())
 
 
-def flow_lm_main_graph(
-    config: ModelConfig, weights: Weights, data: DataFile | None = None, *, quantize: bool
-) -> StreamingGraph:
+def flow_lm_main_graph(config: ModelConfig, weights: Weights, data: DataFile, *, quantize: bool) -> StreamingGraph:
     """The transformer, for reading and for speaking.
 
     Inputs: ``embeddings`` [B, S, d_model], of text or a voice; ``latents`` [B, L, latent_dim], which stand behind them;

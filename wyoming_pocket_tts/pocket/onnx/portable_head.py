@@ -25,9 +25,7 @@ def time_inputs(config: FlowConfig) -> tuple[str, ...]:
     return ("s", "t")[: config.n_times]
 
 
-def flow_lm_flow_graph(
-    config: ModelConfig, weights: Weights, data: DataFile | None = None, *, quantize: bool
-) -> StreamingGraph:
+def flow_lm_flow_graph(config: ModelConfig, weights: Weights, data: DataFile, *, quantize: bool) -> StreamingGraph:
     """The head's network.
 
     Inputs: ``condition`` [B, condition_dim] from ``flow_lm_main``; those of ``s`` and ``t`` [B, 1], 0 to 1, that
@@ -36,7 +34,7 @@ def flow_lm_flow_graph(
     Args:
         config: what the model is.
         weights: its tensors, by the names of ``pocket/tensors.py``.
-        data: where large constants go; None for within the model.
+        data: where large constants go, each as soon as it was made.
         quantize: multiply 8-bit numbers in the wide layers.
     """
     g, flow = Graph("flow_lm_flow", data=data), config.flow_lm.flow

@@ -34,9 +34,9 @@ _RULES = {
 }
 
 
-def describe_model(path: Path, states: Sequence[StateSpec]) -> dict[str, Any]:
-    """What a caller must know of a model file: names, types and shapes; and what it carries from call to call."""
-    graph = onnx.load(path, load_external_data=False).graph
+def describe_model(path: Path, model: onnx.ModelProto, states: Sequence[StateSpec]) -> dict[str, Any]:
+    """What a caller must know of a model: its file, names, types and shapes, and what it carries from call to call."""
+    graph = model.graph
     carried = {name for state in states for name in (state.name, state.next_name)}
     data = path.with_suffix(".data")
     return {
