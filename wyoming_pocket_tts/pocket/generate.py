@@ -98,7 +98,7 @@ def speak(
             that generates; the next chunk then goes on from there instead of returning to the voice prompt.
 
     Raises:
-        SpeechError: the model failed; what was decoded before has been yielded.
+        RuntimeError: the engine failed; what was decoded before has been yielded.
     """
     stop = stop or Event()
     channel: Channel[_Latent] = Channel(_FRAMES_AHEAD)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import ConfigError, VoiceError
+from wyoming_pocket_tts.errors import ConfigError, MissingFile, VoiceError
 from wyoming_pocket_tts.places import default_data_dir
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.backend import Samples, Sampling
@@ -198,6 +198,9 @@ class TTSModel:
         if not self.has_voice_cloning:
             raise VoiceError(_NO_CLONING.format(voices=", ".join(configs.voice_names())))
         path = fetch(audio_conditioning)
+        if isinstance(audio_conditioning, str) and not suffix_of(source) and not path.exists():  # a name mistyped
+            voices = ", ".join(configs.voice_names())
+            raise MissingFile(f"{source}: there is no such file, and no such ready-made voice; there are: {voices}")
         key = (str(path), truncate, *_identity(path))
         return replace(self._prompts.get(key, lambda: self._hear_file(path, truncate=truncate)))
 
@@ -255,7 +258,7 @@ class TTSModel:
         Raises:
             EmptyText: the text holds nothing to say (also a ValueError).
             VoiceError: the voice belongs to another model (also a ValueError).
-            ModelError: the model failed (also a RuntimeError).
+            RuntimeError: the model failed.
         """
         voice = VoiceState.of(model_state)
         self._check(voice, "the voice")
