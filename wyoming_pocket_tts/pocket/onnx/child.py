@@ -5,29 +5,21 @@ which cannot run the result takes nobody else down.
 """
 
 import logging
-import os
-import select
 import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from threading import Event
 from typing import IO
 
-from wyoming_pocket_tts.errors import Cancelled, ModelError
+from wyoming_pocket_tts.errors import ModelError
+from wyoming_pocket_tts.pocket.child_process import give, last_words, lines_of, started
 from wyoming_pocket_tts.pocket.onnx.protocol import Failed, Finished, Order, Progress, UnfitPrecision, Warned, parse
 
 logger = logging.getLogger(__name__)
 
 _MODULE = "wyoming_pocket_tts.pocket.onnx.convert"
-_ROOT = Path(__file__).parents[3]
-"""Where the package lies: the child uses this copy."""
-_POLL_SECONDS = 0.1
-_PIPE_BYTES = 1 << 16
-_CANNOT_COMPUTE = {signal.SIGILL, signal.SIGFPE, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS}
+CANNOT_COMPUTE = frozenset({signal.SIGILL, signal.SIGFPE, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS})
+"""How a processor ends a program that asks for what it lacks."""
 
 Report = Callable[[Progress], None]
 
@@ -46,10 +38,10 @@ def run_child(order: Order, *, report: Report, stop: Event, inherited: tuple[int
         UnfitPrecision: this machine cannot run what was made.
         SpeechError: what went wrong in the child.
     """
-    with tempfile.TemporaryFile() as complaints, _started(inherited, complaints) as child:
-        _give(child, order)
+    with tempfile.TemporaryFile() as complaints, started(_MODULE, complaints=complaints, inherited=inherited) as child:
+        give(child, order)
         finished = False
-        for line in _lines(child, stop):
+        for line in lines_of(child, stop):
             match _parsed(line):
                 case Progress() as progress:
                     report(progress)
@@ -65,57 +57,6 @@ def run_child(order: Order, *, report: Report, stop: Event, inherited: tuple[int
             raise _death(order, status, complaints)
 
 
-@contextmanager
-def _started(inherited: tuple[int, ...], complaints: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a child that is gone when the block ends."""
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    child = subprocess.Popen(  # noqa: S603  (this interpreter, with our own module)
-        [sys.executable, "-P", "-m", _MODULE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=complaints,
-        pass_fds=inherited,
-        process_group=0,  # Ctrl-C is for us: we end it then
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-    try:
-        yield child
-    finally:
-        child.kill()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
-        child.wait()
-
-
-def _give(child: "subprocess.Popen[bytes]", order: Order) -> None:
-    """Send the order; the pipe stays open as a sign of life."""
-    assert child.stdin is not None  # noqa: S101  (it is a pipe)
-    try:
-        child.stdin.write(order.model_dump_json().encode() + b"\n")
-        child.stdin.flush()
-    except BrokenPipeError:  # it died at once; its status tells why
-        return
-
-
-def _lines(child: "subprocess.Popen[bytes]", stop: Event) -> Iterator[bytes]:
-    """Yield what the child writes, line by line, until it ends."""
-    assert child.stdout is not None  # noqa: S101  (it is a pipe)
-    pipe = child.stdout.fileno()
-    unfinished = b""
-    while True:
-        if stop.is_set():
-            raise Cancelled("the conversion was given up")
-        ready, _, _ = select.select([pipe], [], [], _POLL_SECONDS)
-        if not ready:
-            continue
-        piece = os.read(pipe, _PIPE_BYTES)
-        if not piece:
-            return
-        *lines, unfinished = (unfinished + piece).split(b"\n")
-        yield from lines
-
-
 def _parsed(line: bytes) -> Progress | Warned | Failed | Finished | None:
     try:
         return parse(line)
@@ -126,13 +67,11 @@ def _parsed(line: bytes) -> Progress | Warned | Failed | Finished | None:
 
 def _death(order: Order, status: int, complaints: IO[bytes]) -> ModelError:
     """Say why the child ended before it was done."""
-    if -status in _CANNOT_COMPUTE:
+    if -status in CANNOT_COMPUTE:
         name = signal.Signals(-status).name
         return UnfitPrecision(f"{order.precision} does not run on this machine: it ended with {name}")
     if status == -signal.SIGKILL:
         return ModelError(
             "the conversion was killed, most likely because memory ran out: it needs about 600 MB; start it again"
         )
-    complaints.seek(0)
-    last = complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
-    return ModelError(f"the conversion ended unexpectedly (status {status}): {last or 'it said nothing'}")
+    return ModelError(f"the conversion ended unexpectedly (status {status}): {last_words(complaints)}")

@@ -6,14 +6,11 @@ when it is tried.
 """
 
 import errno
-import logging
 import os
 import shutil
-import sys
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.errors import ModelError, SpeechError
 from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.child_process import peak_bytes, take_order
 from wyoming_pocket_tts.pocket.onnx.bundle import file_hash, open_bundle
 from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
 from wyoming_pocket_tts.pocket.onnx.manifest import (
@@ -33,7 +31,7 @@ from wyoming_pocket_tts.pocket.onnx.manifest import (
 )
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.probe import Probe, prove
-from wyoming_pocket_tts.pocket.onnx.protocol import Failed, Finished, Message, Order, Progress, Warned
+from wyoming_pocket_tts.pocket.onnx.protocol import Failed, Finished, Message, Order, Progress
 from wyoming_pocket_tts.pocket.onnx.ready_made import fetch_voices
 from wyoming_pocket_tts.pocket.onnx.tables import write_tables
 from wyoming_pocket_tts.pocket.onnx.views import Part, Watched
@@ -48,7 +46,6 @@ Tell = Callable[[Message], None]
 
 _POLITENESS = 5
 """Those who speak meanwhile go first."""
-_EXIT_ORPHANED = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -176,43 +173,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class _Teller(logging.Handler):
-    """Writes messages as lines; what the code that it watches over logs becomes warnings."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(logging.WARNING)
-        self._stream = stream
-
-    def tell(self, message: Message) -> None:
-        self._stream.write(message.model_dump_json().encode() + b"\n")
-        self._stream.flush()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.tell(Warned(text=record.getMessage()))
-
-
-def _end_with_parent(pipe: int) -> None:
-    """Wait until the parent's end of the pipe closes, which it does however the parent dies; then die."""
-    while os.read(pipe, 1):
-        pass
-    os._exit(_EXIT_ORPHANED)
-
-
 def _unwritable(error: OSError, directory: Path) -> ModelError:
     models = directory.parent
     if error.errno in _FULL:
         return ModelError(f"{models}: {error.strerror}: free some space, or choose another place with --data-dir")
     return ModelError(f"{error.filename or models}: {error.strerror or error}")
-
-
-def _peak_bytes() -> int | None:
-    """The most memory this program had. ``getrusage`` would count what its parent had when it started us, too."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    lines = (line.split() for line in status.splitlines() if line.startswith("VmHWM:"))
-    return next((int(kilobytes) << 10 for _, kilobytes, *_ in lines), None)
 
 
 _TASKS = {"convert": convert, "prove": prove_again, "voices": fetch_voices}
@@ -221,12 +186,8 @@ _TASKS = {"convert": convert, "prove": prove_again, "voices": fetch_voices}
 def main() -> None:
     """Do what standard input orders."""
     os.nice(_POLITENESS)
-    order = Order.model_validate_json(sys.stdin.buffer.readline())
-    # A daemon, since nothing can wake it before its pipe closes: then the process ends anyway.
-    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
-    teller = _Teller(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is not for the parent
-    logging.basicConfig(handlers=[teller], level=logging.WARNING)
+    line, teller = take_order()
+    order = Order.model_validate_json(line)
     try:
         _TASKS[order.task](order, teller.tell)
     except SpeechError as error:
@@ -234,7 +195,7 @@ def main() -> None:
     except OSError as error:
         teller.tell(Failed.of(_unwritable(error, order.directory)))
     else:
-        teller.tell(Finished(peak_bytes=_peak_bytes()))
+        teller.tell(Finished(peak_bytes=peak_bytes()))
 
 
 if __name__ == "__main__":
