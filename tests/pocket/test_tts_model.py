@@ -377,7 +377,7 @@ def test_a_missing_recording_is_a_missing_file(model: TTSModel, tmp_path: Path) 
         model.get_state_for_audio_prompt(tmp_path / "nobody.wav")
     with pytest.raises(MissingFile):
         model.get_state_for_audio_prompt(str(tmp_path / "nobody.safetensors"))
-    with pytest.raises(MissingFile, match="albert: there is no such file, and no such ready-made voice.*alba"):
+    with pytest.raises(MissingFile, match=r"albert: there is no such file, and no such ready-made voice.*alba"):
         model.get_state_for_audio_prompt("albert")
 
 
