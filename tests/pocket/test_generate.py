@@ -198,10 +198,12 @@ def test_a_reader_that_leaves_ends_the_generation() -> None:
 
 def test_a_stop_ends_the_speech_early() -> None:
     stop = threading.Event()
-    pieces = speak(CountingEngine(), a_voice(), (a_chunk() for _ in range(1_000_000)), HOW, stop=stop)
+    engine = CountingEngine()
+    pieces = speak(engine, a_voice(), (a_chunk() for _ in range(1_000_000)), HOW, stop=stop)
     next(pieces)
     stop.set()
     assert sum(len(piece) for piece in pieces) < 200 * FRAME_SAMPLES
+    assert len(engine.asked) < 100, "what follows is not even begun"
 
 
 def test_a_stop_before_the_beginning_says_nothing() -> None:
@@ -299,3 +301,18 @@ def test_continuity_lets_a_chunk_hear_the_end_of_the_one_before_and_no_more() ->
     heard = [entry for entry in engine.asked if entry[0] == "listen_on"]
     assert heard == [("listen_on", 7, [8.0, 9.0, 10.0])] * 2  # the voice prompt, and three frames of 80 ms
     assert [entry[2] for entry in engine.asked if entry[0] == "prefill"] == [7, 10, 10]
+
+
+def test_continuity_lets_a_chunk_hear_the_one_before_alone() -> None:
+    engine = CountingEngine(ends_at=6)
+    how = replace(HOW, frames_after_eos=0, continuity_seconds=0.64)
+    list(speak(engine, a_voice(7), [a_chunk(), a_chunk(), a_chunk()], how))
+    heard = [entry[2] for entry in engine.asked if entry[0] == "listen_on"]
+    assert heard == [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]] * 2  # six frames were spoken, though eight are wanted
+
+
+def test_a_voice_that_takes_in_what_was_spoken_does_not_hear_it_twice() -> None:
+    engine = CountingEngine(ends_at=10)
+    how = replace(HOW, continuity_seconds=0.24)
+    list(speak(engine, a_voice(), [a_chunk(), a_chunk()], how, spoken=lambda _: None))
+    assert [entry for entry in engine.asked if entry[0] == "listen_on"] == []
