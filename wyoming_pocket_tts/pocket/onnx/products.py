@@ -91,18 +91,21 @@ class Int8Products:
 
     def windows(self, g: Graph, x: str, window: Window) -> str:
         codes, scales = quantize_columns(np.concatenate(window.taps))
-        matrix, bias = (g.constant(codes), g.constant(scales)), window.bias_for(codes * scales)
         rows = g.nodes("DynamicQuantizeLinear", x, outputs=3)
-        y = self._product(g, rows, window, matrix, g.constant(bias))
+        y = self._product(g, rows, window, (codes, scales), g.constant(window.bias_for(codes * scales)))
         if window.has_outliers:
             rest = g.node("Sub", x, g.node("DequantizeLinear", *rows))
-            y = g.add(y, self._product(g, g.nodes("DynamicQuantizeLinear", rest, outputs=3), window, matrix))
+            rest_rows = g.nodes("DynamicQuantizeLinear", rest, outputs=3)
+            y = g.add(y, self._product(g, rest_rows, window, (codes, scales)))
         return y
 
-    def _product(self, g: Graph, rows: Sequence[str], window: Window, matrix: tuple[str, str], *bias: str) -> str:
+    def _product(
+        self, g: Graph, rows: Sequence[str], window: Window, matrix: tuple[NDArray[np.int8], Floats], *bias: str
+    ) -> str:
         codes, scale, zero = rows
         unfolded = window.unfold(g, codes)  # bytes are copied, not floats
-        inputs = (unfolded, matrix[0], scale, matrix[1], zero, "", *bias)
+        # Constants of its own: ONNX Runtime cannot make unsigned what two products share (session.x64quantprecision).
+        inputs = (unfolded, g.constant(matrix[0]), scale, g.constant(matrix[1]), zero, "", *bias)
         return g.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
 
 
