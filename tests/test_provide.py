@@ -1,5 +1,6 @@
 """The commands that fetch and convert ahead of time, as a person runs them."""
 
+import json
 import os
 import pty
 import subprocess
@@ -7,21 +8,26 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.pocket.fake_hub import Served, fake_hub
 from tests.pocket.onnx.bundles import write_small_model
-from tests.pocket.random_models import changed
+from tests.pocket.random_models import changed, write_random_model
+from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts.commands import provide as providing
 from wyoming_pocket_tts.commands.model_list import as_table, released_models
 from wyoming_pocket_tts.commands.provide import Provision, provide
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.config import ModelConfig
+from wyoming_pocket_tts.pocket.hub import HubPath
 from wyoming_pocket_tts.pocket.onnx.bundle import open_bundle
 from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.voices.state import VoiceState, write_state
 
 LIMIT_SECONDS = 50.0
+MODEL = "english_2m_2026-10"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +35,45 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("model")
     write_small_model(directory)
     return directory / "model.yaml"
+
+
+@pytest.fixture(scope="module")
+def files_of_the_hub(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The smallest released model with random weights, and two of its voices, by their places."""
+    directory, config = tmp_path_factory.mktemp("hub"), configs.released_model(MODEL)
+    tokenizer = tokenizer_files().sentencepiece
+    write_random_model(directory, config, seed=1, tokenizer=tokenizer)
+    sizes = config.flow_lm.transformer
+    layer = np.ones((2, 5, sizes.kv_heads, sizes.head_dim), np.float32)
+    write_state(VoiceState(layers=(layer,) * sizes.num_layers), directory / "voice.safetensors")
+    files = {
+        str(config.weights_path): directory / "model.safetensors",
+        config.flow_lm.lookup_table.tokenizer_path: tokenizer,
+        **{configs.voice_state_source(MODEL, voice): directory / "voice.safetensors" for voice in ("alba", "jean")},
+    }
+    return {source: file.read_bytes() for source, file in files.items()}
+
+
+def test_what_is_downloaded_is_enough_for_a_machine_without_a_network(
+    files_of_the_hub: dict[str, bytes], tmp_path: Path
+) -> None:
+    places = {HubPath.parse(source): content for source, content in files_of_the_hub.items()}
+    served = {f"{place.repository}/{place.path}": content for place, content in places.items()}
+    arguments = ("download", MODEL, "--voices", "jean", "--data-dir", "data")
+    with fake_hub(served, commits={str(place.revision) for place in places}) as server:
+        online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+        done = run(*arguments, at=tmp_path, **online)
+    assert (done.returncode, done.stderr) == (0, "")
+    summary, hint = done.stdout.splitlines()[-2:]
+    assert summary.endswith("(int8); voices: alba, jean")
+    assert hint == f"Use it: wyoming-pocket-tts serve --model {MODEL} --data-dir data"
+    assert any("downloading 100%" in line for line in done.stdout.splitlines())
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = run(*arguments[:-1], "moved", "--local-files-only", at=tmp_path, HF_HOME=str(tmp_path / "empty"))
+    assert (moved.returncode, moved.stderr) == (0, "")
+    assert [line.partition(":")[0] for line in moved.stdout.splitlines()] == [MODEL, "Use it"]
+    listed = json.loads(run("models", "--json", "--data-dir", "moved", at=tmp_path).stdout)["models"]
+    assert {model["name"]: model["converted"] for model in listed if model["converted"]} == {MODEL: ["int8"]}
 
 
 @pytest.fixture
@@ -45,10 +90,16 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, **ours, "PYTHONPATH": str(Path(__file__).parents[1]), **more}
 
 
-def run(*arguments: str, at: Path) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: str, at: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "wyoming_pocket_tts", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS, cwd=at, env=environment(at)
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
+        cwd=at,
+        env=environment(at, **variables),
     )
 
 
@@ -59,17 +110,18 @@ def test_a_model_of_ones_own_is_converted_and_it_is_said_how_to_use_it(model: Pa
     (directory,) = (tmp_path / "data" / "models").glob("custom-mixed-*")
     bundle = open_bundle(directory)
     bundle.verify()
-    *stages, summary, hint = done.stdout.splitlines()
+    *stages, summary, voice, hint = done.stdout.splitlines()
     assert [stage.removeprefix(f"{model}: ") for stage in stages] == [
         "downloading",
         "converting",
         "comparing with the exact model",
     ]
     assert summary == f"{model}: {bundle.size_bytes / 1e6:.0f} MB in data/models/{directory.name} (mixed)"
+    assert voice == f"{model}: its voice is not here yet: serve will fetch {configs.voice_audio_source('alba')}"
     assert hint == f"Use it: wyoming-pocket-tts serve --model {model} --precision mixed --data-dir data"
     again = run(*arguments, at=tmp_path)
-    assert again.stdout.splitlines() == [summary, hint]
-    assert run(*arguments, "--quiet", "--force", at=tmp_path).stdout.splitlines() == [summary, hint]
+    assert again.stdout.splitlines() == [summary, voice, hint]
+    assert run(*arguments, "--quiet", "--force", at=tmp_path).stdout.splitlines() == [summary, voice, hint]
 
 
 def test_a_person_sees_a_bar(model: Path, tmp_path: Path) -> None:

@@ -82,7 +82,10 @@ def provide(models: Sequence[str], how: Provision, *, quiet: bool, tell: Tell) -
             display = _Display(label, status, (lambda _: None) if quiet else tell)
             bundle = _install(name, config, how, display)
             voices = _bring_voices(name, chosen, how, display) if name else []
+            lacking = None if name else _fetch_recording(bundle, how)
         tell(_summary(label, bundle, voices))
+        if lacking is not None:
+            tell(f"{label}: its voice is not here yet: serve will fetch {lacking}")
     tell(_how_to_use(models, how))
 
 
@@ -155,6 +158,18 @@ def _bring_voices(name: str, chosen: Sequence[str], how: Provision, display: _Di
     voices = ready_made if how.all_voices else list(dict.fromkeys([ready_made[0], *chosen]))
     bring_voices(name, voices, data_dir=how.data_dir, local_files_only=how.local_files_only, report=display)
     return voices
+
+
+def _fetch_recording(bundle: Bundle, how: Provision) -> str | None:
+    """Fetch the recording that gives a model of one's own its voice; return its address if it cannot be had."""
+    if not bundle.has_voice_cloning:
+        return None
+    source = configs.voice_audio_source(configs.default_voice(configs.model_names()[0]))
+    try:
+        fetch(source, local_files_only=how.local_files_only)
+    except DownloadError:
+        return source
+    return None
 
 
 def _named_voices(names: Sequence[str]) -> list[str]:

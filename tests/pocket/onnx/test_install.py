@@ -89,6 +89,7 @@ def test_a_model_is_converted_once(config: ModelConfig, tmp_path: Path) -> None:
     told: list[Progress] = []
     assert installed(None, config, data_dir=tmp_path, precision=INT8) is None
     bundle = install(None, config, data_dir=tmp_path, report=told.append)
+    assert bundle.precision is INT8
     assert whole(bundle)
     assert nothing_left(tmp_path)
     assert {progress.stage for progress in told} == {"download", "convert", "verify"}
