@@ -3,7 +3,6 @@
 Knows nothing about PyTorch, ONNX Runtime, files or sockets. An engine (``backend.py``) does the arithmetic.
 """
 
-import atexit
 import logging
 import math
 from collections import deque
@@ -12,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from threading import Event, Thread
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ _FADES_PER_SECOND = 200
 """The first 5 ms of a chunk fade in: a codec that starts from nothing begins with a small click."""
 _FRAMES_AHEAD = 64
 """Latents that may wait for the decoder: five seconds, so that a reader who pauses does not stop the generation."""
+_FRAMES_PER_CALL = 8
+"""Frames decoded at once at most: more are no faster, and take memory for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Speaking:
         sampling: how latents are drawn.
         eos_threshold: the end is where the end's logit is above it.
         frames_after_eos: frames after the end; None lets the text decide.
-        frames_per_call: frames decoded at once at most; 0 takes whatever waits.
+        frames_per_call: frames decoded at once at most; 0 leaves it to the loop.
         continuity_seconds: how much of a chunk's own end the next chunk hears after the voice prompt, so that its tone
             carries over; 0 for a fresh start with each chunk.
 
@@ -115,18 +117,18 @@ def speak(
             channel.finish(error)
 
     thread = Thread(target=generate, name="pocket-latents", daemon=True)
-
-    def end() -> None:
-        channel.close()
-        thread.join()
-
+    # Called below or, where a program ends amid a speech, when Python does: PyTorch aborts if its threads are cut off.
+    end = finalize(channel, _end, channel, thread)
     thread.start()
-    atexit.register(end)  # a program may end amid a speech: PyTorch aborts if its threads are cut off
     try:
         yield from _audio(backend, channel, how, stop)
     finally:
-        atexit.unregister(end)
         end()
+
+
+def _end(channel: Channel[_Latent], thread: Thread) -> None:
+    channel.close()
+    thread.join()
 
 
 def _latents(
@@ -194,7 +196,7 @@ def _audio(backend: Backend, channel: Channel[_Latent], how: Speaking, stop: Eve
             begins = index != chunk
             if begins or decoder is None:
                 decoder, chunk = backend.open_decoder(), index
-            per_call = how.frames_per_call or len(frames)
+            per_call = how.frames_per_call or _FRAMES_PER_CALL
             for first in range(0, len(frames), per_call):
                 if stop.is_set():
                     return
