@@ -165,7 +165,7 @@ def test_every_frame_is_spoken_once_in_order(tokens: list[int], ends_at: int, pe
     lengths = [min(max(ends_at, 6) + 2, frame_limit(count, 12.5)) for count in tokens]
     assert frames == [value for length in lengths for value in range(1, length + 1)]
     assert engine.decoders == len(tokens)
-    assert max(engine.calls) <= (per_call or 8), "memory for a call is bounded"
+    assert max(engine.calls) <= (per_call or 4), "memory for a call is bounded"
     room = [count + frame_limit(count, 12.5) for count in tokens]
     assert [entry[1] for entry in engine.asked if entry[0] == "open"] == room
 

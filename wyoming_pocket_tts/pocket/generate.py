@@ -32,7 +32,7 @@ _FADES_PER_SECOND = 200
 """The first 5 ms of a chunk fade in: a codec that starts from nothing begins with a small click."""
 _FRAMES_AHEAD = 64
 """Latents that may wait for the decoder: five seconds, so that a reader who pauses does not stop the generation."""
-_FRAMES_PER_CALL = 8
+_FRAMES_PER_CALL = 4
 """Frames decoded at once at most: more are no faster, and take memory for each."""
 
 

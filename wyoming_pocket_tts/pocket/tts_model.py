@@ -60,7 +60,7 @@ class TTSModel:
         sampler_decode_steps: steps of the sampler, for models whose head takes any.
         noise_clamp: the noise is drawn within plus and minus this; None for no limit.
         eos_threshold: speech ends where the end's logit is above it; higher values end later.
-        max_decoder_frames_per_call: frames of 80 ms decoded at once at most; 0 for whatever waits.
+        max_decoder_frames_per_call: frames of 80 ms decoded at once at most; 0 for what waits, up to four.
         has_voice_cloning: whether the weights can hear voice prompts.
     """
 
