@@ -23,6 +23,7 @@ from wyoming_pocket_tts.errors import ConfigError, EmptyText, MissingFile, Voice
 from wyoming_pocket_tts.pocket import tts_model as module
 from wyoming_pocket_tts.pocket.backend import Samples
 from wyoming_pocket_tts.pocket.config import released_model, voice_state_source
+from wyoming_pocket_tts.pocket.torch import quantize
 from wyoming_pocket_tts.voices.state import VoiceState
 
 NAME = "english_2m_2026-10"
@@ -524,6 +525,14 @@ def test_eight_bits_say_nearly_the_same_or_are_refused(
         assert 0 < np.abs(ours - exact).max() < 0.05 * np.abs(exact).max()
     audio = quantized.generate_audio(voice, "Good morning.")
     assert torch.isfinite(audio).all()
+
+
+def test_eight_bits_stay_on_the_processor(model: TTSModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "_refuse_if_slower", lambda _: None)
+    quantize.quantize_linears(torch_backend(model).network.flow_lm.transformer)
+    with pytest.raises(ConfigError, match="8 bits are for the processor"):
+        model.to("meta")
+    assert model.to("cpu").device == torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.torch.flow_head import Sampler
 from wyoming_pocket_tts.pocket.torch.flow_lm import FlowLM
 from wyoming_pocket_tts.pocket.torch.mimi import DecoderState, Mimi
-from wyoming_pocket_tts.pocket.torch.quantize import quantize_linears
+from wyoming_pocket_tts.pocket.torch.quantize import Int8Linear, quantize_linears
 from wyoming_pocket_tts.pocket.torch.transformer import GrowingCache
 from wyoming_pocket_tts.voices.state import VoiceState
 
@@ -109,7 +110,13 @@ class TorchBackend:
         return self.network.flow_lm.emb_mean.device
 
     def move(self, device: torch.device | str) -> None:
-        """Move the weights."""
+        """Move the weights.
+
+        Raises:
+            ConfigError: they are in 8 bits, and the device is another than the processor.
+        """
+        if torch.device(device).type != "cpu" and any(isinstance(part, Int8Linear) for part in self.network.modules()):
+            raise ConfigError(f"8 bits are for the processor: load the model without quantize to use '{device}'")
         self.network.to(device)
 
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "TorchSpeech":
