@@ -15,7 +15,7 @@ from wyoming_pocket_tts.settings import leaves
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-POCKET_COMMANDS = ("generate", "export-voice", "models", "download", "convert")
+POCKET_COMMANDS = ("generate", "export-voice", "models", "download", "convert", "compare")
 POCKET = (ROOT / "docs" / "pocket-tts.md").read_text(encoding="utf-8")
 
 

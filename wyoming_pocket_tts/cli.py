@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from wyoming_pocket_tts import __version__, options
-from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
+from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble, threads_of_this_machine
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 
 if TYPE_CHECKING:
@@ -285,6 +285,39 @@ def export_onnx(
         quiet=quiet,
         tell=(lambda _: None) if quiet else typer.echo,
     )
+
+
+@app.command()
+def compare(
+    text: options.OptionalTextArgument = None,
+    *,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    precision: options.CandidatesOption = None,
+    voice: options.ComparedVoiceOption = None,
+    output: options.ComparisonOption = Path("comparison"),
+    threads: options.ThreadsOption = None,
+    as_json: options.JsonFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Let several precisions say the same, and show how fast, how large and how exact each is on this machine."""
+    flags = {"data_dir": data_dir, "models.threads": threads}
+    settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.compare import Wanted, compare  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
+
+    wanted = Wanted(
+        text=text,
+        voice=voice,
+        candidates=precision or (),
+        threads=settings.models.threads or threads_of_this_machine(),
+        output=output,
+        data_dir=settings.data_dir,
+        given_data_dir=data_dir,
+    )
+    compare(wanted, ModelChoice(language=language, config=config), quiet=quiet, as_json=as_json, tell=typer.echo)
 
 
 @app.command()

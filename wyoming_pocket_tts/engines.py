@@ -67,14 +67,14 @@ def load_ensemble(engine: Engine, settings: "Settings") -> Ensemble:
     options = InstallOptions(
         data_dir=settings.data_dir,
         precision=Precision(settings.models.precision),
-        threads=settings.models.threads or _threads_of_this_machine(),
+        threads=settings.models.threads or threads_of_this_machine(),
         local_files_only=settings.models.local_files_only,
         all_voices=settings.models.voices == "all",
     )
     return Ensemble(repertoire, Installer(wanted, repertoire, options))
 
 
-def _threads_of_this_machine() -> int:
+def threads_of_this_machine() -> int:
     """All cores of a small machine; one fewer of a larger one, for the codec."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if cores <= 2 else min(cores - 1, _MOST_THREADS)  # noqa: PLR2004

@@ -171,6 +171,30 @@ PortableVoicesOption = Annotated[
     ),
 ]
 
+# compare
+CandidatesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--precision",
+        metavar="fp32|mixed|int8|int4|torch",
+        help="What to compare with fp32; may be given several times. torch is PyTorch. "
+        "Default: all that this machine can compute.",
+        show_default=False,
+    ),
+]
+ComparedVoiceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--voice",
+        metavar="VOICE",
+        help="Voice that all of them speak with: a ready-made one, a recording, or an exported voice (.safetensors), "
+        "as a file, an https:// or an hf:// address. Default: the model's own.",
+    ),
+]
+ComparisonOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the recordings and the picture.")
+]
+
 # download, convert
 ModelNamesArgument = Annotated[
     list[str] | None,

@@ -88,7 +88,7 @@ def speak_with_pocket(
         # Closing the stream joins its thread: also when somebody presses Ctrl+C, wherever that strikes.
         with open_wav(output) as wav, closing(stream):
             for samples in stream:
-                wav.write(_pcm(np.asarray(samples)), audio_format)
+                wav.write(pcm(np.asarray(samples)), audio_format)
                 took_seconds = time.perf_counter() - started
                 status.show(
                     f"{wav.seconds:.1f} s of speech, {wav.seconds / took_seconds:.1f} times as fast as it plays"
@@ -111,7 +111,7 @@ def _stream(model: "TTSModel", state: "VoiceState", text: str, manner: Manner) -
     return cast("Generator[Any, None, None]", stream)  # upstream promises an iterator; it is one that can be closed
 
 
-def _pcm(samples: NDArray[np.float32]) -> bytes:
+def pcm(samples: NDArray[np.float32]) -> bytes:
     """Samples of -1 to 1 as WAV files hold them."""
     return np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype("<i2").tobytes()
 

@@ -1,0 +1,350 @@
+"""``compare`` as a person runs it, and what its distances mean: real processes, a small model with random weights."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from tests.pocket.onnx.bundles import write_small_model
+from tests.test_pocket_commands import Terminal, recording
+from wyoming_pocket_tts.commands import compare as comparing
+from wyoming_pocket_tts.commands.compare import Wanted, compare
+from wyoming_pocket_tts.commands.comparison import job as jobs
+from wyoming_pocket_tts.commands.comparison.distance import Distance, distance, log_spectral_distance_db
+from wyoming_pocket_tts.commands.comparison.job import Candidate, Figures, Job, run
+from wyoming_pocket_tts.commands.comparison.measure import Said
+from wyoming_pocket_tts.commands.comparison.report import Comparison, Outcome, advice, as_table
+from wyoming_pocket_tts.commands.pocket_model import ModelChoice
+from wyoming_pocket_tts.errors import ModelError, SpeechError
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.install import install
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.onnx.protocol import UnfitPrecision
+
+pytestmark = pytest.mark.timeout(200)  # a process for each candidate, and the machine may be busy
+LIMIT_SECONDS = 120.0
+TEXT = "The door is open."
+FRAME_SECONDS = 0.08
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, its bundles in two precisions, and two recordings."""
+    root = tmp_path_factory.mktemp("compare")
+    config = write_small_model(root / "model")
+    for precision in (Precision.FP32, Precision.INT8):
+        install(None, config, data_dir=root / "data", precision=precision)
+    soundfile.write(root / "voice.wav", recording(seconds=4, pitch_hz=120), 24_000)
+    soundfile.write(root / "other.wav", recording(seconds=4, pitch_hz=210), 24_000)
+    return root
+
+
+def wanted(folder: Path, output: Path, *candidates: str) -> Wanted:
+    return Wanted(
+        text=TEXT,
+        voice=str(folder / "voice.wav"),
+        candidates=candidates,
+        threads=1,
+        output=output,
+        data_dir=folder / "data",
+    )
+
+
+def choice(folder: Path) -> ModelChoice:
+    return ModelChoice(config=str(folder / "model" / "model.yaml"))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "wyoming_pocket_tts", "compare", *arguments]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """No network, no settings, and a place of our own for what is only needed meanwhile."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WYOMING_", "HF_"))}
+    scratch = home / "scratch"
+    scratch.mkdir(exist_ok=True)
+    ours = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home / "hub"), "TMPDIR": str(scratch)}
+    return {**kept, **ours, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def run_command(*arguments: str, at: Path, home: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
+        cwd=at,
+        env=environment(home),
+    )
+
+
+def seconds_of(path: Path) -> float:
+    with wave.open(str(path)) as audio:
+        assert (audio.getnchannels(), audio.getsampwidth(), audio.getframerate()) == (1, 2, 24_000)
+        samples = np.frombuffer(audio.readframes(10_000_000), dtype="<i2")
+    assert np.abs(samples).max() > 100
+    return len(samples) / 24_000
+
+
+# --- the command
+
+
+def test_a_person_gets_a_table_recordings_a_picture_and_advice(folder: Path, tmp_path: Path) -> None:
+    picture = pytest.importorskip("matplotlib.image")
+    options = ("--config", "model/model.yaml", "--voice", "voice.wav", "--data-dir", "data", "--threads", "1")
+    output = tmp_path / "out"
+    done = run_command(
+        TEXT, *options, "--precision", "int8", "--precision", "torch", "-o", str(output), at=folder, home=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    head, fp32, int8, torch, *explained = done.stdout.splitlines()
+    assert " ".join(head.split()) == "LOAD FIRST AUDIO SPEED MEMORY LATENTS END CODEC SPEECH LENGTH"
+    assert len({len(line) for line in (head, fp32, int8, torch)}) == 1, "columns are aligned"
+    assert [line.split()[0] for line in (fp32, int8, torch)] == ["fp32", "int8", "torch"]
+    assert fp32.split()[9:13] == ["-"] * 4
+    assert torch.split()[9:15] == ["0.00%", "0.000", "0.00", "dB", "0.00", "dB"]
+    assert float(fp32.split()[-2]) == pytest.approx(seconds_of(output / "fp32.wav"), abs=0.01)
+    assert seconds_of(output / "int8.wav") == pytest.approx(seconds_of(output / "torch.wav"), abs=3 * FRAME_SECONDS)
+    assert any(line.startswith("LATENTS, END: ") for line in explained)
+    assert explained[-2] == f"In {output}: compare.png, fp32.wav, int8.wav, torch.wav"
+    assert explained[-1].startswith("Next: ")
+    assert "wyoming-pocket-tts serve --model model/model.yaml --data-dir data --precision " in explained[-1]
+    assert sorted(path.name for path in output.iterdir()) == ["compare.png", "fp32.wav", "int8.wav", "torch.wav"]
+    assert not list((tmp_path / "scratch").iterdir())
+    png = (output / "compare.png").read_bytes()
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", png[16:24])
+    pixels = picture.imread(output / "compare.png")[..., :3]
+    assert pixels.shape == (height, width, 3)
+    assert len(np.unique((pixels.reshape(-1, 3) * 255).astype(int), axis=0)) > 200, "the colours of spectrograms"
+
+
+def test_a_program_gets_an_object(folder: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    compare(wanted(folder, tmp_path, "int8", "int8"), choice(folder), quiet=True, as_json=True, tell=told.append)
+    (text,) = told
+    found = json.loads(text)
+    fp32, int8 = found["candidates"]
+    assert (found["text"], found["threads"], found["reference"]) == (TEXT, 1, "fp32")
+    assert found["choice"] in {"fp32", "int8"}
+    assert (fp32["name"], int8["name"]) == ("fp32", "int8")
+    assert "latent_error" not in fp32
+    assert 0 < int8["latent_error"] < 0.1
+    assert 0 < int8["codec_db"] < 3
+    for candidate in (fp32, int8):
+        assert candidate["problem"] is None
+        assert candidate["speech_seconds"] == pytest.approx(seconds_of(tmp_path / f"{candidate['name']}.wav"))
+        assert candidate["times_realtime"] == pytest.approx(candidate["speech_seconds"] / candidate["took_seconds"])
+        assert 0 < candidate["first_audio_seconds"] <= candidate["took_seconds"]
+        assert candidate["load_seconds"] > 0
+        assert 30e6 < candidate["peak_bytes"] < 400e6
+
+
+def test_what_this_machine_cannot_compute_is_named_and_the_others_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Matplotlib, too: there is a table, and the recordings."""
+
+    def weak(
+        name: str | None, config: configs.ModelConfig, *, precision: Precision, data_dir: Path, **_: object
+    ) -> Bundle:
+        if precision is Precision.MIXED:
+            raise ModelError("free some\n  space")
+        bundle = install(name, config, data_dir=data_dir, precision=precision)
+        return replace(bundle, precision=Precision.FP32) if precision is Precision.INT4 else bundle
+
+    install(
+        None, configs.load_config(folder / "model" / "model.yaml"), data_dir=folder / "data", precision=Precision.INT4
+    )
+    monkeypatch.setattr(comparing, "install", weak)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    told: list[str] = []
+    compare(
+        wanted(folder, tmp_path, "int4", "mixed", "int8"), choice(folder), quiet=True, as_json=False, tell=told.append
+    )
+    lines = told[0].splitlines()
+    assert lines[1].startswith("fp32 ")
+    assert lines[2] == "mixed  not here: free some space"
+    assert lines[3].startswith("int8 ")
+    assert lines[4] == "int4   not here: this machine cannot compute it; serve would use fp32 instead"
+    assert told[2].endswith("fp32.wav, int8.wav. For a picture of them: pip install 'wyoming-pocket-tts[compare]'")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.wav", "int8.wav"]
+
+
+def test_ctrl_c_leaves_no_process_and_nothing_half_done(folder: Path, tmp_path: Path) -> None:
+    environment_there = environment(tmp_path)
+    terminal = Terminal()
+    options = ("--config", "model/model.yaml", "--voice", "voice.wav", "--data-dir", "data", "--precision", "int8")
+    process = subprocess.Popen(
+        command("And so on. " * 2000, *options, "-o", str(tmp_path / "out")),
+        stdout=subprocess.PIPE,
+        stderr=terminal.theirs,
+        cwd=folder,
+        env=environment_there,
+    )
+    os.close(terminal.theirs)
+    try:
+        terminal.read_until("fp32: speaking ...")
+        children = psutil.Process(process.pid).children()
+        assert children
+        process.send_signal(signal.SIGINT)
+        terminal.read_to_end()
+        stdout, _ = process.communicate(timeout=LIMIT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+        terminal.close()
+    assert process.returncode == 130
+    assert stdout == b""
+    assert "Traceback" not in terminal.text
+    assert not psutil.wait_procs(children, timeout=LIMIT_SECONDS)[1]
+    assert not list((tmp_path / "scratch").iterdir())
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("Hi.", "--precision", "int2"), 2, "--precision is 'int2': possible are fp32, mixed, int8, int4, torch"),
+        (("  ",), 1, "the text holds nothing to say"),
+        (("Hi.", "--language", "klingon"), 2, "there is no model 'klingon'"),
+        (("Hi.", "--voice", "albaa"), 1, "there is no ready-made voice 'albaa'"),
+        (("Hi.", "--config", "model/model.yaml", "-o", "voice.wav"), 1, "choose another directory with --output"),
+        (("Hi.", "--config", "model/model.yaml", "--voice", "gone.wav", "--data-dir", "data"), 1, "gone.wav"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(
+    folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    output = () if "-o" in arguments else ("-o", str(tmp_path / "out"))
+    done = run_command(*arguments, *output, at=folder, home=tmp_path)
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (done.returncode, done.stdout) == (code, "")
+
+
+# --- one candidate
+
+
+def test_the_same_is_at_no_distance_and_fewer_bits_are_nearer_than_another_voice(folder: Path, tmp_path: Path) -> None:
+    config = configs.load_config(folder / "model" / "model.yaml")
+
+    def job(candidate: Candidate, result: str, **more: object) -> Job:
+        precision = candidate.precision
+        assert precision is not None
+        bundle = install(None, config, data_dir=folder / "data", precision=precision).directory
+        given = {"task": "measure", "candidate": candidate, "bundle": bundle, "name": None, "config": config}
+        given |= {"steps": 1, "text": TEXT, "threads": 1, "voice": tmp_path / "voice.safetensors"}
+        return Job.model_validate({**given, "voice": str(given["voice"]), "result": tmp_path / result, **more})
+
+    for voice in ("voice", "other"):
+        source, heard = str(folder / f"{voice}.wav"), f"{voice}.safetensors"
+        assert run(job(Candidate.FP32, heard, task="voice", voice=source), show=_ignored, warned=set()) is None
+    doing: list[str] = []
+    reference = tmp_path / "fp32"
+    assert isinstance(run(job(Candidate.FP32, "fp32"), show=doing.append, warned=set()), Figures)
+    assert doing == ["loading", "speaking", "comparing step by step"]
+    led: dict[str, Distance] = {}
+    for name, candidate, voice in (("same", "fp32", "voice"), ("int8", "int8", "voice"), ("other", "fp32", "other")):
+        state = str(tmp_path / f"{voice}.safetensors")
+        run(job(Candidate(candidate), name, reference=reference, voice=state), show=_ignored, warned=set())
+        led[name] = distance(Said.read(reference), Said.read(tmp_path / name))
+    assert led["same"] == Distance(latent_error=0, eos_error=0, codec_db=0, speech_db=0)
+    assert 0 < led["int8"].latent_error < led["other"].latent_error
+    assert led["int8"].eos_error > 0
+    assert led["int8"].codec_db > 0
+    assert led["other"].codec_db == 0, "the codec does not know the voice"
+
+
+@pytest.mark.parametrize(
+    ("program", "kind", "message"),
+    [
+        ("os.kill(os.getpid(), signal.SIGILL)", UnfitPrecision, "int8 does not run on this processor: .* SIGILL"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", ModelError, "int8 was killed, most likely because memory ran out"),
+        ("sys.exit('no more')", ModelError, r"int8 ended unexpectedly \(status 1\): no more"),
+    ],
+)
+def test_a_process_that_dies_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, kind: type[SpeechError], message: str
+) -> None:
+    (tmp_path / "dies.py").write_text(f"import os, signal, sys\nsys.stdin.readline()\n{program}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(jobs, "_MODULE", "dies")
+    config = configs.released_model("english")
+    job = Job(
+        task="measure",
+        candidate=Candidate.INT8,
+        bundle=tmp_path,
+        name=None,
+        config=config,
+        steps=1,
+        voice="",
+        text=TEXT,
+        threads=1,
+        result=tmp_path / "result",
+    )
+    with pytest.raises(kind, match=message):
+        run(job, show=_ignored, warned=set())
+
+
+def _ignored(_: str) -> None:
+    pass
+
+
+# --- what the figures mean
+
+
+def noise(seconds: float) -> NDArray[np.float32]:
+    return 0.1 * np.random.default_rng(0).standard_normal(int(24_000 * seconds), dtype=np.float32)
+
+
+def test_the_spectral_distance_is_in_decibels() -> None:
+    audio = noise(0.5)
+    assert log_spectral_distance_db(audio, audio) == 0
+    assert log_spectral_distance_db(audio, audio / 2) == pytest.approx(6.02, abs=0.05)
+    assert log_spectral_distance_db(audio, -audio) == 0, "nobody hears the sign"
+    assert log_spectral_distance_db(audio[:100], audio[:100] / 2) == pytest.approx(6.02, abs=0.1)
+    silence = np.zeros(4000, np.float32)
+    assert log_spectral_distance_db(silence, silence) == 0
+    quiet = np.concatenate([audio, silence]), np.concatenate([audio, silence + 1e-6])
+    assert log_spectral_distance_db(*quiet) == pytest.approx(0, abs=1e-3), "what is far below the loudest is silence"
+
+
+def outcome(name: str, speed: float, *, latent_error: float | None = None, codec_db: float = 0.5) -> Outcome:
+    figures = Figures(
+        load_seconds=0.1, first_audio_seconds=0.02, took_seconds=1 / speed, speech_seconds=1.0, peak_bytes=None
+    )
+    off = None if latent_error is None else Distance(latent_error, 0.01, codec_db, None)
+    return Outcome(Candidate(name), figures, off)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([("int8", 9, 0.01, 0.5), ("int4", 12, 0.2, 0.5)], "int8"),
+        ([("mixed", 6, 0.01, 0.0), ("int8", 9, 0.01, 4.0)], "mixed"),
+        ([("int8", 3, 0.01, 0.5), ("torch", 20, 0.0, 0.0)], "fp32"),
+    ],
+)
+def test_the_fastest_that_is_near_is_advised(others: list[tuple[str, float, float, float]], expected: str) -> None:
+    rows = [outcome(name, speed, latent_error=error, codec_db=codec) for name, speed, error, codec in others]
+    broken = Outcome(Candidate.INT4, problem="it broke")
+    comparison = Comparison("german", "alba", TEXT, 1, (outcome("fp32", 4), *rows, broken))
+    assert comparison.choice == expected
+    line = advice(comparison, directory="out", serve=["wyoming-pocket-tts", "serve", "--model", "german"])
+    assert line.endswith(f"wyoming-pocket-tts serve --model german --precision {expected}")
+    assert ("listen to out/" in line) == (expected != "fp32")
+    assert as_table(comparison.outcomes).splitlines()[len(rows) + 2].endswith("  not here: it broke")

@@ -1,0 +1,1 @@
+"""How ``compare`` measures a model in several precisions and engines, and shows what it found."""
