@@ -468,7 +468,8 @@ def test_source_and_target_must_fit_together(tmp_path: Path, source: str, target
 
 def test_models_are_listed_for_people_and_programs(tmp_path: Path) -> None:
     table = run("models", at=tmp_path).stdout.decode()
-    assert table.splitlines()[0].split() == ["NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED", "CONVERTED"]
+    columns = ["NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED", "CONVERTED"]
+    assert table.splitlines()[0].split() == columns
     for name in configs.model_names():
         assert f"\n{name} " in table
     assert "english_18m_2026-10       en        18 M        drifting   alba      no" in table
