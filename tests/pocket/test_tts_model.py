@@ -19,10 +19,11 @@ from tests.pocket.peer import load_peer, torch_backend
 from tests.pocket.random_models import reduced, write_random_model
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts import TTSModel, export_model_state, trim_model_state
-from wyoming_pocket_tts.errors import ConfigError, EmptyText, MissingFile, VoiceError
+from wyoming_pocket_tts.errors import ConfigError, EmptyText, MissingFile, ModelError, VoiceError
 from wyoming_pocket_tts.pocket import tts_model as module
 from wyoming_pocket_tts.pocket.backend import Samples
 from wyoming_pocket_tts.pocket.config import released_model, voice_state_source
+from wyoming_pocket_tts.pocket.loading import suffix_of
 from wyoming_pocket_tts.pocket.torch import quantize
 from wyoming_pocket_tts.voices.state import VoiceState
 
@@ -108,8 +109,8 @@ def test_a_seed_gives_what_it_gives_with_the_peer(config: Path) -> None:
     recording = torch.randn(1, 30_000, generator=torch.Generator().manual_seed(1)) * 0.1
     spoken = []
     for model in (ours, peer):
-        state = model.get_state_for_audio_prompt(recording)
         torch.manual_seed(11)
+        state = model.get_state_for_audio_prompt(recording)
         spoken.append(model.generate_audio(state, "Good morning."))
     assert spoken[0].shape == spoken[1].shape
     assert (spoken[0] - spoken[1]).abs().max() < 1e-4
@@ -124,13 +125,49 @@ def test_noise_stays_within_its_clamp(config: Path, recording: Path) -> None:
     noise = normal_noise(Sampling(4.0, noise_clamp=0.5), (1, 10_000), torch.device("cpu"))
     assert noise.abs().max() <= 0.5
     assert noise.std() > 0.2
-    model = TTSModel.load_model(config=config, temp=0.5, noise_clamp=0.1)
-    assert len(model.generate_audio(model.get_state_for_audio_prompt(recording), TEXT))
+    noiseless, clamped = (TTSModel.load_model(config=config, temp=t, noise_clamp=1e-7) for t in (0.0, 0.5))
+    voice = noiseless.get_state_for_audio_prompt(recording)
+    assert same(clamped.generate_audio(voice, TEXT), noiseless.generate_audio(voice, TEXT))
 
 
-def test_older_names_still_work(config: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_older_names_still_work(
+    config: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert TTSModel.load_model(config=config, lsd_decode_steps=3).sampler_decode_steps == 3
     assert "sampler_decode_steps" in caplog.text
+    asked: list[str] = []
+
+    def find_model(language: str, *_: object) -> None:
+        asked.append(language)
+        raise ConfigError("no further")
+
+    monkeypatch.setattr(module, "find_model", find_model)
+    for variant in ("b6369a24", "german"):
+        with pytest.raises(ConfigError, match="no further"):
+            TTSModel.load_model(variant=variant)
+    assert asked == ["english_2026-01", "german"]
+
+
+def test_so_many_frames_are_decoded_at_once_as_is_said(model: TTSModel, voice: VoiceState) -> None:
+    model.max_decoder_frames_per_call = 1
+    pieces = list(model.generate_audio_stream(voice, TEXT))
+    assert {len(piece) for piece in pieces} == {1920}
+    model.max_decoder_frames_per_call = -1  # as upstream: no limit of the caller's
+    assert same(model.generate_audio(voice, TEXT), torch.cat(pieces))
+
+
+@pytest.mark.parametrize(
+    ("source", "suffix"),
+    [
+        ("hf://owner/repo/voices/Anna.safetensors@1f2e", ".safetensors"),
+        ("hf://owner/repo/voice.wav", ".wav"),
+        ("https://example.org/Anna.SAFETENSORS?download=true", ".safetensors"),
+        ("a@b/voice.wav", ".wav"),
+        ("alba", ""),
+    ],
+)
+def test_what_a_file_is_is_known_by_its_name_wherever_it_lies(source: str, suffix: str) -> None:
+    assert suffix_of(source) == suffix
 
 
 def test_the_number_of_threads_is_the_callers(config: Path) -> None:
@@ -223,6 +260,7 @@ def test_a_state_in_the_peers_form_is_spoken_with_and_grows_if_wanted(model: TTS
     layer = peers["transformer.layers.0.self_attn"]
     assert int(layer["offset"]) > before
     assert layer["cache"].shape[2] == int(layer["offset"])
+    assert layer["cache"].untyped_storage().nbytes() == layer["cache"].nbytes, "no room is kept that is not used"
 
 
 def test_recordings_are_remembered_and_a_changed_file_is_heard_again(
@@ -336,6 +374,10 @@ def test_a_voice_of_other_weights_is_refused(
     other = TTSModel.load_model(config=other_config)
     with pytest.raises(VoiceError, match="made with other weights"):
         next(other.generate_audio_stream(voice, TEXT))
+    file = other_config.with_name("anna.safetensors")
+    export_model_state(voice, file)
+    with pytest.raises(VoiceError, match=r"anna\.safetensors: was made with other weights"):
+        other.get_state_for_audio_prompt(file)
     deeper = VoiceState(layers=voice.layers * 2)
     with pytest.raises(VoiceError, match="another model"):
         model.generate_audio(deeper, TEXT)
@@ -371,6 +413,8 @@ def test_weights_that_cannot_clone_say_what_to_do(model: TTSModel, voice: VoiceS
         with pytest.raises(VoiceError, match=r"hf auth login"):
             model.get_state_for_audio_prompt(prompt)
     assert len(model.generate_audio(voice, TEXT)), "a voice that is there already can be spoken with"
+    with pytest.raises(VoiceError, match=r"hf auth login"):
+        model.generate_audio(voice, TEXT, continuity_seconds=1.0)
 
 
 def test_a_missing_recording_is_a_missing_file(model: TTSModel, tmp_path: Path) -> None:
@@ -509,8 +553,6 @@ def test_eight_bits_say_nearly_the_same_or_are_refused(
     tmp_path_factory: pytest.TempPathFactory, recording: Path
 ) -> None:
     """On a processor where they are not faster than 32 they are refused, and that is right, too."""
-    from wyoming_pocket_tts.errors import ModelError  # noqa: PLC0415
-
     wide = reduced(released_model("english"), layers=1)
     path = write_random_model(tmp_path_factory.mktemp("wide"), wide, seed=5, tokenizer=tokenizer_files().json)
     plain = TTSModel.load_model(config=path, temp=0.0)
@@ -525,6 +567,15 @@ def test_eight_bits_say_nearly_the_same_or_are_refused(
         assert 0 < np.abs(ours - exact).max() < 0.05 * np.abs(exact).max()
     audio = quantized.generate_audio(voice, "Good morning.")
     assert torch.isfinite(audio).all()
+
+
+def test_eight_bits_that_are_slower_are_refused(model: TTSModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        quantize, "_seconds_per_vector", lambda layer, _: 2e-3 if isinstance(layer, quantize.Int8Linear) else 1e-3
+    )
+    with pytest.raises(ModelError, match=r"slower here than 32 \(2\.00 against 1\.00 ms"):
+        quantize.quantize_linears(torch_backend(model).network.flow_lm.transformer)
+    assert not any(isinstance(part, quantize.Int8Linear) for part in torch_backend(model).network.modules())
 
 
 def test_eight_bits_stay_on_the_processor(model: TTSModel, monkeypatch: pytest.MonkeyPatch) -> None:
