@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -156,7 +157,7 @@ def test_a_program_gets_an_object(folder: Path, tmp_path: Path) -> None:
 def test_what_this_machine_cannot_compute_is_named_and_the_others_go_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without Matplotlib, too: there is a table, and the recordings."""
+    """Without Matplotlib and PyTorch, too: there is a table, and the recordings."""
 
     def weak(
         name: str | None, config: configs.ModelConfig, *, precision: Precision, data_dir: Path, **_: object
@@ -171,15 +172,21 @@ def test_what_this_machine_cannot_compute_is_named_and_the_others_go_on(
     )
     monkeypatch.setattr(comparing, "install", weak)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     told: list[str] = []
     compare(
-        wanted(folder, tmp_path, "int4", "mixed", "int8"), choice(folder), quiet=True, as_json=False, tell=told.append
+        wanted(folder, tmp_path, "torch", "int4", "mixed", "int8"),
+        choice(folder),
+        quiet=True,
+        as_json=False,
+        tell=told.append,
     )
     lines = told[0].splitlines()
     assert lines[1].startswith("fp32 ")
     assert lines[2] == "mixed  not here: free some space"
     assert lines[3].startswith("int8 ")
     assert lines[4] == "int4   not here: this machine cannot compute it; serve would use fp32 instead"
+    assert lines[5] == "torch  not here: PyTorch is not installed: pip install 'wyoming-pocket-tts[torch]'"
     assert told[2].endswith("fp32.wav, int8.wav. For a picture of them: pip install 'wyoming-pocket-tts[compare]'")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.wav", "int8.wav"]
 
@@ -239,34 +246,94 @@ def test_what_is_wrong_is_said_in_a_line(
 # --- one candidate
 
 
-def test_the_same_is_at_no_distance_and_fewer_bits_are_nearer_than_another_voice(folder: Path, tmp_path: Path) -> None:
+def a_job(folder: Path, candidate: Candidate, result: Path, **more: object) -> Job:
+    """Measure a candidate with the voice that lies beside the result."""
     config = configs.load_config(folder / "model" / "model.yaml")
+    precision = candidate.precision
+    assert precision is not None
+    given = {
+        "task": "measure",
+        "candidate": candidate,
+        "bundle": install(None, config, data_dir=folder / "data", precision=precision).directory,
+        "name": None,
+        "config": config,
+        "steps": 1,
+        "voice": str(result.with_name("voice.safetensors")),
+        "text": TEXT,
+        "threads": 1,
+        "result": result,
+    }
+    return Job.model_validate(given | more)
 
-    def job(candidate: Candidate, result: str, **more: object) -> Job:
-        precision = candidate.precision
-        assert precision is not None
-        bundle = install(None, config, data_dir=folder / "data", precision=precision).directory
-        given = {"task": "measure", "candidate": candidate, "bundle": bundle, "name": None, "config": config}
-        given |= {"steps": 1, "text": TEXT, "threads": 1, "voice": tmp_path / "voice.safetensors"}
-        return Job.model_validate({**given, "voice": str(given["voice"]), "result": tmp_path / result, **more})
 
-    for voice in ("voice", "other"):
-        source, heard = str(folder / f"{voice}.wav"), f"{voice}.safetensors"
-        assert run(job(Candidate.FP32, heard, task="voice", voice=source), show=_ignored, warned=set()) is None
+def hear(folder: Path, name: str, directory: Path) -> Path:
+    """Make a voice of one of the recordings."""
+    result = directory / f"{name}.safetensors"
+    job = a_job(folder, Candidate.FP32, result, task="voice", voice=str(folder / f"{name}.wav"))
+    assert run(job, show=_ignored, warned=set()) is None
+    return result
+
+
+def test_the_same_is_at_no_distance_and_fewer_bits_are_nearer_than_another_voice(folder: Path, tmp_path: Path) -> None:
+    hear(folder, "voice", tmp_path)
+    other_voice = str(hear(folder, "other", tmp_path))
     doing: list[str] = []
     reference = tmp_path / "fp32"
-    assert isinstance(run(job(Candidate.FP32, "fp32"), show=doing.append, warned=set()), Figures)
+    assert isinstance(run(a_job(folder, Candidate.FP32, reference), show=doing.append, warned=set()), Figures)
     assert doing == ["loading", "speaking", "comparing step by step"]
-    led: dict[str, Distance] = {}
-    for name, candidate, voice in (("same", "fp32", "voice"), ("int8", "int8", "voice"), ("other", "fp32", "other")):
-        state = str(tmp_path / f"{voice}.safetensors")
-        run(job(Candidate(candidate), name, reference=reference, voice=state), show=_ignored, warned=set())
-        led[name] = distance(Said.read(reference), Said.read(tmp_path / name))
-    assert led["same"] == Distance(latent_error=0, eos_error=0, codec_db=0, speech_db=0)
-    assert 0 < led["int8"].latent_error < led["other"].latent_error
-    assert led["int8"].eos_error > 0
-    assert led["int8"].codec_db > 0
-    assert led["other"].codec_db == 0, "the codec does not know the voice"
+
+    def led(candidate: Candidate, **more: object) -> Distance:
+        job = a_job(folder, candidate, tmp_path / "led", **{"reference": reference, **more})
+        run(job, show=_ignored, warned=set())
+        return distance(Said.read(reference), Said.read(job.result))
+
+    assert led(Candidate.FP32) == Distance(latent_error=0, eos_error=0, codec_db=0, speech_db=0)
+    int8, other = led(Candidate.INT8), led(Candidate.FP32, voice=other_voice)
+    assert 0 < int8.latent_error < other.latent_error
+    assert int8.eos_error > 0
+    assert int8.codec_db > 0
+    assert other.codec_db == 0, "the codec does not know the voice"
+
+
+def test_each_step_reads_what_the_reference_made_not_what_it_made_itself(folder: Path, tmp_path: Path) -> None:
+    hear(folder, "voice", tmp_path)
+    run(a_job(folder, Candidate.FP32, tmp_path / "fp32"), show=_ignored, warned=set())
+    truth = Said.read(tmp_path / "fp32")
+    latents = truth.latents.copy()
+    latents[2] *= 2
+    replace(truth, latents=latents).write(tmp_path / "lie")
+    run(a_job(folder, Candidate.FP32, tmp_path / "led", reference=tmp_path / "lie"), show=_ignored, warned=set())
+    led = Said.read(tmp_path / "led")
+    np.testing.assert_array_equal(led.latents[:3], truth.latents[:3])  # the third is its answer to the true second
+    assert np.abs(led.latents[3] - truth.latents[3]).max() > 1e-3, "it has read the lie"
+    frame = len(truth.decoded) // len(truth.latents)
+    np.testing.assert_array_equal(led.decoded[: 2 * frame], truth.decoded[: 2 * frame])
+    assert np.abs(led.decoded - truth.decoded).max() > 1e-3
+    np.testing.assert_array_equal(led.audio, truth.audio)  # nobody leads what it says by itself
+
+
+def test_a_released_model_has_its_ready_made_voice(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configs.load_config(folder / "model" / "model.yaml")
+    state = hear(folder, "voice", tmp_path)
+    asked: list[tuple[str, list[str]]] = []
+
+    def bring(model: str, voices: list[str], *, data_dir: Path, **_: object) -> None:
+        asked.append((model, voices))
+        directory = data_dir / "ready-made" / model
+        directory.mkdir(parents=True)
+        shutil.copy(state, directory / f"{voices[0]}.safetensors")
+
+    monkeypatch.setattr(configs, "released_model", lambda _: config)
+    monkeypatch.setattr(comparing, "bring_voices", bring)
+    told: list[str] = []
+    what = replace(wanted(folder, tmp_path / "out", "fp32"), voice=None, text=None, data_dir=tmp_path / "data")
+    compared = compare(what, ModelChoice(language="german"), quiet=True, as_json=False, tell=told.append)
+    assert asked == [("german", ["juergen"])]
+    assert (compared.model, compared.voice) == ("german", "juergen")
+    assert "Abend" in compared.text
+    assert told[-1].endswith("wyoming-pocket-tts serve --model german --precision fp32")
 
 
 @pytest.mark.parametrize(
@@ -314,9 +381,9 @@ def noise(seconds: float) -> NDArray[np.float32]:
 def test_the_spectral_distance_is_in_decibels() -> None:
     audio = noise(0.5)
     assert log_spectral_distance_db(audio, audio) == 0
-    assert log_spectral_distance_db(audio, audio / 2) == pytest.approx(6.02, abs=0.05)
+    assert log_spectral_distance_db(audio, audio * np.float32(0.5)) == pytest.approx(6.02, abs=0.05)
     assert log_spectral_distance_db(audio, -audio) == 0, "nobody hears the sign"
-    assert log_spectral_distance_db(audio[:100], audio[:100] / 2) == pytest.approx(6.02, abs=0.1)
+    assert log_spectral_distance_db(audio[:100], audio[:100] * np.float32(0.5)) == pytest.approx(6.02, abs=0.1)
     silence = np.zeros(4000, np.float32)
     assert log_spectral_distance_db(silence, silence) == 0
     quiet = np.concatenate([audio, silence]), np.concatenate([audio, silence + 1e-6])

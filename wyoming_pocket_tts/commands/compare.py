@@ -140,6 +140,8 @@ class _Bench:
 
     def outcome(self, candidate: Candidate) -> Outcome:
         """Measure a candidate, or find out why that is not possible."""
+        if candidate is Candidate.TORCH and not find_spec("torch"):  # before anything is downloaded for it
+            return Outcome(candidate, problem="PyTorch is not installed: pip install 'wyoming-pocket-tts[torch]'")
         try:
             job = self._job(candidate)
             return self._measured(job, self._result(Candidate.FP32))
