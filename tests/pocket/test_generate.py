@@ -98,6 +98,9 @@ class CountingEngine:
         self.asked.append(("listen_on", voice.length, latents[:, 0].tolist()))
         return a_voice(voice.length + len(latents))
 
+    def seed(self, number: int) -> None:
+        raise NotImplementedError
+
     def move(self, device: Any) -> None:  # noqa: ANN401
         raise NotImplementedError
 

@@ -75,7 +75,7 @@ def export(what: Export, choice: ModelChoice, *, quiet: bool, tell: Tell, compla
         pairs = _pairs(Path(what.source), what.target)
         with StatusLine(quiet=quiet) as status:
             status.show("Loading the model ...")
-            model = load(choice, quiet=quiet)
+            model = load(choice, quiet=quiet, exact=True)
             tally = _export_folder(model, pairs, what, status=status, tell=tell, complain=complain)
         example = next(iter([*tally.exported, *tally.kept]), None)
         tell(f"{what.target}: {tally}")
@@ -87,7 +87,7 @@ def export(what: Export, choice: ModelChoice, *, quiet: bool, tell: Tell, compla
     voice = _single_target(what.source, what.target)
     with StatusLine(quiet=quiet) as status:
         status.show("Loading the model ...")
-        model = load(choice, quiet=quiet)
+        model = load(choice, quiet=quiet, exact=True)
         status.show(f"Listening to {what.source} ...")
         _export_one(model, what.source, voice, truncate=what.truncate)
     tell(f"{what.source} -> {voice}")

@@ -4,9 +4,9 @@ import importlib.util
 import math
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError
+from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.pocket import config as configs
 
 if TYPE_CHECKING:
@@ -96,23 +96,22 @@ def checked_voice(voice: str) -> str:
     return voice.lower()
 
 
-def load(choice: ModelChoice, *, quiet: bool) -> "TTSModel":
+def load(choice: ModelChoice, *, quiet: bool, exact: bool = False) -> "TTSModel":
     """Load the model, downloading first what is not on this machine; ``quiet`` shows no progress of that.
+
+    Where PyTorch is not installed, ONNX Runtime computes: in 8 bits, or with ``exact`` in 32.
 
     Raises:
         ConfigError: an option does not fit the model or the machine.
-        ModelError: weights cannot be had or used, or PyTorch is not installed.
+        ModelError: weights cannot be had or used.
     """
-    if importlib.util.find_spec("torch") is None:  # before anything is downloaded
-        raise ModelError("Pocket TTS needs PyTorch, which is not installed: pip install 'wyoming-pocket-tts[torch]'")
     from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415  (slow)
 
-    from wyoming_pocket_tts.pocket.torch.device import usable_device  # noqa: PLC0415  (PyTorch)
     from wyoming_pocket_tts.pocket.tts_model import TTSModel  # noqa: PLC0415  (numpy and what downloads)
 
     if quiet:
         disable_progress_bars()
-    device = usable_device(choice.device or "cpu")
+    device = _checked_device(choice.device or "cpu")
     model = TTSModel.load_model(
         language=choice.language,
         config=choice.config,
@@ -123,8 +122,20 @@ def load(choice: ModelChoice, *, quiet: bool) -> "TTSModel":
         noise_clamp=choice.noise_clamp,
         eos_threshold=choice.eos_threshold,
         quantize=choice.quantize,
+        precision="fp32" if exact else "int8",
     )
     return model.to(device)
+
+
+def _checked_device(name: str) -> Any:  # noqa: ANN401  (PyTorch's, if that is there)
+    """The device, before anything is downloaded for it."""
+    if importlib.util.find_spec("torch") is None:
+        if name != "cpu":
+            raise ConfigError(f"--device {name} needs PyTorch: pip install 'wyoming-pocket-tts[torch]'")
+        return name
+    from wyoming_pocket_tts.pocket.torch.device import usable_device  # noqa: PLC0415  (PyTorch)
+
+    return usable_device(name)
 
 
 def _recommended_steps(choice: ModelChoice) -> int:

@@ -79,9 +79,7 @@ def speak_with_pocket(
         status.show(f"Loading the voice {speaker} ...")
         state = model.get_state_for_audio_prompt(speaker)
         if manner.seed is not None:
-            from wyoming_pocket_tts.pocket.torch.device import seed  # noqa: PLC0415  (PyTorch)
-
-            seed(manner.seed)
+            model.seed(manner.seed)
         audio_format = Format(rate_hz=model.sample_rate)
         started = time.perf_counter()
         stream = _stream(model, state, text, manner)

@@ -102,6 +102,10 @@ class Backend(Protocol):
         """
         ...
 
+    def seed(self, number: int) -> None:
+        """Let the noise of what is said from now on begin with this number."""
+        ...
+
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> LatentStream:
         """Begin a chunk in a voice, with room for that many positions of text and audio."""
         ...

@@ -169,6 +169,10 @@ class TTSModel:
         self._backend.move(device)
         return self
 
+    def seed(self, number: int) -> None:
+        """Let the noise of what is said from now on begin with this number; for PyTorch, that of the whole process."""
+        self._backend.seed(number)
+
     def get_state_for_audio_prompt(
         self,
         audio_conditioning: "Path | str | torch.Tensor",

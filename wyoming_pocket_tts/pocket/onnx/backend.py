@@ -87,12 +87,9 @@ class OnnxBackend:
         bundle: the model.
         flow_threads: threads that compute the language model.
         codec_threads: threads that decode.
-        seed: of the noise; None draws it anew each time.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, flow_threads: int = 1, codec_threads: int = 1, seed: int | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, *, flow_threads: int = 1, codec_threads: int = 1) -> None:
         self.config = bundle.config
         self.fingerprint = bundle.fingerprint
         self.sample_rate_hz = bundle.config.mimi.sample_rate
@@ -104,7 +101,12 @@ class OnnxBackend:
         self._bundle = bundle
         self._decoder = Network(bundle.decoder, threads=codec_threads, remedy=_REMEDY)
         self._lock = Lock()
-        self._seeds = np.random.SeedSequence(seed)
+        self._seeds = np.random.SeedSequence()
+
+    def seed(self, number: int) -> None:
+        """Let the noise of the next speeches, one after the other, begin with this number."""
+        with self._lock:
+            self._seeds = np.random.SeedSequence(number)
 
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "OnnxSpeech":
         """Begin a chunk in a voice.

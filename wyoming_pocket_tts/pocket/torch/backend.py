@@ -119,6 +119,10 @@ class TorchBackend:
             raise ConfigError(f"8 bits are for the processor: load the model without quantize to use '{device}'")
         self.network.to(device)
 
+    def seed(self, number: int) -> None:
+        """Seed PyTorch's own generators, which draw the noise."""
+        torch.manual_seed(number)
+
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "TorchSpeech":
         """Begin a chunk in a voice."""
         return TorchSpeech(self, self._cache_of(voice, positions), sampling)

@@ -1,4 +1,4 @@
-"""Where PyTorch computes, and what its random numbers begin with. Knows nothing about models."""
+"""Where PyTorch computes. Knows nothing about models."""
 
 import torch
 
@@ -20,11 +20,6 @@ def usable_device(name: str) -> torch.device:
             f"the device {shown(name)} cannot be used here ({reason}); there are: {', '.join(_present())}"
         ) from error
     return device
-
-
-def seed(number: int) -> None:
-    """Let the noise that speech is drawn from begin with this number, on every device."""
-    torch.manual_seed(number)
 
 
 def _present() -> list[str]:
