@@ -22,6 +22,14 @@ from wyoming_pocket_tts.pocket.hub import HubPath
 from wyoming_pocket_tts.text.prompt import TextRules
 
 
+def test_steps_are_recommended_by_the_type_of_the_sampler() -> None:
+    def fewest(kind: str) -> int:
+        config = changed(released_model("english"), {"flow_lm": {"flow": {"type": kind}}})
+        return config.flow_lm.flow.fewest_steps
+
+    assert [fewest(kind) for kind in ("lsd", "flow_matching", "drifting", "pointwise")] == [1, 16, 1, 1]
+
+
 def upstream_configs() -> dict[str, Path]:
     from pocket_tts.utils.config import CONFIGS_DIR  # noqa: PLC0415  (importing it sets torch's threads)
 

@@ -12,9 +12,6 @@ from wyoming_pocket_tts.pocket import config as configs
 if TYPE_CHECKING:
     from wyoming_pocket_tts.pocket.tts_model import TTSModel
 
-_FLOW_MATCHING_STEPS = 16
-"""What such a head needs to speak at all; the others need one step."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
@@ -146,7 +143,7 @@ def _recommended_steps(choice: ModelChoice) -> int:
         config = configs.released_model(choice.language or configs.model_names()[0])
     else:
         config = configs.load_config(fetch(choice.config))
-    return _FLOW_MATCHING_STEPS if config.flow_lm.flow.type == "flow_matching" else 1
+    return config.flow_lm.flow.fewest_steps
 
 
 def _is_place(voice: str) -> bool:

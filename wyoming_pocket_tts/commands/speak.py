@@ -15,13 +15,13 @@ from wyoming_pocket_tts.commands.manner import Manner
 from wyoming_pocket_tts.commands.pocket_model import ModelChoice, checked_voice, load
 from wyoming_pocket_tts.commands.progress import StatusLine
 from wyoming_pocket_tts.errors import EmptyText
+from wyoming_pocket_tts.text.prompt import MAX_TOKENS
 from wyoming_pocket_tts.wav import Format, open_wav
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.pocket.tts_model import TTSModel
     from wyoming_pocket_tts.voices.state import VoiceState
 
-_DEFAULT_MAX_TOKENS = 50
 _FULL_SCALE = 32767
 
 
@@ -102,7 +102,7 @@ def _stream(model: "TTSModel", state: "VoiceState", text: str, manner: Manner) -
     stream = model.generate_audio_stream(
         state,
         text,
-        manner.max_tokens or _DEFAULT_MAX_TOKENS,
+        manner.max_tokens or MAX_TOKENS,
         manner.frames_after_eos,
         continuity_seconds=manner.continuity_seconds or 0.0,
     )

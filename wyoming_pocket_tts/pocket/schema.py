@@ -5,6 +5,7 @@ The fields have the names of upstream's YAML files, so that a config written for
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -37,6 +38,11 @@ class FlowConfig(_Strict):
     def n_times(self) -> int:
         """How many times in [0, 1] the head is told: start and target for ``lsd``, one or none for the others."""
         return {"lsd": 2, "flow_matching": 1, "drifting": 0, "pointwise": 0}[self.type]
+
+    @property
+    def fewest_steps(self) -> int:
+        """How many steps the sampler needs to speak at all, which is what is recommended."""
+        return 16 if self.type == "flow_matching" else 1
 
 
 class BackboneConfig(_Strict):
@@ -234,10 +240,9 @@ class MimiConfig(_Strict):
             raise ValueError(
                 f"decoder_seanet.ratios must make {hop} samples as seanet.ratios, not {decoder.hop_samples}"
             )
-        if self.frame_samples % self.hop_samples or self.frame_samples == self.hop_samples:
+        if self.frame_samples % hop or self.frame_samples == hop:
             raise ValueError(
-                f"seanet.ratios make {self.hop_samples} samples:"
-                f" a frame of {self.frame_samples} samples must be a multiple of it, twice at least"
+                f"seanet.ratios make {hop} samples: a frame of {self.frame_samples} samples must be a multiple of it, twice at least"
             )
         sides = ("", self.seanet, self.transformer), ("decoder_", decoder, self.decoder_transformer_or_same)
         for side, network, transformer in sides:
@@ -276,13 +281,7 @@ class ModelConfig(_Strict):
 
     @property
     def text_rules(self) -> TextRules:
-        return TextRules(
-            pad_with_spaces_for_short_inputs=self.pad_with_spaces_for_short_inputs,
-            remove_semicolons=self.remove_semicolons,
-            append_terminal_punctuation=self.append_terminal_punctuation,
-            capitalize_first_letter=self.capitalize_first_letter,
-            replace_characters=self.replace_characters,
-        )
+        return TextRules(**{rule.name: getattr(self, rule.name) for rule in fields(TextRules)})
 
     @model_validator(mode="after")
     def _weights_are_named(self) -> Self:

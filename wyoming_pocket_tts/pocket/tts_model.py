@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 PROMPT_CACHE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
 _DEFAULT_PROMPT_CACHE_SIZE = 2
-_FEWEST_FLOW_MATCHING_STEPS = 16
 _EARLIEST_VARIANTS = {"b6369a24": "english_2026-01"}
 _NO_CLONING = (
     "these weights cannot clone voices: the file that can was not available. Use a ready-made voice ({voices}), or "
@@ -126,10 +125,10 @@ class TTSModel:
         Sampling(temp or 0.0, sampler_decode_steps, noise_clamp)  # refused now rather than after a download
         language = _EARLIEST_VARIANTS.get(variant or "", variant) or language
         name, found = find_model(language, config, checkpoint)
-        if found.flow_lm.flow.type == "flow_matching" and sampler_decode_steps < _FEWEST_FLOW_MATCHING_STEPS:
+        if sampler_decode_steps < found.flow_lm.flow.fewest_steps:
             logger.warning(
                 "a flow_matching model needs %d sampler_decode_steps or more; it has %d and will hardly speak",
-                _FEWEST_FLOW_MATCHING_STEPS,
+                found.flow_lm.flow.fewest_steps,
                 sampler_decode_steps,
             )
         if choose_engine(engine) == "torch":

@@ -26,8 +26,6 @@ from wyoming_pocket_tts.pocket.onnx.manifest import (
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
-_FLOW_MATCHING_STEPS = 16
-"""What such a head needs to speak at all."""
 _BLOCK_BYTES = 1 << 20
 
 
@@ -189,7 +187,7 @@ def sampler_steps(config: ModelConfig, steps: int | None = None) -> int:
         raise ConfigError(f"sampler steps are {steps}: allowed are 1 to {MAX_STEPS}")
     if flow.n_times == 0:  # it knows no steps
         return 1
-    return steps or (_FLOW_MATCHING_STEPS if flow.type == "flow_matching" else 1)
+    return steps or flow.fewest_steps
 
 
 def looks_like_ours(directory: Path) -> bool:

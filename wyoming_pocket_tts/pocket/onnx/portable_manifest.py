@@ -24,7 +24,6 @@ from wyoming_pocket_tts.text.prompt import MAX_TOKENS, TextChunk
 
 FORMAT = 1
 
-_FLOW_MATCHING_STEPS = 16
 _SHORT_WORDS = 4
 _RULES = {
     "lsd": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, t=(i+1)/n, x) / n",
@@ -126,7 +125,7 @@ def _describe_sampler(config: ModelConfig) -> dict[str, Any]:
         "time_inputs": list(time_inputs(flow)),
         "adds_to_noise": flow.type != "drifting",
         "takes_any_steps": flow.n_times > 0,
-        "steps": _FLOW_MATCHING_STEPS if flow.type == "flow_matching" else 1,
+        "steps": flow.fewest_steps,
         "temperature": config.default_temperature,
         "noise": "normal, its variance is the temperature",
     }
