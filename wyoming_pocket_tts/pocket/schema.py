@@ -242,7 +242,8 @@ class MimiConfig(_Strict):
             )
         if self.frame_samples % hop or self.frame_samples == hop:
             raise ValueError(
-                f"seanet.ratios make {hop} samples: a frame of {self.frame_samples} samples must be a multiple of it, twice at least"
+                f"seanet.ratios make {hop} samples: a frame of {self.frame_samples} samples must be a multiple of it,"
+                " twice at least"
             )
         sides = ("", self.seanet, self.transformer), ("decoder_", decoder, self.decoder_transformer_or_same)
         for side, network, transformer in sides:
