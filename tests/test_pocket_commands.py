@@ -190,6 +190,7 @@ def test_a_flow_matching_model_gets_the_steps_that_it_needs(folder: Path, here: 
         (("Hi.", "--voice", "albaa", "--language", "english"), 1, "there is no ready-made voice 'albaa' (did you mean"),
         (("Hi.", "--noise-clamp", "0"), 2, "--noise-clamp is 0"),
         (("Hi.", "--temperature", "inf"), 2, "--temperature is inf"),
+        (("Hi.", "--eos-threshold", "nan"), 2, "--eos-threshold is nan"),
         (("  ", "--voice", "alba"), 1, "the text holds nothing to say"),
         (("Hi.", "--voice", "alba", "--device", "cuda:9"), 2, "the device 'cuda:9' cannot be used here"),
         (("Hi.", "--voice", "alba", "--device", "toaster"), 2, "there are: cpu"),

@@ -44,7 +44,12 @@ class ModelChoice:
     def __post_init__(self) -> None:
         if self.language is not None and self.config is not None:
             raise ConfigError("--language and --config exclude each other: choose one")
-        for option, value in (("--temperature", self.temperature), ("--noise-clamp", self.noise_clamp)):
+        numbers = {
+            "--temperature": self.temperature,
+            "--noise-clamp": self.noise_clamp,
+            "--eos-threshold": self.eos_threshold,  # no logit is above nan: each chunk would go on to its limit
+        }
+        for option, value in numbers.items():
             if value is not None and not math.isfinite(value):
                 raise ConfigError(f"{option} is {value}: it must be a number")
         if self.noise_clamp == 0:
