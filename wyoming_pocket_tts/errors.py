@@ -46,7 +46,7 @@ class ModelError(SpeechError, RuntimeError):
 
 
 class MissingWeights(ModelError, FileNotFoundError):  # noqa: N818  (named for the state)
-    """A file of weights that a config names and that is not there."""
+    """A file of a model, weights or tokenizer, that a config names and that is not there."""
 
 
 class DownloadError(ModelError):

@@ -87,8 +87,9 @@ def test_a_damaged_file_is_refused_by_name(
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such tokenizer file"):
+    with pytest.raises(FileNotFoundError, match="no such tokenizer file") as caught:
         load_tokenizer(tmp_path / "tokenizer.model", kind="sentencepiece", entries=ENTRIES)
+    assert isinstance(caught.value, ModelError)
 
 
 def test_an_unknown_kind_is_refused_with_what_is_allowed() -> None:

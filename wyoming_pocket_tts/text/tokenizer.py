@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from wyoming_pocket_tts.errors import ModelError
+from wyoming_pocket_tts.errors import MissingWeights, ModelError
 
 KINDS = ("sentencepiece", "tokenizers", "json")
 """What a model's configuration may call its tokenizer; the last two mean the same."""
@@ -37,12 +37,13 @@ def load_tokenizer(path: Path, *, kind: str, entries: int) -> Tokenizer:
         entries: how many entries the model was trained with.
 
     Raises:
-        ModelError: not there, not of that kind, damaged, or with another number of entries.
+        MissingWeights: it is not there.
+        ModelError: not of that kind, damaged, or with another number of entries.
     """
     if kind not in KINDS:
         raise ModelError(f"{path}: unknown kind of tokenizer {kind!r}; allowed are {', '.join(KINDS)}")
     if not path.is_file():
-        raise ModelError(f"{path}: there is no such tokenizer file")
+        raise MissingWeights(f"{path}: there is no such tokenizer file")
     is_json = kind != "sentencepiece" or path.suffix == ".json"
     tokenizer: _JsonTokenizer | _SentencePieceTokenizer
     try:
