@@ -209,6 +209,19 @@ def test_a_stop_ends_the_speech_early() -> None:
     assert len(engine.asked) < 100, "what follows is not even begun"
 
 
+def test_what_waits_for_the_decoder_is_not_decoded_after_a_stop() -> None:
+    """All latents of a chunk are there, more than one call decodes."""
+    stop = threading.Event()
+    pieces = speak(CountingEngine(), a_voice(), [a_chunk()], HOW, stop=stop)
+    spoken = len(next(pieces))
+    for thread in generating_threads():
+        thread.join(20)
+    spoken += len(next(pieces))
+    assert spoken < 42 * FRAME_SAMPLES
+    stop.set()
+    assert list(pieces) == []
+
+
 def test_a_stop_before_the_beginning_says_nothing() -> None:
     stop = threading.Event()
     stop.set()

@@ -57,6 +57,21 @@ def test_a_failure_is_not_kept() -> None:
     assert encoder.encoded == ["a"]
 
 
+def test_a_failure_takes_no_other_encoding_of_the_same_voice_with_it() -> None:
+    """The one that fails was pushed out of the cache meanwhile, and the voice was asked for anew."""
+    cache, encoder = PromptCache(1), Encoder()
+
+    def fail_late() -> VoiceState:
+        cache.get("b", encoder.of("b"))
+        cache.get("a", encoder.of("a"))
+        raise ValueError("no voice")
+
+    with pytest.raises(ValueError, match="no voice"):
+        cache.get("a", fail_late)
+    cache.get("a", encoder.of("a"))
+    assert encoder.encoded == ["b", "a"]
+
+
 def test_threads_that_want_the_same_voice_wait_for_one_encoding() -> None:
     cache = PromptCache(2)
     started, go_on = threading.Event(), threading.Event()

@@ -578,6 +578,20 @@ def test_eight_bits_that_are_slower_are_refused(model: TTSModel, monkeypatch: py
     assert not any(isinstance(part, quantize.Int8Linear) for part in torch_backend(model).network.modules())
 
 
+def test_eight_bits_of_nothing_are_nothing() -> None:
+    linear = torch.nn.Linear(64, 32, bias=False)
+    with torch.no_grad():
+        linear.weight[5] = 0
+        quantized = quantize.Int8Linear(linear)
+        x = torch.randn(20, 64)
+        x[3] = 0
+        result = quantized(x)
+    assert torch.isfinite(result).all()
+    assert not result[3].any()
+    assert not result[:, 5].any()
+    assert torch.allclose(result, linear(x), atol=0.05)
+
+
 def test_eight_bits_stay_on_the_processor(model: TTSModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantize, "_refuse_if_slower", lambda _: None)
     quantize.quantize_linears(torch_backend(model).network.flow_lm.transformer)

@@ -117,8 +117,8 @@ def _frame_levels_db(samples: Floats, rate_hz: int) -> NDArray[np.float64]:
 
 
 def _flat_peaks(samples: Floats, rate_hz: int) -> int:
-    """How often the signal rests at its highest or lowest value."""
-    peak = max(float(np.abs(samples).max()), 1e-9)
+    """How often the signal, which is not silent, rests at its highest or lowest value."""
+    peak = float(np.abs(samples).max())
     at_peak = np.concatenate([[False], np.abs(samples) >= peak * (1 - FLAT_TOLERANCE), [False]])
     edges = np.flatnonzero(at_peak[1:] != at_peak[:-1])
     lengths = edges[1::2] - edges[::2]

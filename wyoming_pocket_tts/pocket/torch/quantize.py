@@ -26,13 +26,13 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        scale = (linear.weight.abs().amax(dim=1) / _LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
+        scale = linear.weight.abs().amax(dim=1) / _LARGEST
         self.register_buffer("weight", (linear.weight / scale[:, None]).round_().to(torch.int8))
         self.register_buffer("scale", scale)
 
     def forward(self, x: Tensor) -> Tensor:  # [..., in]
         rows = x.reshape(-1, x.shape[-1])
-        scale = (rows.abs().amax(dim=1, keepdim=True) / _LARGEST).clamp(min=torch.finfo(torch.float32).tiny)
+        scale = rows.abs().amax(dim=1, keepdim=True) / _LARGEST  # 0 for zeros: whatever they round to comes to nothing
         rounded = (rows / scale).round_().to(torch.int8)
         product: Tensor = torch._int_mm(rounded, self.weight.T)  # noqa: SLF001  (PyTorch's one product of 8-bit matrices)
         return (product * scale * self.scale).reshape(*x.shape[:-1], len(self.weight))
