@@ -285,6 +285,16 @@ def test_recordings_are_remembered_and_a_changed_file_is_heard_again(
     assert len(heard) == 2
 
 
+def test_what_one_caller_writes_into_a_voice_reaches_nobody_else(model: TTSModel, recording: Path) -> None:
+    first, second = (model.get_state_for_audio_prompt(recording) for _ in range(2))
+    before = second.layers[0].copy()
+    first["transformer.layers.0.self_attn"]["cache"].zero_()
+    with pytest.raises(ValueError, match="read-only"):
+        first.layers[0][...] = 0
+    assert np.array_equal(second.layers[0], before)
+    assert np.array_equal(model.get_state_for_audio_prompt(recording).layers[0], before)
+
+
 def test_how_many_recordings_are_remembered_is_a_setting(
     config: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

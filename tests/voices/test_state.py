@@ -61,6 +61,27 @@ def test_it_looks_like_the_peers_state() -> None:
             state[name]
 
 
+def test_it_is_for_reading() -> None:
+    """What is put into it must not be lost without a word, nor reach others who have the same voice."""
+    state = voice()
+    name = LAYER.format(0)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        state[name]["cache"] = np.zeros(1)  # type: ignore[index]  # what a program may try
+    with pytest.raises(ValueError, match="read-only"):
+        state[name]["cache"][...] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        trim_model_state(state).layers[0][...] = 0
+    changeable = {name: dict(layer) for name, layer in state.items()}
+    changeable[name]["cache"] = changeable[name]["cache"] * 2
+    np.testing.assert_array_equal(VoiceState.of(changeable).layers[0], state.layers[0] * 2)
+
+
+def test_whoever_gives_an_array_may_still_write_to_it() -> None:
+    array = np.zeros((2, 3, 4, 8), dtype=np.float32)
+    VoiceState((array,))
+    array[...] = 1
+
+
 def test_it_is_equal_to_itself_alone() -> None:
     state = voice()
     assert state == state  # noqa: PLR0124  (identity is what is tested)

@@ -6,10 +6,12 @@ programs for these models read and write as well, are known here alone.
 
 import re
 import secrets
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -33,10 +35,13 @@ def unchanged(array: NDArray[Any]) -> object:
 
 @dataclass(eq=False, repr=False)
 class VoiceState(Mapping[str, Mapping[str, Any]]):
-    """A voice: keys and values that a model's attention starts from. Equal to itself alone; no array is written to.
+    """A voice: keys and values that a model's attention starts from. Equal to itself alone.
+
+    Arrays are made read-only: several speeches and callers share them.
 
     As a mapping it looks like what ``pocket-tts`` calls a model state: of each layer's name, ``offset`` and ``pad``
-    (int64 [1]) and ``cache`` (float32 [2, 1, T, kv_heads, head_dim]).
+    (int64 [1]) and ``cache`` (float32 [2, 1, T, kv_heads, head_dim]). It is for reading; who wants to change something
+    takes ``{name: dict(layer) for name, layer in state.items()}``.
 
     Raises:
         VoiceError: there are no layers, or their shapes do not fit together.
@@ -47,7 +52,7 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
     model: str | None = None
     """Fingerprint of the weights that it was made with; None if unknown."""
     wrap: Callable[[NDArray[Any]], Any] = unchanged
-    """What the mapping makes of arrays: an engine's own type of tensors."""
+    """What the mapping makes of arrays: an engine's own type of tensors, copied where they could be written to."""
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -58,6 +63,7 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
                 raise VoiceError(f"layer {index} has the shape {layer.shape}, not [2, T, heads, size]")
             if layer.shape != first:
                 raise VoiceError(f"layer {index} has the shape {layer.shape}, but layer 0 has {first}")
+        self.layers = tuple(_read_only(layer) for layer in self.layers)
 
     @property
     def length(self) -> int:
@@ -78,17 +84,19 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
                 f"{shown(state)} is no voice: get_state_for_audio_prompt makes one, from a name, a file or samples"
             )
         entries = {name: {key: as_array(value) for key, value in entry.items()} for name, entry in state.items()}
-        return cls(_layers(entries, "voice state"))
+        values = [value for entry in state.values() for value in entry.values()]
+        return cls(_layers(entries, "voice state"), wrap=_wrap_of(values[0]))
 
-    def __getitem__(self, name: str) -> dict[str, Any]:
+    def __getitem__(self, name: str) -> MappingProxyType[str, Any]:
         match = _NAME_OF_LAYER.fullmatch(name)
         if match is None or int(match[1]) >= len(self.layers):
             raise KeyError(name)
-        return {
+        entry = {
             "offset": self.wrap(np.array([self.length], dtype=np.int64)),
             "pad": self.wrap(np.zeros(1, dtype=np.int64)),
             "cache": self.wrap(self.layers[int(match[1])][:, None]),
         }
+        return MappingProxyType(entry)  # made anew each time: what was put into it would be lost without a word
 
     def __iter__(self) -> Iterator[str]:
         return (_LAYER_NAME.format(index) for index in range(len(self.layers)))
@@ -104,13 +112,16 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
 
 
 def trim_model_state(state: Mapping[str, Mapping[str, Any]]) -> VoiceState:
-    """Copy what is used of a state, so that the larger buffer behind it can go.
+    """Copy what is used of a state, so that the larger buffer behind it can go. Tensors stay tensors.
 
     Raises:
         VoiceError: it is no voice state.
     """
     voice = VoiceState.of(state)
-    return replace(voice, layers=tuple(np.array(layer, order="C") for layer in voice.layers))
+    copies = tuple(np.array(layer, order="C") for layer in voice.layers)
+    for copied in copies:
+        copied.setflags(write=False)
+    return replace(voice, layers=copies)
 
 
 def check_fits(state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, fingerprint: str, label: str) -> None:
@@ -229,6 +240,21 @@ def _offset(entry: Mapping[str, NDArray[Any]], where: str) -> int:
         found = "nothing" if offset is None else f"{offset.dtype} {list(offset.shape)}"
         raise VoiceError(f"{where}/offset: expected one integer, found {found}")
     return int(offset.reshape(()))
+
+
+def _read_only(array: Floats) -> Floats:
+    """The array itself, if nobody can write to it through this; else a view, since its flags are its owner's."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _wrap_of(value: object) -> Callable[[NDArray[Any]], Any]:
+    """What makes of arrays what this value is: for a tensor its library's ``tensor``, which copies."""
+    library = sys.modules.get(type(value).__module__.partition(".")[0])
+    return getattr(library, "tensor", unchanged) if hasattr(value, "detach") else unchanged
 
 
 def as_array(value: Any) -> NDArray[Any]:  # noqa: ANN401  (a tensor, whose type is not imported here)

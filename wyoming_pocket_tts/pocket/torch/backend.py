@@ -164,8 +164,8 @@ class TorchBackend:
 
     @staticmethod
     def public(array: NDArray[np.float32]) -> Tensor:
-        """Samples as users of the PyTorch engine expect them: a tensor on the CPU."""
-        return torch.from_numpy(array)
+        """Samples as users of the PyTorch engine expect them: a tensor on the CPU, copied, since they may change it."""
+        return torch.tensor(array, device="cpu")
 
     def _encode(self, samples: Samples) -> Tensor:
         """Encode ``[N]`` samples into ``[1, T, conditioning_dim]``."""
@@ -180,14 +180,14 @@ class TorchBackend:
         """Copy a voice into a new cache with room for more."""
         cache = self.network.flow_lm.new_cache(capacity=voice.length + positions)
         for store, layer in zip(cache.store, voice.layers, strict=True):
-            store[:, 0, : voice.length] = torch.from_numpy(layer)
+            store[:, 0, : voice.length] = torch.tensor(layer)  # from_numpy would warn: it is read-only
         cache.position = voice.length
         return cache
 
     def _voice_of(self, cache: GrowingCache) -> VoiceState:
         used = cache.store[:, :, 0, : cache.position].cpu()  # [layer, 2, T, key heads, head width]
         layers = tuple(layer.clone().numpy() for layer in used)
-        return VoiceState(layers=layers, model=self.fingerprint, wrap=torch.from_numpy)
+        return VoiceState(layers=layers, model=self.fingerprint, wrap=TorchBackend.public)
 
 
 class TorchSpeech:
