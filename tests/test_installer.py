@@ -156,6 +156,7 @@ async def test_a_hub_that_fails_takes_nothing_away(world: World, home: Path) -> 
             address = await running.uri()
             await running.until_logged(f"the model {MODEL} cannot speak yet: ", seconds=90)
             await running.until_logged("trying again in 30 s")
+            assert len(running.log.splitlines()) < 12, "who reads the log is told once"
             assert await rate_spoken(address) != RATE_HZ
             assert await running.stop() == 0
 

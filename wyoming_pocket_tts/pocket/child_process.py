@@ -23,6 +23,7 @@ from wyoming_pocket_tts.pocket.onnx.protocol import Warned
 
 _ROOT = Path(__file__).parents[2]
 """Where the package lies: the child uses this copy."""
+_PACKAGE = __name__.partition(".")[0]
 _POLL_SECONDS = 0.1
 _PIPE_BYTES = 1 << 16
 _EXIT_ORPHANED = 3
@@ -114,6 +115,8 @@ class Teller(logging.Handler):
         self._stream.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.partition(".")[0] != _PACKAGE and record.levelno < logging.ERROR:
+            return  # a library that tries again and says so each time: what comes of it is told in the end
         self.tell(Warned(text=record.getMessage()))
 
 
