@@ -91,7 +91,7 @@ class CountingEngine:
         self.decoders += 1
         return CountingDecoder(self)
 
-    def listen(self, samples: Samples) -> VoiceState:
+    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
         raise NotImplementedError
 
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:

@@ -114,8 +114,14 @@ class Backend(Protocol):
         """Begin to decode."""
         ...
 
-    def listen(self, samples: Samples) -> VoiceState:
-        """Hear a voice prompt of any length; return the voice."""
+    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
+        """Hear a voice prompt of any length; return the voice.
+
+        Args:
+            samples: the prompt.
+            sampling: how the speeches to come are drawn. It does not change the voice; but the engine for PyTorch draws
+                once here, for nothing, as pocket-tts does, and bounded noise takes more numbers of the generator.
+        """
         ...
 
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:

@@ -122,7 +122,7 @@ class OnnxBackend:
         """Begin to decode."""
         return OnnxDecoder(StreamRun(self._decoder, source="latents", result="audio"), self.frame_samples)
 
-    def listen(self, samples: Samples) -> VoiceState:
+    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:  # noqa: ARG002  (see Backend)
         """Hear a voice prompt; it is filled up with silence to whole frames.
 
         Raises:

@@ -5,7 +5,8 @@ belongs to the speech.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,29 @@ _FRAMES_PER_ENCODING = 25
 
 Noise = Callable[[], Tensor]
 """Draws what the sampler starts from: ``[1, latent_dim]``."""
+
+
+class _Placed(Protocol):
+    @property
+    def device(self) -> torch.device: ...
+
+
+_Self = TypeVar("_Self", bound=_Placed)
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _computing(
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Let a method compute without gradients, and in the weights' own type: not in that of a caller's autocast."""
+
+    @wraps(method)
+    def computing(self: _Self, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            return method(self, *args, **kwargs)
+
+    return computing
 
 
 class PocketNetwork(nn.Module):
@@ -131,17 +155,17 @@ class TorchBackend:
         """Begin to decode."""
         return TorchDecoder(self.network)
 
-    @torch.inference_mode()
-    def listen(self, samples: Samples) -> VoiceState:
+    @_computing
+    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
         """Hear a voice prompt; it is filled up with silence to whole frames."""
         flow_lm = self.network.flow_lm
-        self.draw(Sampling(temperature=1.0))  # unused: see draw
+        self.draw(sampling if sampling and sampling.temperature else Sampling(temperature=1.0))  # unused: see draw
         inputs = flow_lm.embed_voice(self._encode(samples))
         cache = flow_lm.new_cache(capacity=inputs.shape[1])
         flow_lm.fill(inputs, cache)
         return self._voice_of(cache)
 
-    @torch.inference_mode()
+    @_computing
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
         """Hear the model's own latents after the voice prompt, as if they had been part of the recording."""
         flow_lm, codec = self.network.flow_lm, self.config.mimi
@@ -194,23 +218,24 @@ class TorchSpeech:
     """A voice that speaks one chunk."""
 
     def __init__(self, backend: TorchBackend, cache: GrowingCache, sampling: Sampling) -> None:
+        self.device = backend.device
         self._backend = backend
         self._flow_lm = backend.network.flow_lm
         self._cache = cache
         self._sampling = sampling
         self._sampler = Sampler(self._flow_lm.flow_net, rule=backend.config.flow_lm.flow.type, steps=sampling.steps)
 
-    @torch.inference_mode()
+    @_computing
     def prefill(self, tokens: Sequence[int]) -> Frame:
         """Read the text and the sign that audio begins, in one pass; return the first frame."""
         self._backend.draw(self._sampling)  # unused: see draw
-        indices = torch.tensor(tokens, dtype=torch.int64, device=self._backend.device)[None]
+        indices = torch.tensor(tokens, dtype=torch.int64, device=self.device)[None]
         return self._advance(self._flow_lm.embed_text(indices))
 
-    @torch.inference_mode()
+    @_computing
     def step(self, latent: NDArray[np.float32]) -> Frame:
         """Read the last frame's latent; return the next frame."""
-        last = torch.from_numpy(latent).to(self._backend.device)
+        last = torch.from_numpy(latent).to(self.device)
         return self._advance(self._flow_lm.embed_latent(last[None, None]))
 
     def state(self) -> VoiceState:
@@ -227,13 +252,14 @@ class TorchDecoder:
     """The codec's decoder at work on one chunk."""
 
     def __init__(self, network: PocketNetwork) -> None:
+        self.device = network.flow_lm.emb_mean.device
         self._network = network
         self._state: DecoderState = network.mimi.start_decoding()
 
-    @torch.inference_mode()
+    @_computing
     def decode(self, latents: Latents) -> Samples:
         """Decode ``[T, latent_dim]`` normalised latents."""
         flow_lm = self._network.flow_lm
-        values = torch.from_numpy(latents).to(flow_lm.emb_std.device)[None] * flow_lm.emb_std + flow_lm.emb_mean
+        values = torch.from_numpy(latents).to(self.device)[None] * flow_lm.emb_std + flow_lm.emb_mean
         samples: Any = self._network.mimi.decode(values, self._state)[0, 0].cpu().numpy()
         return samples  # type: ignore[no-any-return]
