@@ -21,7 +21,8 @@ from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts import TTSModel, export_model_state, trim_model_state
 from wyoming_pocket_tts.errors import ConfigError, EmptyText, MissingFile, ModelError, VoiceError
 from wyoming_pocket_tts.pocket import tts_model as module
-from wyoming_pocket_tts.pocket.backend import Samples
+from wyoming_pocket_tts.pocket import voice_loader
+from wyoming_pocket_tts.pocket.backend import Samples, Sampling
 from wyoming_pocket_tts.pocket.config import released_model, voice_state_source
 from wyoming_pocket_tts.pocket.loading import suffix_of
 from wyoming_pocket_tts.pocket.torch import quantize
@@ -103,9 +104,11 @@ def test_the_stream_is_the_whole_in_pieces(model: TTSModel, voice: VoiceState) -
     assert same(torch.cat(pieces), model.generate_audio(voice, TEXT))
 
 
-def test_a_seed_gives_what_it_gives_with_the_peer(config: Path) -> None:
-    """Also above temperature 0: noise is drawn from the same generator, in the same order."""
-    ours, peer = TTSModel.load_model(config=config, temp=0.5), load_peer(config, temp=0.5)
+@pytest.mark.parametrize("noise_clamp", [None, 0.8])
+def test_a_seed_gives_what_it_gives_with_the_peer(config: Path, noise_clamp: float | None) -> None:
+    """Also above temperature 0: noise is drawn from the same generator, in the same order and way."""
+    ours = TTSModel.load_model(config=config, temp=0.5, noise_clamp=noise_clamp)
+    peer = load_peer(config, temp=0.5, noise_clamp=noise_clamp)
     recording = torch.randn(1, 30_000, generator=torch.Generator().manual_seed(1)) * 0.1
     spoken = []
     for model in (ours, peer):
@@ -119,7 +122,6 @@ def test_a_seed_gives_what_it_gives_with_the_peer(config: Path) -> None:
 
 
 def test_noise_stays_within_its_clamp(config: Path, recording: Path) -> None:
-    from wyoming_pocket_tts.pocket.backend import Sampling  # noqa: PLC0415
     from wyoming_pocket_tts.pocket.torch.backend import normal_noise  # noqa: PLC0415
 
     noise = normal_noise(Sampling(4.0, noise_clamp=0.5), (1, 10_000), torch.device("cpu"))
@@ -192,6 +194,39 @@ def test_the_callers_default_type_is_the_callers(model: TTSModel, voice: VoiceSt
         assert same(model.generate_audio(voice, TEXT), expected)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_the_callers_autocast_is_the_callers(model: TTSModel, voice: VoiceState) -> None:
+    """In bfloat16 some operations fail, and the rest would not be this model."""
+    recording = torch.randn(1, 30_000, generator=torch.Generator().manual_seed(1)) * 0.1
+    latents = np.zeros((3, 32), np.float32)
+
+    def computed() -> list[Any]:
+        backend = torch_backend(model)
+        speech = backend.open_speech(voice, positions=9, sampling=Sampling(0.0))
+        frames = [speech.prefill([1, 2, 3]), speech.step(latents[0])]
+        heard = model.get_state_for_audio_prompt(recording), backend.listen_on(voice, latents)
+        audio = backend.open_decoder().decode(latents)
+        return [*(frame.latent for frame in frames), *(each.layers[-1] for each in heard), audio]
+
+    exact = computed()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for ours, theirs in zip(computed(), exact, strict=True):
+            assert np.array_equal(ours, theirs)
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_it_is_the_module_that_the_peers_is(config: Path, model: TTSModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = load_peer(config)
+    assert model.origin == peer.origin == config
+    assert model.eval().cpu().to("cpu") is model
+    assert sum(each.numel() for each in model.flow_lm.parameters()) > 0
+    both = [*model.flow_lm.parameters(), *model.mimi.parameters()]
+    assert {id(each) for each in model.parameters()} == {id(each) for each in both}
+    moved: list[object] = []
+    monkeypatch.setattr(model._backend, "move", moved.append)
+    assert model.cuda().cuda(1) is model
+    assert moved == ["cuda", "cuda:1"]
 
 
 # --- several at once
@@ -269,9 +304,9 @@ def test_recordings_are_remembered_and_a_changed_file_is_heard_again(
     heard: list[int] = []
     listen = model._backend.listen
 
-    def counted(samples: Samples) -> VoiceState:
+    def counted(samples: Samples, *, sampling: Sampling) -> VoiceState:
         heard.append(len(samples))
-        return listen(samples)
+        return listen(samples, sampling=sampling)
 
     monkeypatch.setattr(model._backend, "listen", counted)
     path = write_recording(tmp_path / "voice.wav", pitch_hz=150)
@@ -341,6 +376,7 @@ def test_samples_are_a_recording(model: TTSModel) -> None:
         (torch.ones(1, 24_000, dtype=torch.int16), "floats of -1 to 1, not int16"),
         (torch.full((1, 24_000), 3000.0), "samples reach 3000"),
         (torch.tensor([0.0, float("nan")]), "no numbers"),
+        (torch.zeros(1, 300 * 24_000 + 1), "longer than 300 s"),
         (None, "shape"),
     ],
 )
@@ -412,7 +448,7 @@ def test_ready_made_voices_belong_to_released_models(
         asked.append(source)
         return tmp_path / "alba.safetensors"
 
-    monkeypatch.setattr(module, "fetch", fetch)
+    monkeypatch.setattr(voice_loader, "fetch", fetch)
     assert model.get_state_for_audio_prompt("alba").length == voice.length
     assert asked == [voice_state_source(NAME, "alba")]
 
@@ -506,6 +542,11 @@ def test_continuity_hears_what_was_spoken(config: Path, recording: Path) -> None
         ({"sampler_decode_steps": 0}, "sampler_decode_steps is 0"),
         ({"noise_clamp": -0.5}, "noise_clamp is -0.5"),
         ({"checkpoint": "step.pt"}, "pickles"),
+        ({"engine": "torch", "precision": "int8"}, "precision is for ONNX Runtime, but engine is 'torch'"),
+        ({"engine": "torch", "data_dir": "."}, "data_dir is for ONNX Runtime, but engine is 'torch'"),
+        ({"engine": "onnx", "precision": "fp32", "quantize": True}, "quantize means the precision int8, but .* 'fp32'"),
+        ({"precision": "mixed", "quantize": True}, "with engine 'onnx', quantize means"),
+        ({"precision": "int3"}, "no precision 'int3'"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> None:

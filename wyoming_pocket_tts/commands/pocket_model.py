@@ -124,20 +124,24 @@ def load(choice: ModelChoice, *, quiet: bool, exact: bool = False) -> "TTSModel"
         noise_clamp=choice.noise_clamp,
         eos_threshold=choice.eos_threshold,
         quantize=choice.quantize,
-        precision="fp32" if exact else "int8",
+        precision="fp32" if exact and not _has_torch() else None,  # PyTorch is exact by itself, and takes none
     )
     return model.to(device)
 
 
 def _checked_device(name: str) -> Any:  # noqa: ANN401  (PyTorch's, if that is there)
     """The device, before anything is downloaded for it."""
-    if importlib.util.find_spec("torch") is None:
+    if not _has_torch():
         if name != "cpu":
             raise ConfigError(f"--device {name} needs PyTorch: pip install 'wyoming-pocket-tts[torch]'")
         return name
     from wyoming_pocket_tts.pocket.torch.device import usable_device  # noqa: PLC0415  (PyTorch)
 
     return usable_device(name)
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def _recommended_steps(choice: ModelChoice) -> int:

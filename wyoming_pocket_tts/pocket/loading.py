@@ -69,17 +69,33 @@ def suffix_of(source: str) -> str:
     return PurePosixPath(path.rsplit("@", 1)[0] if source.startswith("hf://") else path).suffix.lower()
 
 
-def choose_engine(engine: str) -> str:
-    """Resolve ``auto``: PyTorch where it is installed, as results are its tensors, else ONNX Runtime.
+def choose_precision(
+    engine: str, *, precision: str | None, quantize: bool, data_dir: str | Path | None
+) -> Precision | None:
+    """Decide who computes: ONNX Runtime in some precision, or PyTorch (None).
+
+    ``auto`` is PyTorch where it is installed, as results are its tensors; but whoever asks for what ONNX Runtime alone
+    has, a precision or a place for converted models, gets that.
 
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: there is no such engine or precision, or they contradict each other.
     """
     if engine not in ENGINES:
         raise ConfigError(f"there is no engine '{engine}'; there are: {', '.join(ENGINES)}")
-    if engine == "auto":
-        return "torch" if find_spec("torch") else "onnx"
-    return engine
+    given = [name for name, value in (("precision", precision), ("data_dir", data_dir)) if value is not None]
+    if engine == "torch" and given:
+        raise ConfigError(f"{given[0]} is for ONNX Runtime, but engine is 'torch': leave one of both out")
+    if engine == "torch" or (engine == "auto" and not given and find_spec("torch")):
+        return None
+    try:
+        chosen = Precision(precision or Precision.INT8)
+    except ValueError:
+        raise ConfigError(f"there is no precision '{precision}'; there are: {', '.join(Precision)}") from None
+    if quantize and chosen is not Precision.INT8:
+        raise ConfigError(
+            f"with engine 'onnx', quantize means the precision int8, but precision is '{chosen}': leave one of both out"
+        )
+    return chosen
 
 
 def load_for_torch(name: str | None, config: ModelConfig, *, quantize: bool, threads: int | None) -> Loaded:

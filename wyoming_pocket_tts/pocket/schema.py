@@ -235,15 +235,14 @@ class MimiConfig(_Strict):
     def _parts_fit(self) -> Self:
         if self.frame_samples * self.frame_rate != self.sample_rate:
             raise ValueError(f"sample_rate {self.sample_rate} must be a multiple of frame_rate {self.frame_rate}")
-        decoder, hop = self.decoder_seanet_or_same, self.hop_samples
+        decoder, hop, frame = self.decoder_seanet_or_same, self.hop_samples, self.frame_samples
         if decoder.hop_samples != hop:
             raise ValueError(
                 f"decoder_seanet.ratios must make {hop} samples as seanet.ratios, not {decoder.hop_samples}"
             )
-        if self.frame_samples % hop or self.frame_samples == hop:
+        if frame % hop or frame == hop:
             raise ValueError(
-                f"seanet.ratios make {hop} samples: a frame of {self.frame_samples} samples must be a multiple of it,"
-                " twice at least"
+                f"seanet.ratios make {hop} samples: a frame of {frame} samples must be a multiple of it, twice at least"
             )
         sides = ("", self.seanet, self.transformer), ("decoder_", decoder, self.decoder_transformer_or_same)
         for side, network, transformer in sides:

@@ -16,6 +16,7 @@ from wyoming_pocket_tts import TTSModel, export_model_state
 from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
 from wyoming_pocket_tts.pocket.backend import Sampling
 from wyoming_pocket_tts.pocket.config import released_model
+from wyoming_pocket_tts.pocket.loading import choose_precision
 from wyoming_pocket_tts.pocket.onnx.backend import Noise
 from wyoming_pocket_tts.voices.state import VoiceState
 
@@ -135,6 +136,34 @@ def test_a_voice_that_is_too_long_is_refused(onnx: TTSModel) -> None:
 def test_wrong_choices_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TTSModel.load_model(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, None),
+        ({"quantize": True}, None),
+        ({"engine": "torch", "quantize": True}, None),
+        ({"engine": "onnx"}, "int8"),
+        ({"engine": "onnx", "quantize": True}, "int8"),
+        ({"engine": "onnx", "quantize": True, "precision": "int8"}, "int8"),
+        ({"precision": "fp32"}, "fp32"),
+        ({"data_dir": "somewhere"}, "int8"),
+    ],
+)
+def test_who_computes_follows_from_what_is_asked_for(options: dict[str, Any], expected: str | None) -> None:
+    """PyTorch is installed here."""
+    asked = {"engine": "auto", "precision": None, "quantize": False, "data_dir": None} | options
+    assert choose_precision(**asked) == expected
+
+
+def test_networks_of_pytorch_are_missed_with_a_reason(onnx: TTSModel) -> None:
+    for name in ("flow_lm", "mimi"):
+        with pytest.raises(AttributeError, match=f"{name} is PyTorch's: .*engine='torch'"):
+            getattr(onnx, name)
+    with pytest.raises(AttributeError, match="parameters is PyTorch's"):
+        onnx.parameters()
+    assert onnx.eval().cpu() is onnx
 
 
 def test_the_steps_belong_to_the_conversion(onnx: TTSModel) -> None:
