@@ -620,10 +620,32 @@ def test_eight_bits_say_nearly_the_same_or_are_refused(
     assert torch.isfinite(audio).all()
 
 
+def eight_bits_take(monkeypatch: pytest.MonkeyPatch, *, step: float, prefill: float) -> None:
+    """32 bits take 1 ms for a step, and 10 ms to read a text."""
+
+    def seconds(layer: torch.nn.Module, *, rows: int) -> float:
+        eight, plain = (step, 1e-3) if rows == 1 else (prefill, 10e-3)
+        return eight if isinstance(layer, quantize.Int8Linear) else plain
+
+    monkeypatch.setattr(quantize, "_seconds_per_call", seconds)
+
+
+@pytest.mark.parametrize(("prefill", "warned"), [(12e-3, True), (8e-3, False)])
+def test_eight_bits_whose_first_audio_comes_later_are_warned_of(
+    model: TTSModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    prefill: float,
+    warned: bool,
+) -> None:
+    eight_bits_take(monkeypatch, step=0.5e-3, prefill=prefill)
+    quantize.quantize_linears(torch_backend(model).network.flow_lm.transformer)
+    assert ("12.00 against 10.00 ms" in caplog.text) is warned
+    assert any(isinstance(part, quantize.Int8Linear) for part in torch_backend(model).network.modules())
+
+
 def test_eight_bits_that_are_slower_are_refused(model: TTSModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        quantize, "_seconds_per_vector", lambda layer, _: 2e-3 if isinstance(layer, quantize.Int8Linear) else 1e-3
-    )
+    eight_bits_take(monkeypatch, step=2e-3, prefill=5e-3)
     with pytest.raises(ModelError, match=r"slower here than 32 \(2\.00 against 1\.00 ms"):
         quantize.quantize_linears(torch_backend(model).network.flow_lm.transformer)
     assert not any(isinstance(part, quantize.Int8Linear) for part in torch_backend(model).network.modules())
