@@ -57,6 +57,8 @@ ARROWS: dict[str, set[str]] = {
     "engines": {"*"},
     "lifecycle": {"*"},
     "cli": {"*"},
+    "cli_pocket": {"options", "cli_support", "engines", "commands", "pocket"},
+    "cli_support": {"logs", "settings", "settings_sources"},
     "__main__": {"cli"},
 }
 """Part -> the parts it may import; a dotted name allows that module alone, ``*`` all of them."""
@@ -67,7 +69,7 @@ NO_ASYNCIO = ("kokoro", "pocket", "text", "voices")
 TORCH = ("kokoro.training", "kokoro.model", "kokoro.layers", "kokoro.vocoder", "kokoro.letters", "pocket.torch")
 """Networks in PyTorch and what trains them: imported by nothing else, but for those who choose an engine."""
 
-CHOOSING = {"pocket.loading", "pocket.tts_model", "commands.pocket_model", "commands.speak"}
+CHOOSING = {"pocket.loading", "pocket.module_methods", "pocket.tts_model", "commands.pocket_model", "commands.speak"}
 """May import a network in PyTorch, inside a function, when somebody asks for that engine, or for its types alone."""
 
 

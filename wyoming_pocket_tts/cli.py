@@ -2,21 +2,16 @@
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from wyoming_pocket_tts import __version__, options
-from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble, threads_of_this_machine
+from wyoming_pocket_tts import __version__, cli_pocket, options
+from wyoming_pocket_tts.cli_support import complain, read_settings, report
+from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
-
-if TYPE_CHECKING:
-    from wyoming_pocket_tts.settings import Settings
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -99,7 +94,7 @@ def serve(
         "log.level": "debug" if debug else None,
         "log.format": log_format,
     }
-    settings = _settings(config, flags)
+    settings = read_settings(config, flags)
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415  (the server and what it needs)
 
     asyncio.run(run_service(lambda: load_ensemble(engine, settings), settings))
@@ -137,7 +132,7 @@ def generate(
     """
     if text is not None and text_option is not None:
         raise typer.BadParameter("give the text once: as TEXT or with --text")
-    settings = _settings(settings_file, {"data_dir": data_dir}, log_level="error" if quiet else "warning")
+    settings = read_settings(settings_file, {"data_dir": data_dir}, log_level="error" if quiet else "warning")
     from wyoming_pocket_tts.commands.generate import Wanted, generate_speech  # noqa: PLC0415  (numpy)
     from wyoming_pocket_tts.commands.manner import Manner  # noqa: PLC0415
     from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
@@ -165,169 +160,10 @@ def generate(
     )
     line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet)
     if not quiet:
-        _report(line, output)
+        report(line, output)
 
 
-@app.command("export-voice")
-def export_voice(
-    audio: options.RecordingArgument,
-    output: options.ExportArgument,
-    *,
-    quiet: options.QuietFlag = False,
-    language: options.LanguageOption = None,
-    config: options.ModelConfigOption = None,
-    no_truncate: options.NoTruncateFlag = False,
-    force: options.ForceFlag = False,
-) -> None:
-    """Turn a recording, or a folder of them, into voices that Pocket TTS has at once."""
-    _settings(None, {}, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.export import Export, export  # noqa: PLC0415  (numpy)
-    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
-
-    export(
-        Export(source=audio, target=output, truncate=not no_truncate, force=force),
-        ModelChoice(language=language, config=config),
-        quiet=quiet,
-        tell=(lambda _: None) if quiet else typer.echo,
-        complain=_complain,
-    )
-
-
-@app.command()
-def download(
-    model: options.ModelNamesArgument = None,
-    *,
-    voices: options.VoiceNamesOption = None,
-    all_voices: options.AllVoicesFlag = False,
-    precision: options.PrecisionOption = None,
-    local_files_only: options.LocalFilesOnlyFlag = False,
-    force: options.AnewFlag = False,
-    quiet: options.QuietFlag = False,
-    settings_file: options.SettingsOption = None,
-    data_dir: options.DataDirOption = None,
-) -> None:
-    """Fetch models and voices ahead of time and convert them, for images and machines without a network."""
-    flags = {
-        "data_dir": data_dir,
-        "models.names": model or None,
-        "models.precision": precision,
-        "models.voices": "all" if all_voices else "default" if voices else None,
-        "models.local_files_only": local_files_only or None,
-    }
-    settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.provide import Provision, provide  # noqa: PLC0415  (pydantic)
-    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
-
-    how = Provision(
-        data_dir=settings.data_dir,
-        given_data_dir=data_dir,
-        precision=Precision(settings.models.precision),
-        voices=voices or (),
-        all_voices=settings.models.voices == "all",
-        local_files_only=settings.models.local_files_only,
-        anew=force,
-    )
-    provide(settings.models.names, how, quiet=quiet, tell=typer.echo)
-
-
-@app.command()
-def convert(
-    *,
-    config: options.OwnModelOption,
-    sampler_decode_steps: options.StepsOption = None,
-    precision: options.PrecisionOption = None,
-    local_files_only: options.LocalFilesOnlyFlag = False,
-    force: options.AnewFlag = False,
-    quiet: options.QuietFlag = False,
-    settings_file: options.SettingsOption = None,
-    data_dir: options.DataDirOption = None,
-) -> None:
-    """Convert a model of your own ahead of time."""
-    flags = {
-        "data_dir": data_dir,
-        "models.precision": precision,
-        "models.local_files_only": local_files_only or None,
-    }
-    settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.provide import Provision, provide_own  # noqa: PLC0415  (pydantic)
-    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
-
-    how = Provision(
-        data_dir=settings.data_dir,
-        given_data_dir=data_dir,
-        precision=Precision(settings.models.precision),
-        steps=sampler_decode_steps,
-        local_files_only=settings.models.local_files_only,
-        anew=force,
-    )
-    provide_own(config, how, quiet=quiet, tell=typer.echo)
-
-
-@app.command("export-onnx")
-def export_onnx(
-    output: options.PortableArgument,
-    *,
-    language: options.LanguageOption = None,
-    config: options.ModelConfigOption = None,
-    checkpoint: options.CheckpointOption = None,
-    quantize: options.PortableQuantizeFlag = False,
-    voice: options.PortableVoicesOption = None,
-    quiet: options.QuietFlag = False,
-) -> None:
-    """Write a model of Pocket TTS as portable ONNX models, for browsers and other programs."""
-    _settings(None, {}, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.export_onnx import OnnxExport, export_onnx  # noqa: PLC0415  (numpy)
-    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
-
-    export_onnx(
-        OnnxExport(target=output, quantize=quantize, voices=tuple(voice or ())),
-        ModelChoice(language=language, config=config, checkpoint=checkpoint),
-        quiet=quiet,
-        tell=(lambda _: None) if quiet else typer.echo,
-    )
-
-
-@app.command()
-def compare(
-    text: options.OptionalTextArgument = None,
-    *,
-    language: options.LanguageOption = None,
-    config: options.ModelConfigOption = None,
-    precision: options.CandidatesOption = None,
-    voice: options.ComparedVoiceOption = None,
-    output: options.ComparisonOption = Path("comparison"),
-    threads: options.ThreadsOption = None,
-    as_json: options.JsonFlag = False,
-    quiet: options.QuietFlag = False,
-    settings_file: options.SettingsOption = None,
-    data_dir: options.DataDirOption = None,
-) -> None:
-    """Let several precisions say the same, and show how fast, how large and how exact each is on this machine."""
-    flags = {"data_dir": data_dir, "models.threads": threads}
-    settings = _settings(settings_file, flags, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.compare import Wanted, compare  # noqa: PLC0415  (numpy)
-    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
-
-    wanted = Wanted(
-        text=text,
-        voice=voice,
-        candidates=precision or (),
-        threads=settings.models.threads or threads_of_this_machine(),
-        output=output,
-        data_dir=settings.data_dir,
-        given_data_dir=data_dir,
-    )
-    compare(wanted, ModelChoice(language=language, config=config), quiet=quiet, as_json=as_json, tell=typer.echo)
-
-
-@app.command()
-def models(*, as_json: options.JsonFlag = False, data_dir: options.DataDirOption = None) -> None:
-    """List the released models of Pocket TTS, and which of them are on this machine."""
-    settings = _settings(None, {"data_dir": data_dir}, log_level="warning")
-    from wyoming_pocket_tts.commands.model_list import as_dict, as_table, released_models  # noqa: PLC0415  (pydantic)
-
-    listed = released_models(settings.data_dir)
-    typer.echo(json.dumps(as_dict(listed), ensure_ascii=False, indent=2) if as_json else as_table(listed))
+cli_pocket.register(app)
 
 
 @app.command()
@@ -359,7 +195,7 @@ def say(
             if timing.first_audio_seconds is None:
                 raise SpeechError(str(timing))
             wav.finish(Format(rate_hz=16_000))
-    _report(str(timing), output)
+    report(str(timing), output)
 
 
 @app.command()
@@ -371,39 +207,11 @@ def voices(
     engine: EngineOption = Engine.KOKORO,
 ) -> None:
     """List the voices that this installation speaks with."""
-    _settings(config, {"data_dir": data_dir}, log_level="warning")
+    read_settings(config, {"data_dir": data_dir}, log_level="warning")
     from wyoming_pocket_tts.voice_list import as_dicts, as_table  # noqa: PLC0415
 
     listed = load_engine(engine).voices()
     typer.echo(json.dumps(as_dicts(listed), ensure_ascii=False, indent=2) if as_json else as_table(listed))
-
-
-def _settings(config: Path | None, flags: Mapping[str, Any], *, log_level: str | None = None) -> "Settings":
-    """Read the settings and set the log up; one-shot commands have a level of their own, and lines for people."""
-    import logging  # noqa: PLC0415
-
-    from wyoming_pocket_tts.logs import set_up_logging  # noqa: PLC0415
-    from wyoming_pocket_tts.settings_sources import load_settings, unknown_variables  # noqa: PLC0415
-
-    settings = load_settings(file=config, environment=os.environ, flags=flags)
-    style = settings.log.format
-    set_up_logging(
-        level=log_level or settings.log.level, style="plain" if log_level is not None and style == "text" else style
-    )
-    for stranger in unknown_variables(os.environ):
-        logging.getLogger(__name__).warning("%s", stranger)
-    return settings
-
-
-def _report(line: str, output: str | None) -> None:
-    """Tell a person how it went, on standard error when standard output carries the audio."""
-    typer.echo(line, err=output == "-")
-
-
-def _complain(text: str) -> None:
-    """Tell on standard error what went wrong, each line under the program's name."""
-    for line in text.splitlines():
-        typer.echo(f"wyoming-pocket-tts: {line}", err=True)
 
 
 def main() -> None:
@@ -411,5 +219,5 @@ def main() -> None:
     try:
         app()
     except SpeechError as error:
-        _complain(str(error) or type(error).__name__)
+        complain(str(error) or type(error).__name__)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
