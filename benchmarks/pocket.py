@@ -33,6 +33,7 @@ FIGURES = {
     "times_real_time": "speed, x real time",
     "peak_mb": "peak memory, MB",
 }
+Figures = dict[str, float]
 KINDS = ("peer", "torch", "torch-int8", "onnx-fp32", "onnx-mixed", "onnx-int8", "onnx-int4")
 
 
@@ -82,29 +83,29 @@ def _load(kind: str, config: Path) -> Any:  # noqa: ANN401  (ours or the peer's)
 def compare(name: str, kinds: Sequence[str], *, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         config = prepare(Path(directory), name)
-        results: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+        results: dict[str, list[Figures | None]] = {kind: [] for kind in kinds}
         for index in range(rounds + 1):
             for kind in kinds:
                 if index == 0 and not kind.startswith("onnx"):
                     continue  # the first round is for converting
                 print(f"{name}: round {index} of {rounds}, {kind}", file=sys.stderr)
                 measured = run(kind, config)
-                results[kind] += measured if index else []
+                if index:
+                    results[kind].append(measured)
     print(f"\n{f'{name}, {rounds} rounds':<28}" + "".join(f"{kind:>20}" for kind in kinds))
     for figure, label in FIGURES.items():
         print(f"  {label:<26}" + "".join(f"{_cell(figure, results, kind):>20}" for kind in kinds))
 
 
-def _cell(figure: str, results: Mapping[str, Sequence[Mapping[str, float]]], kind: str) -> str:
+def _cell(figure: str, results: Mapping[str, Sequence[Figures | None]], kind: str) -> str:
     """The median of a figure, and of its ratio to the peer's in the same round."""
-    measured = [result[figure] for result in results[kind]]
+    measured = [result[figure] for result in results[kind] if result is not None]
     if not measured:
         return "refused"
-    peers = [result[figure] for result in results.get("peer", ())]
     text = f"{statistics.median(measured):.2f}"
-    if kind == "peer" or len(peers) != len(measured):
-        return text
-    return f"{text} ({statistics.median(ours / peer for ours, peer in zip(measured, peers, strict=True)):.2f} x)"
+    pairs = zip(results[kind], results.get("peer", ()), strict=False)
+    ratios = [ours[figure] / peer[figure] for ours, peer in pairs if ours is not None and peer is not None]
+    return f"{text} ({statistics.median(ratios):.2f} x)" if ratios and kind != "peer" else text
 
 
 def prepare(directory: Path, name: str) -> Path:
@@ -126,14 +127,15 @@ def prepare(directory: Path, name: str) -> Path:
     return path
 
 
-def run(kind: str, config: Path) -> list[dict[str, float]]:
-    """One figure of each sort, or none where this machine refuses the kind."""
+def run(kind: str, config: Path) -> Figures | None:
+    """The figures of a kind, or none where it failed or this machine refuses it."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pocket", "--measure", kind, str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
-        return []
-    return [json.loads(done.stdout.splitlines()[-1])]
+        print(f"  {kind}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}", file=sys.stderr)
+        return None
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def main() -> None:
