@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own name for it)
 
 from wyoming_pocket_tts.pocket.schema import SEANetConfig
+from wyoming_pocket_tts.pocket.torch.linear import product
 
 State = Tensor | tuple["State", ...] | None
 """What a layer, or a chain of layers, carries from one piece of a stream to the next."""
@@ -71,11 +72,17 @@ class CausalConvTranspose1d(nn.Module):
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:  # [B, C, T] -> [B, C', T * stride]
         weight, bias = self.convtr.weight, self.convtr.bias  # [C, C', 2 * stride]
         # PyTorch's own depthwise product is twenty times as slow as multiplying each channel by its kernel
-        both = x[..., None] * weight if self._depthwise else torch.einsum("bct,cok->botk", x, weight)
+        both = x[..., None] * weight if self._depthwise else self._each(x)
         own, later = both.split(self._stride, dim=-1)  # each [B, C', T, stride]
         before = state[:, :, None] if isinstance(state, Tensor) else torch.zeros_like(later[:, :, :1])
         y = (own + torch.cat([before, later[:, :, :-1]], dim=2)).flatten(2)
         return (y if bias is None else y + bias[:, None]), later[:, :, -1]
+
+    def _each(self, x: Tensor) -> Tensor:
+        """What each input makes by itself: ``[B, C, T] -> [B, C', T, 2 * stride]``."""
+        weight = self.convtr.weight
+        outputs = product(x.transpose(1, 2), weight.flatten(1).T)  # [B, T, C' * 2 * stride]
+        return outputs.unflatten(-1, weight.shape[1:]).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class Elu(nn.Module):
