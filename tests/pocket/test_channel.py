@@ -47,6 +47,31 @@ def test_everything_arrives_in_order() -> None:
     assert received == list(range(1000))
 
 
+def test_a_reader_can_wait_for_more_but_not_for_what_never_comes() -> None:
+    channel: Channel[int] = Channel(4)
+    taken: list[list[int]] = []
+
+    def read() -> None:
+        while items := channel.take(at_least=3):
+            taken.append(items)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for item in range(7):
+        channel.put(item)
+    channel.finish()
+    reader.join(20)
+    assert [item for items in taken for item in items] == list(range(7))
+    assert all(len(items) >= 3 for items in taken[:-1])
+
+
+def test_nobody_waits_for_more_than_there_is_room_for() -> None:
+    channel: Channel[int] = Channel(2)
+    channel.put(1)
+    channel.put(2)
+    assert channel.take(at_least=9) == [1, 2]
+
+
 def test_a_writer_waits_for_room() -> None:
     channel: Channel[int] = Channel(2)
     writer = Writer(channel, range(5))

@@ -183,6 +183,19 @@ def test_the_first_five_milliseconds_of_each_chunk_fade_in() -> None:
         assert (chunk[FRAME_SAMPLES : 2 * FRAME_SAMPLES] == 2).all()
 
 
+def test_a_speech_that_is_ahead_decodes_frames_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clock stands still: every frame is a lead of 80 ms. Where time runs as fast as the speech, none waits."""
+    now = 0.0
+    monkeypatch.setattr("wyoming_pocket_tts.pocket.generate.monotonic", lambda: now)
+    ahead, behind = CountingEngine(), CountingEngine()
+    list(speak(ahead, a_voice(), [a_chunk()], HOW))
+    assert ahead.calls[0] <= 4
+    assert ahead.calls[-5:-1] == [4] * 4
+    for piece in speak(behind, a_voice(), [a_chunk()], replace(HOW, frames_per_call=1)):
+        now += len(piece) / behind.sample_rate_hz
+    assert set(behind.calls) == {1}
+
+
 def test_nothing_happens_before_the_first_piece_is_asked_for() -> None:
     engine = CountingEngine(ends_at=10)
     speak(engine, a_voice(), [a_chunk()], HOW)

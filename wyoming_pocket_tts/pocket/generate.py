@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from threading import Event, Thread
+from time import monotonic
 from weakref import finalize
 
 import numpy as np
@@ -190,18 +191,46 @@ def _audio(backend: Backend, channel: Channel[_Latent], how: Speaking, stop: Eve
     """Decode what waits, in calls that never reach over the end of a chunk."""
     decoder: AudioStream | None = None
     chunk = -1
-    while latents := channel.take():
+    per_call = how.frames_per_call or _FRAMES_PER_CALL
+    lead = _Lead(backend.frame_samples / backend.sample_rate_hz)
+    while latents := channel.take(at_least=min(per_call, lead.frames_to_wait_for())):
         for index, group in groupby(latents, lambda latent: latent.chunk):
             frames: Latents = np.stack([latent.values for latent in group])
             begins = index != chunk
             if begins or decoder is None:
                 decoder, chunk = backend.open_decoder(), index
-            per_call = how.frames_per_call or _FRAMES_PER_CALL
             for first in range(0, len(frames), per_call):
                 if stop.is_set():
                     return
                 samples = decoder.decode(frames[first : first + per_call])
+                lead.add(len(samples) / backend.sample_rate_hz)
                 yield _faded_in(samples, backend.sample_rate_hz) if begins and not first else samples
+
+
+class _Lead:
+    """How far a speech is ahead of somebody who plays it as it comes.
+
+    Frames that are decoded together are cheaper. Whoever is ahead can wait for some, as long as that takes no more than
+    half of the lead, even if they come no faster than they play.
+    """
+
+    def __init__(self, frame_seconds: float) -> None:
+        self._frame_seconds = frame_seconds
+        self._began_seconds: float | None = None
+        self._spoken_seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count what is about to be played."""
+        if self._began_seconds is None:
+            self._began_seconds = monotonic()
+        self._spoken_seconds += seconds
+
+    def frames_to_wait_for(self) -> int:
+        """At least one."""
+        if self._began_seconds is None:
+            return 1
+        lead_seconds = self._spoken_seconds - (monotonic() - self._began_seconds)
+        return max(1, int(lead_seconds / 2 / self._frame_seconds))
 
 
 def _faded_in(samples: Samples, rate_hz: int) -> Samples:
