@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--peer", help="shell command of another Wyoming server, with {port}")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    ours = f"{sys.executable} -m wyoming_pocket_tts serve --no-zeroconf --uri tcp://127.0.0.1:{{port}}"
+    ours = f"{sys.executable} -m wyoming_pocket_tts serve --model none --no-zeroconf --uri tcp://127.0.0.1:{{port}}"
     asyncio.run(measure("wyoming-pocket-tts, embedded voice", ours, options.rounds))
     if options.peer:
         asyncio.run(measure(f"peer: {options.peer}", options.peer, options.rounds))

@@ -65,6 +65,7 @@ class SpeechServer:
         further = shlex.split(environment.pop(_SERVE, ""))
         uri = f"tcp://{self.host}:{self.port}"
         command = ["-m", "wyoming_pocket_tts", "serve", "--uri", uri, "--data-dir", str(self.data_dir), "--debug"]
+        environment.setdefault("WYOMING_POCKET_TTS_MODELS_NAMES", "none")  # no test waits for a download
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
