@@ -59,9 +59,9 @@ def test_it_hears_and_says_the_same(engines: tuple[TTSModel, TTSModel]) -> None:
     assert heard.model == expected.model
     for ours, theirs in zip(heard.layers, expected.layers, strict=True):
         assert np.abs(ours - theirs).max() < 1e-4
-    audio: Any = onnx.generate_audio(heard, TEXT, max_tokens=20)
+    audio: Any = onnx.generate_audio(heard, TEXT, max_tokens=8)
     assert isinstance(audio, np.ndarray)
-    again = np.asarray(reference.generate_audio(heard, TEXT, max_tokens=20))
+    again = np.asarray(reference.generate_audio(heard, TEXT, max_tokens=8))
     assert audio.shape == again.shape
     assert len(audio) > 24_000
     assert np.abs(audio - again).max() < 1e-4
@@ -69,11 +69,8 @@ def test_it_hears_and_says_the_same(engines: tuple[TTSModel, TTSModel]) -> None:
 
 def test_a_chunk_can_hear_the_one_before(engines: tuple[TTSModel, TTSModel]) -> None:
     """Also where latents have to be decoded and encoded for it."""
-    voices = [model.get_state_for_audio_prompt(a_recording()) for model in engines]
-    spoken = [
-        np.asarray(model.generate_audio(voice, TEXT, max_tokens=20, continuity_seconds=0.5))
-        for model, voice in zip(engines, voices, strict=True)
-    ]
+    voice = engines[1].get_state_for_audio_prompt(a_recording())
+    spoken = [np.asarray(model.generate_audio(voice, TEXT, max_tokens=8, continuity_seconds=0.5)) for model in engines]
     assert spoken[0].shape == spoken[1].shape
     assert np.abs(spoken[0] - spoken[1]).max() < 1e-4
 
