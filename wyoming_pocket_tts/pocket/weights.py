@@ -68,15 +68,14 @@ def load_weights(config: ModelConfig, *, fetch: Fetch = hub.fetch, on_demand: bo
     _check_names(expected, sources, files)
     for name, shape in expected.items():
         sources[name].check(name, shape)
+    chosen = {name: sources[name] for name in expected}
     tensors: Mapping[str, NDArray[np.float32]] = (
-        _OnDemand({name: sources[name] for name in expected})
-        if on_demand
-        else MappingProxyType({name: sources[name].load() for name in expected})
+        _OnDemand(chosen) if on_demand else MappingProxyType({name: source.load() for name, source in chosen.items()})
     )
     return Weights(
         tensors=tensors,
         has_voice_cloning=has_voice_cloning,
-        fingerprint=_fingerprint(tensors),
+        fingerprint=_fingerprint(_OnDemand(chosen, mapped=True) if on_demand else tensors),
         files=files,
     )
 
@@ -113,13 +112,19 @@ class _Source:
 
 
 class _OnDemand(Mapping[str, NDArray[np.float32]]):
-    """Tensors that stay in their files until somebody asks for one."""
+    """Tensors that stay in their files until somebody asks for one.
 
-    def __init__(self, sources: Mapping[str, _Source]) -> None:
+    Args:
+        sources: where they are.
+        mapped: give views, for those who look at a few numbers of each; otherwise a copy for each time it is asked for.
+    """
+
+    def __init__(self, sources: Mapping[str, _Source], *, mapped: bool = False) -> None:
         self._sources = sources
+        self._mapped = mapped
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        return self._sources[name].load(mapped=False)
+        return self._sources[name].load(mapped=self._mapped)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)

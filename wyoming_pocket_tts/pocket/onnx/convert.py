@@ -21,6 +21,7 @@ from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.child_process import peak_bytes, take_order
 from wyoming_pocket_tts.pocket.onnx.bundle import file_hash, open_bundle
 from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
+from wyoming_pocket_tts.pocket.onnx.disk import sync
 from wyoming_pocket_tts.pocket.onnx.manifest import (
     REFERENCE_NAMES,
     FileName,
@@ -146,7 +147,7 @@ def _finish(order: Order, weights: Weights) -> None:
     for path in sorted(order.directory.iterdir()):
         if not is_file_name(path.name):
             raise ModelError(f"{path}: somebody else's file lies among the converted ones")
-        _sync(path)
+        sync(path)
         files[path.name] = FileRecord(bytes=path.stat().st_size, sha256=file_hash(path))
     manifest = Manifest(
         format=1,
@@ -162,15 +163,7 @@ def _finish(order: Order, weights: Weights) -> None:
         files=files,
     )
     write_manifest(order.directory, manifest)
-    _sync(order.directory)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(order.directory)
 
 
 def _unwritable(error: OSError, directory: Path) -> ModelError:

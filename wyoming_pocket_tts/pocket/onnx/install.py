@@ -26,6 +26,7 @@ from wyoming_pocket_tts.pocket.onnx.bundle import (
 )
 from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
 from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
+from wyoming_pocket_tts.pocket.onnx.disk import sync
 from wyoming_pocket_tts.pocket.onnx.lock import locked
 from wyoming_pocket_tts.pocket.onnx.manifest import read_manifest, write_manifest
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
@@ -192,7 +193,7 @@ class _Job:
                 self.target.rename(kept)
                 logger.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
         aside.rename(self.target)
-        _sync_directory(self.target.parent)
+        sync(self.target.parent)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -243,11 +244,3 @@ def _identity(path: Path) -> object:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
