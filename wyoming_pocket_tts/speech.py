@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,56 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What becomes of a text before a voice gets it."""
+
+    normalize: bool = True
+    """Whether numbers, units, markup and the like become what a person would say."""
+    emoji: Literal["drop", "speak"] = "drop"
+    replacements: tuple[tuple[str, str], ...] = ()
+    """What to say instead of what is written: before anything else, and then read like the rest."""
+    pronunciations: tuple[tuple[str, str], ...] = ()
+    """Words, and how to write them so that the voice says them right: after everything else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """Silence around speech, in seconds."""
+
+    before: float = 0.0
+    """Ahead of the first sound of an answer."""
+    between: float = 0.0
+    """Between two sentences, beside the pause that the voice makes itself."""
+    after: float = 0.0
+    """Behind the last sound of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a voice is to speak; the defaults leave it as it is."""
+
+    speed: float = 1.0
+    """Tempo, 0.5 to 2; the pitch stays."""
+    volume_db: float = 0.0
+    """Gain; what would be too loud is limited softly."""
+    rate_hz: int | None = None
+    """Samples per second to deliver; None for the voice's own."""
+    temperature: float | None = None
+    """Of the model's sampler; None for the model's own. Voices that have none ignore it, as they do the next."""
+    eos_threshold: float | None = None
+    """Where the model's end of speech lies; None for the model's own."""
+    pauses: Pauses = Pauses()
+    reading: Reading = Reading()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One piece of text to speak, usually a sentence, with a voice that exists."""
 
     text: str
     voice: Voice
     speaker: str | None = None
+    manner: Manner = Manner()
 
 
 class Synthesizer(Protocol):
