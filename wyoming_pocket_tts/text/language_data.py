@@ -12,11 +12,13 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The one in C, eight times as fast, where PyYAML was built with it."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Frozen, and a key that nobody knows is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Boundaries(_Strict):
+class Boundaries(Strict):
     """What a full stop means after certain words; the fields are described in ``boundaries.yaml``."""
 
     never: frozenset[str] = frozenset()
@@ -27,7 +29,7 @@ class Boundaries(_Strict):
     starters: frozenset[str] = frozenset()
 
 
-class Unit(_Strict):
+class Unit(Strict):
     """How a unit of measure is said."""
 
     symbols: tuple[str, ...]
@@ -40,7 +42,7 @@ class Unit(_Strict):
     """Whether the symbol means this unit without a number, too ("in °C", "per kWh")."""
 
 
-class Currency(_Strict):
+class Currency(Strict):
     """How an amount of money is said."""
 
     signs: tuple[str, ...] = ()
@@ -54,7 +56,7 @@ class Currency(_Strict):
     """The hundredth part; empty where none is spoken."""
 
 
-class Abbreviation(_Strict):
+class Abbreviation(Strict):
     """An abbreviation and its words. Written without its last dot."""
 
     short: str
@@ -65,7 +67,7 @@ class Abbreviation(_Strict):
     """Its words when a name stands before it and none behind it ("Main St.")."""
 
 
-class EnglishData(_Strict):
+class EnglishData(Strict):
     """The words behind the English rules; the fields are described in ``en.yaml``."""
 
     units: tuple[Unit, ...]
@@ -89,14 +91,15 @@ class EnglishData(_Strict):
     leading_apostrophe: frozenset[str]
 
 
-def _read(name: str) -> object:
+def read_yaml(name: str) -> object:
+    """What a file of this folder holds."""
     content: object = yaml.load((_FOLDER / name).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  (a safe one)
     return content
 
 
 @cache
 def _all_boundaries() -> dict[str, Boundaries]:
-    return TypeAdapter(dict[str, Boundaries]).validate_python(_read("boundaries.yaml"))
+    return TypeAdapter(dict[str, Boundaries]).validate_python(read_yaml("boundaries.yaml"))
 
 
 def load_boundaries(language: str) -> Boundaries:
@@ -111,4 +114,4 @@ def load_english() -> EnglishData:
     Raises:
         pydantic.ValidationError: the file, a part of this package, does not have the shape above.
     """
-    return EnglishData.model_validate(_read("en.yaml"))
+    return EnglishData.model_validate(read_yaml("en.yaml"))

@@ -1,0 +1,22 @@
+"""Continental European languages: one sentence as written becomes one as said.
+
+The patterns are the same for all of them; what a language says for them comes from its data file and its ``Grammar``.
+"""
+
+from importlib import import_module
+from typing import Final
+
+from wyoming_pocket_tts.text.continental.data import load_language
+from wyoming_pocket_tts.text.continental.grammar import Grammar
+
+GRAMMARS: Final = {
+    "de": ("german", "German"),
+}
+"""Language (two letters) -> the module in this package and the class that knows its grammar."""
+
+
+def load_grammar(language: str) -> Grammar:
+    """The grammar of one of ``GRAMMARS`` with its words."""
+    module, name = GRAMMARS[language]
+    found: type[Grammar] = getattr(import_module(f"{__name__}.{module}"), name)
+    return found(load_language(language))

@@ -1,0 +1,241 @@
+"""The shape of a continental language's data file (``text/de.yaml`` and so on). Knows no rules.
+
+Symbols that all languages share, of units and currencies, stand once in ``text/measures.yaml``; a language gives the
+words for each of them. Everything else that is a word stands in the language's own file.
+"""
+
+from functools import cache
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from wyoming_pocket_tts.text.language_data import Abbreviation, Strict, read_yaml
+
+
+class Measure(Strict):
+    """How a unit is written, in any language."""
+
+    symbols: tuple[str, ...]
+    """Its spellings after a number; case matters."""
+    spaced: bool = False
+    """Whether it must stand apart from the number ("5 A", but not "5A")."""
+    bare: bool = False
+    """Whether the symbol means this unit without a number, too ("in °C", "pro kWh")."""
+
+
+class Coin(Strict):
+    """How a currency is written, in any language."""
+
+    signs: tuple[str, ...] = ()
+    """Signs before or after the number."""
+    codes: tuple[str, ...] = ()
+    """Codes as words before or after the number."""
+
+
+class Measures(Strict):
+    """``measures.yaml``."""
+
+    units: dict[str, Measure]
+    currencies: dict[str, Coin]
+
+
+class Noun(Strict):
+    """What is counted: its singular, its plural and its gender."""
+
+    one: str
+    many: str = ""
+    """Empty: like the singular."""
+    gender: str = ""
+    """As ``Grammar.cardinal`` knows it: "m", "f" or "n"; empty: the language's ``genders.default``."""
+
+    @property
+    def plural(self) -> str:
+        return self.many or self.one
+
+
+class UnitWords(Noun):
+    """How a unit is said."""
+
+    per: str = ""
+    """All of it behind a slash ("all'ora"); empty: ``words.per`` and the singular."""
+    symbols: tuple[str, ...] = ()
+    """Further spellings in this language ("Std")."""
+
+
+class CurrencyWords(Noun):
+    """How an amount of money is said."""
+
+    cent: str = ""
+    cents: str = ""
+    """The hundredth part; empty where none is spoken."""
+    cent_gender: str = ""
+
+
+class Scale(Noun):
+    """Powers of a thousand as texts write them: "Mio." is "Million(en)"."""
+
+    symbols: tuple[str, ...]
+
+
+class Words(Strict):
+    """Single words that the rules need."""
+
+    decimal: str
+    """Between integer and fraction: "Komma"."""
+    minus: str
+    plus: str
+    plus_minus: str
+    about: str
+    """For "~" and "≈" before a number."""
+    range: str
+    """For the dash in "10-12": "bis"."""
+    ratio: str
+    """For the colon in "2:1": "zu"."""
+    times: str
+    """For a multiplication, and "2x"."""
+    by: str
+    """In dimensions: "3 x 4 m"."""
+    divided: str
+    per: str
+    """For the slash before a unit."""
+    out_of: str
+    """For the slash in "8/10"."""
+    slash: str
+    """For the slash in addresses."""
+    dot: str
+    """For the dot in addresses and versions."""
+    at: str
+    port: str
+    version: str
+    """For "v" before a version."""
+    number: str
+    """For "#" before a number."""
+    money_joint: str = " "
+    """Between the whole amount and the hundredths: "fünf Euro neunundneunzig", "cinco euros con noventa"."""
+    name_cents: bool = False
+    """Whether the hundredths are named after a whole amount: "five euros and ten cents"."""
+
+
+class Clock(Strict):
+    """Times of day; ``{hour}``, ``{minute}`` and ``{second}`` stand for number words."""
+
+    hour: str
+    minute: str
+    second: str
+    after: tuple[str, ...] = ()
+    """Words that may follow a time as written and belong to it: "14:05 Uhr"."""
+    letters: str = ""
+    """Letters between hour and minute: "14h30"."""
+    dotted: bool = False
+    """Whether "7.30" with one of ``after`` behind it is a time."""
+
+
+class Dates(Strict):
+    """Dates; ``{day}``, ``{month}`` and ``{year}`` stand for words."""
+
+    full: str
+    short: str
+    """Without the year."""
+    months: dict[str, tuple[str, ...]]
+    """Names in the order of the year, each with its abbreviations (without a dot)."""
+    weekdays: dict[str, tuple[str, ...]]
+    year_words: frozenset[str] = frozenset()
+    """Words (lower case) after which four digits are a year; only for languages that read years in a way of their own."""
+
+
+class Genders(Strict):
+    """How the gender of a noun behind a number is guessed: "1 Lampe", "21 luces"."""
+
+    default: str
+    """Of a unit or currency that names none."""
+    capitalised: bool = False
+    """Whether nouns are written with a capital letter, and only they."""
+    endings: dict[str, tuple[str, ...]] = {}
+    """Gender -> endings of words; the longest one wins."""
+    words: dict[str, frozenset[str]] = {}
+    """Gender -> words (lower case) that the endings get wrong."""
+    no_nouns: frozenset[str] = frozenset()
+    """Words (lower case) behind a number that are no noun: "1 ist an"."""
+
+
+class LanguageData(Strict):
+    """The words of one language."""
+
+    words: Words
+    fraction: Literal["digits", "number"]
+    """How digits behind the decimal mark are read: each, or as a number ("virgule quatorze")."""
+    genders: Genders
+    clock: Clock
+    dates: Dates
+    units: dict[str, UnitWords]
+    """One for each name in ``measures.yaml``."""
+    currencies: dict[str, CurrencyWords]
+    """One for each name in ``measures.yaml``."""
+    scales: tuple[Scale, ...]
+    denominators: dict[int, tuple[str, str]]
+    """Denominator -> its singular and plural: {4: [Viertel, Viertel]}. Others are read with ``words.out_of``."""
+    abbreviations: tuple[Abbreviation, ...]
+    ordinal_suffixes: dict[str, str] = {}
+    """What makes digits an ordinal -> the form for ``Grammar.ordinal``: {er: m, re: f, e: ""}."""
+    compass: dict[str, str]
+    wind_words: frozenset[str]
+    """With one of them in the sentence a single letter is a direction, too."""
+    numbered: frozenset[str]
+    """Words (lower case) before a Roman cardinal: "Kapitel III"."""
+    regnal: frozenset[str]
+    """Names before a Roman ordinal: "Ludwig XIV."."""
+    spelled: frozenset[str]
+    """Capitals said letter by letter although their shape does not tell."""
+    pronounced: frozenset[str]
+    """Capitals said as a word."""
+    emphasised: frozenset[str]
+    """Common words that are only written in capitals."""
+    respelled: dict[str, str]
+    """Words the voices say wrongly as written."""
+    symbols: dict[str, str]
+    """Characters that are words, wherever no other rule has read them."""
+    tlds: frozenset[str] = frozenset()
+    """Ends of domain names to spell."""
+    versioned: frozenset[str] = frozenset()
+    """Words (lower case) after which a number with one dot is a version."""
+    digit_words: frozenset[str] = frozenset()
+    """Words (lower case) after which digits are read one by one: "PIN", "Notruf"."""
+    leading_apostrophe: frozenset[str] = frozenset()
+    """Words (lower case) that begin with an apostrophe: "'s"."""
+    trailing_apostrophe: frozenset[str] = frozenset()
+    """Words (lower case) that end with one: "po'"."""
+    kept_marks: str = ""
+    """Marks that the voices of this language know beside the common ones: "¿¡"."""
+    ordinal_nouns: frozenset[str] = frozenset()
+    """Words (lower case) that make the number before them, with a dot, an ordinal: "3. Stock"."""
+    extra: dict[str, dict[str, str]] = Field(default={}, repr=False)
+    """Tables of the language's own grammar, by name."""
+
+    @model_validator(mode="after")
+    def _has_a_word_for_every_measure(self) -> Self:
+        measures = load_measures()
+        for kind, given, known in (
+            ("units", set(self.units), set(measures.units)),
+            ("currencies", set(self.currencies), set(measures.currencies)),
+        ):
+            if given != known:
+                missing, unknown = ", ".join(sorted(known - given)), ", ".join(sorted(given - known))
+                raise ValueError(
+                    f"{kind}: without words: {missing or 'none'}; not in measures.yaml: {unknown or 'none'}"
+                )
+        return self
+
+
+@cache
+def load_measures() -> Measures:
+    return Measures.model_validate(read_yaml("measures.yaml"))
+
+
+@cache
+def load_language(language: str) -> LanguageData:
+    """The data of a language (two letters) that has a file.
+
+    Raises:
+        pydantic.ValidationError: the file, a part of this package, does not have the shape above.
+    """
+    return LanguageData.model_validate(read_yaml(f"{language}.yaml"))
