@@ -5,13 +5,17 @@ Puts the rules in order; each knows only its own kind of word.
 
 import re
 
+from wyoming_pocket_tts.text.acronyms import Acronyms
+from wyoming_pocket_tts.text.addresses import Addresses, AddressWords
 from wyoming_pocket_tts.text.english.calendar import Calendar
-from wyoming_pocket_tts.text.english.codes import Addresses, Codes
+from wyoming_pocket_tts.text.english.codes import Codes
+from wyoming_pocket_tts.text.english.numbers import digits
 from wyoming_pocket_tts.text.english.quantities import Money, Numbers, Quantities
-from wyoming_pocket_tts.text.english.symbols import Symbols, tidy
-from wyoming_pocket_tts.text.english.words import Abbreviations, Acronyms, Names
+from wyoming_pocket_tts.text.english.symbols import Symbols
+from wyoming_pocket_tts.text.english.words import Abbreviations, Names
 from wyoming_pocket_tts.text.language_data import EnglishData
 from wyoming_pocket_tts.text.markup import plain_text
+from wyoming_pocket_tts.text.signs import tidy
 
 _MAX_READINGS = 5
 _DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
@@ -23,7 +27,12 @@ class English:
     """The English rules. Has no state; safe to use from several threads."""
 
     def __init__(self, data: EnglishData) -> None:
-        self._addresses = Addresses(data)
+        dotted = frozenset(entry.short.lower() for entry in data.abbreviations if "." in entry.short)
+        self._addresses = Addresses(
+            AddressWords(
+                dot="dot", at="at", slash="slash", port="port", digits=digits, tlds=data.tlds, abbreviations=dotted
+            )
+        )
         self._abbreviations = Abbreviations(data)
         self._calendar = Calendar(data)
         self._codes = Codes(data)
@@ -31,7 +40,9 @@ class English:
         self._money = Money(data, self._quantities)
         self._numbers = Numbers(data)
         self._names = Names(data)
-        self._acronyms = Acronyms(data)
+        self._acronyms = Acronyms(
+            spelled=data.spelled, pronounced=data.pronounced, emphasised=data.emphasised, article="A"
+        )
         self._symbols = Symbols(data)
 
     def __call__(self, text: str) -> str:

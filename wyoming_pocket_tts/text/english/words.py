@@ -1,4 +1,4 @@
-"""Words that are not said as written: abbreviations, acronyms, Roman numerals, compass directions. Knows no digits."""
+"""Words that are not said as written: abbreviations, Roman numerals, compass directions. Knows no digits."""
 
 import re
 
@@ -11,9 +11,6 @@ _ALONE = "II|III|VII|VIII|IX|XII|XIII|XIV|XVI|XVII|XVIII|XIX|XXI"
 _NAME_BEFORE = re.compile(r"[A-Z][a-z]+(?:'s)?\s\Z")
 _NAME_CHARS = 30
 _NAME_BEHIND = re.compile(r"\s[A-Z]")
-_LETTER_HYPHEN = re.compile(r"(?<=\b[A-Z])-(?=[A-Z]\b)")
-_VOWELS = frozenset("AEIOUY")
-_SPELLED_LENGTH = 3  # unknown capitals up to this length are spelled, longer ones with a vowel are words
 
 
 def _joined(words: "list[str] | frozenset[str]") -> str:
@@ -122,34 +119,3 @@ def _roman(numeral: str) -> int:
         return 0
     values = [_ROMAN[char] for char in numeral]
     return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
-
-
-class Acronyms:
-    """Words in capitals: spelled ("T V"), said ("NASA") or only emphasised ("not")."""
-
-    def __init__(self, data: EnglishData) -> None:
-        self._spelled, self._pronounced, self._emphasised = data.spelled, data.pronounced, data.emphasised
-        self._capitals = re.compile(r"(\bA\s)?(?<![^\W\d_])(?<!\w')([A-Z]{2,})('s|s)?(?![^\W\d_])")
-
-    def __call__(self, text: str, *, shouted: bool) -> str:
-        """``shouted``: the whole text stood in capitals, so that they say nothing."""
-
-        def say(match: re.Match[str]) -> str:
-            word, plural = match[2], match[3]
-            article = match[1] or ""
-            if word in self._pronounced:
-                return match[0]
-            if not self._is_spelled(word, shouted=shouted):
-                is_common = shouted or word in self._emphasised
-                lower = word.lower() if is_common and match.start() else word.capitalize()
-                return f"{article}{lower}{plural or ''}"
-            return f"{article.lower()}{' '.join(word)}" + ("'s" if plural else "")
-
-        return _LETTER_HYPHEN.sub(" ", self._capitals.sub(say, text))
-
-    def _is_spelled(self, word: str, *, shouted: bool) -> bool:
-        if word in self._emphasised:
-            return word in self._spelled and not shouted
-        if word in self._spelled or _VOWELS.isdisjoint(word):
-            return True
-        return not shouted and len(word) <= _SPELLED_LENGTH
