@@ -82,6 +82,8 @@ class Request:
     voice: Voice
     speaker: str | None = None
     manner: Manner = Manner()
+    language: str | None = None
+    """BCP-47 tag of the text where it is not the voice's own."""
 
 
 class Synthesizer(Protocol):

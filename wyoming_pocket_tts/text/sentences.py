@@ -9,8 +9,8 @@ the same sentences. It waits for at most ``LOOKAHEAD_CHARS`` more characters, an
 
 import re
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.text.language_data import Boundaries
@@ -48,11 +48,19 @@ _LIST_NUMBER = re.compile(r"\s*[*_]*(?:\d{1,3}|[a-z])\Z")
 _DOTTED_LETTERS = re.compile(r"[^\W\d_]{1,2}(?:\.[^\W\d_]{1,2})+\Z")
 
 
-@cache
+@lru_cache(maxsize=64)  # documents may name any language
 def _boundaries(language: str) -> "Boundaries":
     from wyoming_pocket_tts.text.language_data import load_boundaries  # noqa: PLC0415  (costs more than this module)
 
     return load_boundaries(language)
+
+
+class Part(NamedTuple):
+    """A sentence, or as much of one as is spoken at once."""
+
+    text: str
+    ends: bool
+    """Whether the sentence ends here; it goes on where it was cut for its length."""
 
 
 class SentenceStream:
@@ -72,6 +80,7 @@ class SentenceStream:
         self._text = ""
         self._first = self._cut_first_early
         self._finished = False
+        self._too_long = False  # the last cut was made for the length alone
         self._begin(0)
 
     def _begin(self, start: int) -> None:
@@ -82,34 +91,43 @@ class SentenceStream:
 
     def feed(self, delta: str) -> list[str]:
         """The sentences that became certain with ``delta``, in order; often none."""
+        return [part.text for part in self.feed_parts(delta)]
+
+    def feed_parts(self, delta: str) -> list[Part]:
+        """The same, and whether each ends its sentence."""
         self._text += delta
-        sentences = list(self._advance())
+        parts = list(self._advance())
         self._text = self._text[self._start :]
         shift, self._start = self._start, 0
         self._at -= shift
         self._clause -= shift
         self._space -= shift
         self._bracket = max(self._bracket - shift, -1)
-        return sentences
+        return parts
 
     def finish(self) -> list[str]:
         """The rest of the text. The stream is then ready for another text."""
+        return [part.text for part in self.finish_parts()]
+
+    def finish_parts(self) -> list[Part]:
+        """The same, and whether each ends its sentence."""
         self._finished = True
-        sentences = list(self._advance())
+        parts = list(self._advance())
         rest = self._text[self._start :].strip()
         self._reset()
-        return [*sentences, rest] if rest else sentences
+        return [*parts, Part(rest, ends=True)] if rest else parts
 
-    def _advance(self) -> Iterator[str]:
+    def _advance(self) -> Iterator[Part]:
         while (cut := self._next_cut()) is not None:
-            sentence = self._text[self._start : cut].strip()
+            part = Part(self._text[self._start : cut].strip(), ends=not self._too_long)
             self._begin(cut)
-            if sentence:
+            if part.text:
                 self._first = False
-                yield sentence
+                yield part
 
     def _next_cut(self) -> int | None:
         """Where the sentence ends, or None when more text is needed. Leaves ``_at`` at what is undecided."""
+        self._too_long = False
         while (event := _EVENT.search(self._text, self._at, self._start + HARD_LIMIT_CHARS)) is not None:
             at = event.start()
             mark = self._text[at]
@@ -130,9 +148,11 @@ class SentenceStream:
                     self._at = at
                     return end
             if (cut := self._length_cut(at)) is not None:
+                self._too_long = True
                 return cut
             self._at = at + 1
         if len(self._text) - self._start >= HARD_LIMIT_CHARS:
+            self._too_long = True
             return self._start + HARD_LIMIT_CHARS
         self._at = len(self._text)
         return None
