@@ -80,7 +80,8 @@ def test_nothing_is_taken_before_it_is_asked_for_and_the_first_sound_needs_no_mo
 @pytest.mark.parametrize("manner", MANNERS)
 def test_closing_closes_the_source(manner: Manner) -> None:
     source = Source(SPEECH, SPEECH)
-    shaped = shape(iter(source), RATE_HZ, manner)
+    blocks = iter(source)  # somebody else may hold on to it
+    shaped = shape(blocks, RATE_HZ, manner)
     next(shaped)
     closed_before = source.closed
     shaped.close()  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.audio.sounds import RATE_HZ, joined, pitch_of, syllables, voiced
+from tests.audio.sounds import RATE_HZ, cut, joined, pitch_of, syllables, voiced
 from wyoming_pocket_tts.audio.shaping import shape
 from wyoming_pocket_tts.engines import Engine, load_engine
 from wyoming_pocket_tts.speech import Manner, Pcm, Request
@@ -25,6 +25,13 @@ def test_the_duration_is_exact_and_the_pitch_stays(speed: float, pitch_hz: float
     changed = at(speed, sound)
     assert len(changed) == round(len(sound) / speed)
     assert pitch_of(changed, near_hz=pitch_hz) == pytest.approx(pitch_hz, rel=0.002)
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_a_stream_in_small_pieces_becomes_what_the_whole_becomes(speed: float) -> None:
+    sound = syllables()
+    streamed = joined(shape(cut(sound, [50] * (len(sound) // 50)), RATE_HZ, Manner(speed=speed)))
+    np.testing.assert_array_equal(streamed, at(speed, sound))
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
