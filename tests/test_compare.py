@@ -33,6 +33,7 @@ from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.protocol import UnfitPrecision
+from wyoming_pocket_tts.pocket.onnx.ready_made import ready_made_directory
 
 pytestmark = pytest.mark.timeout(200)  # a process for each candidate, and the machine may be busy
 LIMIT_SECONDS = 120.0
@@ -323,7 +324,7 @@ def test_a_released_model_has_its_ready_made_voice(
 
     def bring(model: str, voices: list[str], *, data_dir: Path, **_: object) -> None:
         asked.append((model, voices))
-        directory = data_dir / "ready-made" / model
+        directory = ready_made_directory(data_dir, model)
         directory.mkdir(parents=True)
         shutil.copy(state, directory / f"{voices[0]}.safetensors")
 

@@ -32,6 +32,8 @@ ARROWS: dict[str, set[str]] = {
     "inference": set(),
     "logs": set(),
     "text": set(),
+    # what becomes of sound on its way
+    "audio": {"speech"},
     # the models: they know texts and the contract, nothing of who asks
     "kokoro": {"speech", "text", "graph", "inference"},
     "pocket": {"speech", "text", "voices", "graph", "inference", "places"},
@@ -47,13 +49,15 @@ ARROWS: dict[str, set[str]] = {
     "voice_list": {"speech"},
     "offline": {"speech", "text", "voices"},
     "options": set(),
-    "commands": {"speech", "offline", "wav", "voices", "pocket", "text"},
+    "commands": {"speech", "offline", "wav", "voices", "pocket", "text", "wanted"},
     # what puts it all together
     "places": set(),
     "settings": {"places", "serving.address", "serving.limits"},
     "settings_sources": {"settings"},
     "repertoire": {"speech"},
-    "installer": {"pocket", "repertoire", "speech", "voices"},
+    "cores": set(),
+    "wanted": {"pocket", "speech"},
+    "installer": {"pocket", "repertoire", "speech", "wanted"},
     "engines": {"*"},
     "lifecycle": {"*"},
     "cli": {"*"},
@@ -63,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Part -> the parts it may import; a dotted name allows that module alone, ``*`` all of them."""
 
-NO_ASYNCIO = ("kokoro", "pocket", "text", "voices")
+NO_ASYNCIO = ("audio", "kokoro", "pocket", "text", "voices")
 """Parts that run on worker threads: asyncio has no place there."""
 
 TORCH = ("kokoro.training", "kokoro.model", "kokoro.layers", "kokoro.vocoder", "kokoro.letters", "pocket.torch")

@@ -1,9 +1,10 @@
 """Loads what speaks, and what brings more of it. The one place that knows all engines; imports each when asked for."""
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from wyoming_pocket_tts.cores import usable_cores
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.installer import Installer
@@ -58,9 +59,10 @@ def load_ensemble(engine: Engine, settings: "Settings") -> Ensemble:
     embedded = load_engine(engine)
     if list(settings.models.names) == ["none"]:
         return Ensemble(embedded)
-    from wyoming_pocket_tts.installer import Installer, InstallOptions, wanted_models  # noqa: PLC0415  (slow)
+    from wyoming_pocket_tts.installer import Installer, InstallOptions  # noqa: PLC0415  (slow)
     from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
     from wyoming_pocket_tts.repertoire import Repertoire  # noqa: PLC0415
+    from wyoming_pocket_tts.wanted import wanted_models  # noqa: PLC0415
 
     wanted = wanted_models(settings.models.names)
     repertoire = Repertoire(embedded, {model.label: model.listed() for model in wanted})
@@ -70,11 +72,12 @@ def load_ensemble(engine: Engine, settings: "Settings") -> Ensemble:
         threads=settings.models.threads or threads_of_this_machine(),
         local_files_only=settings.models.local_files_only,
         all_voices=settings.models.voices == "all",
+        needed=frozenset([settings.voice.default] if settings.voice.default else []),
     )
     return Ensemble(repertoire, Installer(wanted, repertoire, options))
 
 
 def threads_of_this_machine() -> int:
     """All cores of a small machine; one fewer of a larger one, for the codec."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return cores if cores <= 2 else min(cores - 1, _MOST_THREADS)  # noqa: PLR2004

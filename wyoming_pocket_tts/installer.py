@@ -4,31 +4,26 @@ Owns one thread. Knows nothing about clients. What speaks meanwhile goes on; not
 """
 
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
 from wyoming_pocket_tts.errors import Cancelled, ConfigError, SpeechError, VoiceError
 from wyoming_pocket_tts.pocket import config as configs
-from wyoming_pocket_tts.pocket.loading import DEFAULT_LANGUAGE, find_model, open_for_onnx
+from wyoming_pocket_tts.pocket.loading import open_for_onnx
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
 from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.protocol import Progress
-from wyoming_pocket_tts.pocket.onnx.ready_made import (
-    SUFFIX,
-    bring_voices,
-    missing_voices,
-    ordered_voices,
-    ready_made_directory,
-)
-from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer, listed_voices
+from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, missing_voices, ready_made_directory
+from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer, voice_name
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.repertoire import Repertoire
-from wyoming_pocket_tts.speech import Request, Voice
-from wyoming_pocket_tts.voices.state import write_state
+from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.wanted import WantedModel
 
 logger = logging.getLogger(__name__)
 
@@ -41,46 +36,8 @@ _STAGES = {
     "convert": "converting",
     "verify": "comparing with the exact model",
     "voices": "downloading voices",
+    "hear": "hearing the recording of its voice",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WantedModel:
-    """A model that the service is to speak with.
-
-    Attributes:
-        label: what it is called in the names of its voices.
-        name: the released model; None for one of the user's own.
-        config: what it is.
-        language: what it speaks, as a tag.
-        voices: names of its voices, the default one first.
-    """
-
-    label: str
-    name: str | None
-    config: ModelConfig
-    language: str
-    voices: tuple[str, ...]
-
-    @classmethod
-    def of(cls, wanted: str) -> "WantedModel":
-        """Find a released model by its name, or read the config of one's own from a YAML file.
-
-        Raises:
-            ConfigError: there is no such model, or the file is wrong.
-        """
-        if not wanted.lower().endswith((".yaml", ".yml")):
-            config = configs.released_model(wanted)
-            return cls(wanted, wanted, config, configs.language(wanted), tuple(ordered_voices(wanted)))
-        _, config = find_model(None, wanted)
-        voice = configs.default_voice(DEFAULT_LANGUAGE)
-        return cls(Path(wanted).stem, None, config, configs.language(DEFAULT_LANGUAGE), (voice,))
-
-    def listed(self) -> list[Voice]:
-        """Its voices, none of which can be spoken with yet."""
-        return listed_voices(
-            self.label, self.voices, language=self.language, rate_hz=self.config.mimi.sample_rate, there=set()
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +49,8 @@ class InstallOptions:
         precision: what they compute in.
         threads: threads of the language model; the codec has one of its own.
         local_files_only: download nothing.
-        all_voices: bring every ready-made voice, not only the default one.
+        all_voices: bring every ready-made voice, not only the default one and those that are needed.
+        needed: voices, by the names that clients use, that somebody is set to speak with: brought before the others.
     """
 
     data_dir: Path
@@ -100,24 +58,20 @@ class InstallOptions:
     threads: int
     local_files_only: bool = False
     all_voices: bool = True
+    needed: frozenset[str] = frozenset()
 
 
-def wanted_models(names: Sequence[str]) -> list[WantedModel]:
-    """Look the models up; ``none`` is none.
+@dataclass(slots=True)
+class _Arrival:
+    """A model on its way, and what of it has come. Kept between attempts, so that none does anything twice."""
 
-    Raises:
-        ConfigError: there is no such model, one is named twice, or ``none`` stands among others.
-    """
-    if [name.lower() for name in names] == ["none"]:
-        return []
-    if "none" in names:
-        raise ConfigError("models.names: 'none' excludes other models")
-    wanted = [WantedModel.of(name) for name in names]
-    labels = [model.label for model in wanted]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(f"models.names: two models would be called '{label}'")
-    return wanted
+    model: WantedModel
+    bundle: Bundle | None = None
+    synthesizer: PocketSynthesizer | None = None
+
+
+Came = Callable[[WantedModel, Bundle, PocketSynthesizer], None]
+"""Is told that a model speaks from now on."""
 
 
 class Installer:
@@ -127,12 +81,21 @@ class Installer:
         wanted: the models, the most important first.
         repertoire: where they are to speak.
         options: how they are brought.
+        came: is told of each that has come, on the installer's thread.
     """
 
-    def __init__(self, wanted: Sequence[WantedModel], repertoire: Repertoire, options: InstallOptions) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[WantedModel],
+        repertoire: Repertoire,
+        options: InstallOptions,
+        *,
+        came: Came = lambda *_: None,
+    ) -> None:
         self._wanted = tuple(wanted)
         self._repertoire = repertoire
         self._options = options
+        self._came = came
         self._stop = Event()
         self._thread = Thread(target=self._run, name="installer", daemon=True)
 
@@ -141,84 +104,135 @@ class Installer:
         if self._wanted:
             self._thread.start()
 
+    def stop(self) -> None:
+        """Give up what is not done; returns at once."""
+        self._stop.set()
+
     def close(self) -> None:
         """Give up what is not done, and join the thread. What was being made leaves nothing behind."""
-        self._stop.set()
+        self.stop()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        waiting = deque(self._wanted)
-        speaking: dict[str, PocketSynthesizer] = {}
+        silent = [_Arrival(model) for model in self._wanted]
+        lacking: list[_Arrival] = []
         delay_seconds = _FIRST_RETRY_SECONDS
         while not self._stop.is_set():
-            failed = [model for model in waiting if not self._tried(model, speaking)]
-            waiting = deque(failed)
-            incomplete = not waiting and not all(self._voices_tried(model, speaking) for model in self._wanted)
-            if not waiting and not incomplete:
+            tried, silent = silent, [each for each in silent if not self._done(self._bring, each, "cannot speak yet")]
+            lacking += [each for each in tried if each.synthesizer and self._has_more_voices(each.model)]
+            lacking = [each for each in lacking if not self._done(self._bring_other_voices, each, "lacks voices")]
+            if not silent and not lacking:
                 return
-            logger.info("trying again in %.0f s", delay_seconds)
+            if not self._stop.is_set():
+                logger.info("trying again in %.0f s", delay_seconds)
             self._stop.wait(delay_seconds)
             delay_seconds = min(2 * delay_seconds, _LAST_RETRY_SECONDS)
 
-    def _tried(self, model: WantedModel, speaking: dict[str, PocketSynthesizer]) -> bool:
-        """Bring a model; return whether it speaks, or will never."""
+    def _done(self, step: Callable[[_Arrival], None], arrival: _Arrival, otherwise: str) -> bool:
+        """Take a step; return whether it was done, or will never be."""
+        label = arrival.model.label
+        if self._stop.is_set():
+            return True
         try:
-            speaking[model.label] = self._bring(model)
+            step(arrival)
         except Cancelled:
             return True
+        except (ConfigError, VoiceError) as error:  # no second attempt would end otherwise
+            logger.error("the model %s is given up: %s", label, error)  # noqa: TRY400  (no traceback for people)
+            return True
         except SpeechError as error:
-            logger.warning("the model %s cannot speak yet: %s", model.label, error)
+            logger.warning("the model %s %s: %s", label, otherwise, error)
             return False
         except Exception:
-            logger.exception("the model %s cannot be brought", model.label)
+            logger.exception("the model %s cannot be brought", label)
             return False
         return True
 
-    def _bring(self, model: WantedModel) -> PocketSynthesizer:
-        options = self._options
+    def _bring(self, arrival: _Arrival) -> None:
+        """Bring a model and the voices that it cannot do without, and let it speak."""
+        model, options = arrival.model, self._options
         report = _Reporter(model.label)
-        bundle = install(
+        bundle = arrival.bundle = arrival.bundle or install(
             model.name,
             model.config,
             data_dir=options.data_dir,
             precision=options.precision,
+            steps=model.steps,
             local_files_only=options.local_files_only,
             report=report,
             stop=self._stop,
         )
+        directory = self._directory(model, bundle)
+        self._bring_needed_voices(model, bundle, directory, report)
         speaker = TTSModel(open_for_onnx(bundle, flow_threads=options.threads))
-        directory = ready_made_directory(options.data_dir, model.label)
-        if model.name is None:
-            _hear_voice(speaker, model.voices[0], directory)
-        else:
-            self._bring_voices(model, model.voices[:1], report)
-        synthesizer = PocketSynthesizer(
+        self._try_voice(speaker, directory / f"{model.voices[0]}{SUFFIX}")
+        synthesizer = arrival.synthesizer = PocketSynthesizer(
             speaker, name=model.label, voices=model.voices, language=model.language, directory=directory
         )
-        for _ in synthesizer.synthesize(Request(text=_WARM_UP, voice=synthesizer.voices()[0])):
-            pass
+        self._warm_up(synthesizer)
         self._repertoire.add(model.label, synthesizer)
         logger.info("the model %s speaks now (%s), by default as %s", model.label, bundle.precision, model.voices[0])
-        return synthesizer
+        self._came(model, bundle, synthesizer)
 
-    def _voices_tried(self, model: WantedModel, speaking: dict[str, PocketSynthesizer]) -> bool:
-        """Bring the other voices; return whether none is missing, or none will come."""
-        directory = ready_made_directory(self._options.data_dir, model.label)
-        if model.name is None or not self._options.all_voices or not missing_voices(directory, model.voices):
-            return True
+    def _directory(self, model: WantedModel, bundle: Bundle) -> Path:
+        if model.name is None:
+            return heard_directory(self._options.data_dir, model.label, bundle)
+        return ready_made_directory(self._options.data_dir, model.name)
+
+    def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: "_Reporter") -> None:
+        default, *others = model.voices
+        if model.name is not None:
+            needed = [voice for voice in others if voice_name(model.label, voice) in self._options.needed]
+            self._bring_voices(model, [default, *needed], report)
+        elif missing_voices(directory, [default]):
+            # No ready-made voice suits weights of one's own, so they hear the recording of one.
+            self._hear(bundle, default, directory, report)
+
+    def _hear(self, bundle: Bundle, voice: str, directory: Path, report: "_Reporter") -> None:
+        hear(
+            bundle,
+            configs.voice_audio_source(voice),
+            directory / f"{voice}{SUFFIX}",
+            local_files_only=self._options.local_files_only,
+            report=report,
+            stop=self._stop,
+        )
+
+    @staticmethod
+    def _try_voice(speaker: TTSModel, path: Path) -> None:
+        """Make sure that the voice without which the model would be mute can be used; else the next attempt brings it.
+
+        Raises:
+            SpeechError: it cannot.
+        """
         try:
-            self._bring_voices(model, model.voices, _Reporter(model.label))
-        except Cancelled:
-            return True
-        except SpeechError as error:
-            logger.warning("%s", error)
-            return False
+            speaker.get_state_for_audio_prompt(path)
+        except VoiceError as error:
+            path.unlink(missing_ok=True)
+            raise SpeechError(f"{error}; it was deleted, to be brought again") from error
+
+    def _warm_up(self, synthesizer: PocketSynthesizer) -> None:
+        with closing(synthesizer.synthesize(Request(text=_WARM_UP, voice=synthesizer.voices()[0]))) as blocks:
+            for _ in blocks:
+                if self._stop.is_set():
+                    raise Cancelled("the service is stopping")
+
+    def _has_more_voices(self, model: WantedModel) -> bool:
+        return model.name is not None and self._options.all_voices
+
+    def _bring_other_voices(self, arrival: _Arrival) -> None:
+        model = arrival.model
+        directory = ready_made_directory(self._options.data_dir, str(model.name))
+        if not missing_voices(directory, model.voices):
+            return
+        assert arrival.synthesizer is not None, "its model speaks"  # noqa: S101  (our own invariant)
+        look = arrival.synthesizer.look_for_voices
+        try:
+            self._bring_voices(model, model.voices, _Reporter(model.label, then=look))
         finally:
-            if model.label in speaking:
-                speaking[model.label].look_for_voices()
+            look()
         logger.info("%s: all %d voices are there", model.label, len(model.voices))
-        return True
 
     def _bring_voices(self, model: WantedModel, voices: Sequence[str], report: "_Reporter") -> None:
         bring_voices(
@@ -231,26 +245,12 @@ class Installer:
         )
 
 
-def _hear_voice(speaker: TTSModel, voice: str, directory: Path) -> None:
-    """Give a model of the user's own a voice: no ready-made one suits its weights, so it hears the recording of one.
-
-    Raises:
-        SpeechError: it cannot be had, or the weights cannot clone voices.
-    """
-    path = directory / f"{voice}{SUFFIX}"
-    try:
-        speaker.get_state_for_audio_prompt(path)
-    except VoiceError:  # it is not there, or was made with other weights
-        state = speaker.get_state_for_audio_prompt(configs.voice_audio_source(voice), truncate=True)
-        directory.mkdir(parents=True, exist_ok=True)
-        write_state(state, path)
-
-
 class _Reporter:
-    """Writes a line to the log when a stage begins, and at each quarter of it."""
+    """Writes a line to the log when a stage begins, and at each quarter of it that had not been reached before."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, then: Callable[[], None] = lambda: None) -> None:
         self._label = label
+        self._then = then
         self._stage = ""
         self._quarter = 0
 
@@ -258,6 +258,8 @@ class _Reporter:
         quarter = int(4 * (progress.done or 0))
         if progress.stage != self._stage:
             logger.info("%s: %s", self._label, _STAGES[progress.stage])
+            self._stage, self._quarter = progress.stage, quarter
         elif quarter > self._quarter:
             logger.info("%s: %s, %d %%", self._label, _STAGES[progress.stage], 25 * quarter)
-        self._stage, self._quarter = progress.stage, quarter
+            self._quarter = quarter
+        self._then()

@@ -100,8 +100,10 @@ async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, ord
             notifier.stopping()
             watchdog.cancel()
             if ensemble.installer is not None:
-                await asyncio.to_thread(ensemble.installer.close)
+                ensemble.installer.stop()
             await _close(server, orders, settings.server.shutdown_seconds)
+            if ensemble.installer is not None:
+                await asyncio.to_thread(ensemble.installer.close)
             await asyncio.gather(watchdog, return_exceptions=True)
     _LOGGER.info("Stopped")
 

@@ -13,6 +13,8 @@ from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer, Voice
 class Repertoire:
     """Several synthesizers as one. Models stand before what is embedded: they are what one waited for.
 
+    The order is that of the expectation and does not change when models come.
+
     Args:
         embedded: what speaks from the beginning, and whenever nothing else can.
         expected: the models that are on their way, in the order of preference, each with its voices: these are listed
@@ -31,17 +33,20 @@ class Repertoire:
             self._models = {**self._models, name: model}
 
     def voices(self) -> Sequence[Voice]:
-        """The voices of the models that came, the embedded ones, and those that are on their way."""
+        """The voices of all models, here or on their way, then the embedded ones."""
         models = self._models
-        here = [voice for name in self._expected if name in models for voice in models[name].voices()]
-        coming = [voice for name, voices in self._expected.items() if name not in models for voice in voices]
-        return [*here, *self._embedded.voices(), *coming]
+        of_models = (
+            voice
+            for name, expected in self._expected.items()
+            for voice in (models[name].voices() if name in models else expected)
+        )
+        return [*of_models, *self._embedded.voices()]
 
     def synthesize(self, request: Request) -> Iterator[Pcm]:
         """Speak with whom the voice belongs to.
 
         Raises:
-            VoiceError: the voice is nobody's.
+            VoiceError: the voice is nobody's, or of a model that has not come yet.
             SpeechError: the text cannot be spoken.
         """
         for part in (*self._models.values(), self._embedded):

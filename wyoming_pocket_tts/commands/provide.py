@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.commands.progress import StatusLine
-from wyoming_pocket_tts.errors import ConfigError, DownloadError
+from wyoming_pocket_tts.errors import ConfigError, DownloadError, SpeechError
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
 from wyoming_pocket_tts.pocket.onnx.install import Progress, install, installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, ordered_voices
+from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, missing_voices, ordered_voices
 from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.wanted import default_voice_of_own_models, is_config, label_of
 
 Tell = Callable[[str], None]
 
@@ -27,8 +29,8 @@ _STAGES = {
     "convert": "converting",
     "verify": "comparing with the exact model",
     "voices": "fetching voices",
+    "hear": "hearing the recording of its voice",
 }
-_CONFIG_ENDINGS = (".yaml", ".yml")
 _BAR_WIDTH = 24
 _LINES_PER_STAGE = 4
 _MEGABYTE = 1e6
@@ -82,10 +84,10 @@ def provide(models: Sequence[str], how: Provision, *, quiet: bool, tell: Tell) -
             display = _Display(label, status, (lambda _: None) if quiet else tell)
             bundle = _install(name, config, how, display)
             voices = _bring_voices(name, chosen, how, display) if name else []
-            lacking = None if name else _fetch_recording(bundle, how)
+            lacking = None if name else _hear_voice(label, bundle, how, display)
         tell(_summary(label, bundle, voices))
         if lacking is not None:
-            tell(f"{label}: its voice is not here yet: serve will fetch {lacking}")
+            tell(f"{label}: its voice is not here yet ({lacking}); serve will try again")
     tell(_how_to_use(models, how))
 
 
@@ -96,7 +98,7 @@ def provide_own(config: str, how: Provision, *, quiet: bool, tell: Tell) -> None
         ConfigError: it is no YAML file, or wrong.
         SpeechError: something could not be had or used.
     """
-    if not config.lower().endswith(_CONFIG_ENDINGS):
+    if not is_config(config):
         raise ConfigError(f"{config}: a model's config is a YAML file, whose name ends with .yaml")
     provide([config], how, quiet=quiet, tell=tell)
 
@@ -131,7 +133,7 @@ def _bar(done: float | None) -> str:
 
 def _find(label: str, how: Provision) -> tuple[str | None, ModelConfig]:
     """The released model's name, or None for one's own, and its config."""
-    if label.lower().endswith(_CONFIG_ENDINGS):
+    if is_config(label):
         return None, configs.load_config(fetch(label, local_files_only=how.local_files_only))
     return label, configs.released_model(label)
 
@@ -160,15 +162,19 @@ def _bring_voices(name: str, chosen: Sequence[str], how: Provision, display: _Di
     return voices
 
 
-def _fetch_recording(bundle: Bundle, how: Provision) -> str | None:
-    """Fetch the recording that gives a model of one's own its voice; return its address if it cannot be had."""
+def _hear_voice(label: str, bundle: Bundle, how: Provision, display: _Display) -> str | None:
+    """Let a model of one's own hear the recording of its voice; return why it could not."""
+    voice = default_voice_of_own_models()
+    target = heard_directory(how.data_dir, label_of(label), bundle) / f"{voice}{SUFFIX}"
     if not bundle.has_voice_cloning:
-        return None
-    source = configs.voice_audio_source(configs.default_voice(configs.model_names()[0]))
-    try:
-        fetch(source, local_files_only=how.local_files_only)
-    except DownloadError:
-        return source
+        return "its weights cannot hear a recording"
+    if missing_voices(target.parent, [voice]):
+        try:
+            hear(
+                bundle, configs.voice_audio_source(voice), target, local_files_only=how.local_files_only, report=display
+            )
+        except SpeechError as error:
+            return str(error)
     return None
 
 

@@ -45,15 +45,18 @@ class Channel(Generic[T]):
             self._finished, self._error = True, error
             self._changed.notify_all()
 
-    def take(self, at_least: int = 1) -> list[T]:
+    def take(self, at_least: int = 1, *, patience_seconds: float | None = None) -> list[T]:
         """Take everything that waits, as soon as it is so many items; fewer, or none, when the writer has finished.
+
+        With patience for so long only: then whatever is there, and at least one item.
 
         Raises:
             BaseException: the writer's error, once all items before it are taken.
         """
         with self._changed:
             enough = min(at_least, self._capacity)
-            self._changed.wait_for(lambda: len(self._items) >= enough or self._finished)
+            self._changed.wait_for(lambda: len(self._items) >= enough or self._finished, timeout=patience_seconds)
+            self._changed.wait_for(lambda: self._items or self._finished)
             items = list(self._items)
             self._items.clear()
             self._changed.notify_all()

@@ -118,9 +118,9 @@ def speak(
             channel.finish(error)
 
     thread = Thread(target=generate, name="pocket-latents", daemon=True)
+    thread.start()
     # Called below or, where a program ends amid a speech, when Python does: PyTorch aborts if its threads are cut off.
     end = finalize(channel, _end, channel, thread)
-    thread.start()
     try:
         yield from _audio(backend, channel, how, stop)
     finally:
@@ -193,7 +193,9 @@ def _audio(backend: Backend, channel: Channel[_Latent], how: Speaking, stop: Eve
     chunk = -1
     per_call = how.frames_per_call or _FRAMES_PER_CALL
     lead = _Lead(backend.frame_samples / backend.sample_rate_hz)
-    while latents := channel.take(at_least=min(per_call, lead.frames_to_wait_for())):
+    while latents := channel.take(
+        at_least=min(per_call, lead.frames_to_wait_for()), patience_seconds=lead.seconds_to_wait()
+    ):
         for index, group in groupby(latents, lambda latent: latent.chunk):
             frames: Latents = np.stack([latent.values for latent in group])
             begins = index != chunk
@@ -227,10 +229,13 @@ class _Lead:
 
     def frames_to_wait_for(self) -> int:
         """At least one."""
+        return max(1, int(self.seconds_to_wait() / self._frame_seconds))
+
+    def seconds_to_wait(self) -> float:
+        """None of whom has no lead."""
         if self._began_seconds is None:
-            return 1
-        lead_seconds = self._spoken_seconds - (monotonic() - self._began_seconds)
-        return max(1, int(lead_seconds / 2 / self._frame_seconds))
+            return 0.0
+        return max(0.0, (self._spoken_seconds - (monotonic() - self._began_seconds)) / 2)
 
 
 def _faded_in(samples: Samples, rate_hz: int) -> Samples:

@@ -1,10 +1,13 @@
-"""One Pocket TTS model as a synthesizer: its ready-made voices, each able to speak once its file is there.
+"""One Pocket TTS model as a synthesizer: its ready-made voices and those of one's own, each able to speak once its file
+is there.
 
-Knows nothing about how models and voices are brought here, nor who asks.
+Knows nothing about how models and voices are brought here, what clients wrote, nor who asks.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,9 @@ from wyoming_pocket_tts.errors import EmptyText, VoiceError
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.speech import Pcm, Request, Voice
-from wyoming_pocket_tts.text.normalize import normalize
+from wyoming_pocket_tts.voices.tensor_file import looks_whole
+
+logger = logging.getLogger(__name__)
 
 _VOICES_IN_MEMORY = 4
 """Some six megabytes each for the larger models."""
@@ -49,63 +54,126 @@ def listed_voices(model: str, voices: Sequence[str], *, language: str, rate_hz: 
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnVoice:
+    """A voice that is not the model's maker's.
+
+    Attributes:
+        name: what clients call it.
+        description: what people read.
+        styles: a file for each way in which it speaks, the default one first.
+        language: a tag; None for the model's language.
+    """
+
+    name: str
+    description: str
+    styles: Mapping[str, Path]
+    language: str | None = None
+
+
 class PocketSynthesizer:
-    """A model that speaks with voices from a directory.
+    """A model that speaks with voices from files.
 
     Args:
         model: the loaded model.
         name: what the model is called in the names of its voices.
-        voices: names of all its voices, the default one first.
+        voices: names of all its ready-made voices, the default one first.
         language: what it speaks, as a tag.
-        directory: holds ``NAME.safetensors`` for each voice that is there; others may be put there at any time.
+        directory: holds ``NAME.safetensors`` for each ready-made voice that is there; others may come at any time.
     """
 
     def __init__(self, model: TTSModel, *, name: str, voices: Sequence[str], language: str, directory: Path) -> None:
         self._model = model
         self._name = name
-        self._names = {voice_name(name, voice): voice for voice in voices}
+        self._paths = {voice_name(name, voice): directory / f"{voice}{_SUFFIX}" for voice in voices}
+        self._ready_made_names = tuple(voices)
         self._language = language
-        self._directory = directory
         self._states = PromptCache(_VOICES_IN_MEMORY)
-        self._voices: tuple[Voice, ...] = ()
+        self._ready_made: tuple[Voice, ...] = ()
+        self._own: Mapping[str, OwnVoice] = {}
+        self._own_listed: tuple[Voice, ...] = ()
         self.look_for_voices()
 
     def look_for_voices(self) -> None:
-        """Notice the voices that were put into the directory since."""
-        there = {path.stem for path in self._directory.glob(f"*{_SUFFIX}")}
-        self._voices = tuple(
+        """Notice which ready-made voices are there by now."""
+        there = {path.stem for path in self._paths.values() if looks_whole(path)}
+        self._ready_made = tuple(
             listed_voices(
                 self._name,
-                list(self._names.values()),
+                self._ready_made_names,
                 language=self._language,
                 rate_hz=self._model.sample_rate,
                 there=there,
             )
         )
 
-    def voices(self) -> Sequence[Voice]:
-        """All ready-made voices, the default one first."""
-        return self._voices
+    def speak_also_as(self, own: Sequence[OwnVoice]) -> None:
+        """Have these voices of one's own from now on, in place of those before; what is being spoken goes on."""
+        self._own = {voice.name: voice for voice in own}
+        self._own_listed = tuple(map(self._listed, own))
 
-    def synthesize(self, request: Request) -> Iterator[Pcm]:
+    def voices(self) -> Sequence[Voice]:
+        """The ready-made voices, the default one first, and those of one's own."""
+        return (*self._ready_made, *self._own_listed)
+
+    def synthesize(self, request: Request) -> Generator[Pcm, None, None]:
         """Speak in blocks of one frame of 80 ms or several; nothing for a text without a word.
 
         Raises:
-            VoiceError: the voice's file has gone or is damaged.
+            VoiceError: the voice is not there, or its file is damaged.
             ModelError: the model failed.
         """
-        voice = self._names.get(request.voice.name)
-        if voice is None:
-            raise VoiceError(f"the model {self._name} has no voice '{request.voice.name}'")
-        path = self._directory / f"{voice}{_SUFFIX}"
-        state = self._states.get(voice, lambda: self._model.get_state_for_audio_prompt(path))
+        path = self._path(request)
         try:
-            with closing(self._model.generate_audio_stream(state, normalize(request.text, self._language))) as pieces:
+            state = self._states.get(_identity(path), lambda: self._model.get_state_for_audio_prompt(path))
+        except VoiceError:
+            self._give_up(path)
+            raise
+        pieces = self._model.generate_audio_stream(
+            state, request.text, temp=request.manner.temperature, eos_threshold=request.manner.eos_threshold
+        )
+        try:
+            with closing(pieces):
                 for piece in pieces:
                     yield _pcm(np.asarray(piece))
         except EmptyText:
             return
 
+    def _path(self, request: Request) -> Path:
+        name = request.voice.name
+        if name in self._paths:
+            return self._paths[name]
+        own = self._own.get(name)
+        if own is None:
+            raise VoiceError(f"the model {self._name} has no voice '{name}'")
+        return own.styles.get(request.speaker or "") or next(iter(own.styles.values()))
+
+    def _give_up(self, path: Path) -> None:
+        """A ready-made voice that cannot be used is not there: it is fetched anew at the next start."""
+        if path in self._paths.values():
+            path.unlink(missing_ok=True)
+            self.look_for_voices()
+            logger.warning("%s: the voice is damaged and was deleted; the next start fetches it again", path)
+
+    def _listed(self, own: OwnVoice) -> Voice:
+        return Voice(
+            name=own.name,
+            description=own.description,
+            languages=(own.language or self._language,),
+            sample_rate_hz=self._model.sample_rate,
+            speakers=tuple(own.styles) if len(own.styles) > 1 else (),
+        )
+
+
+def _identity(path: Path) -> tuple[Path, int, int]:
+    """What changes when a file does."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise VoiceError(f"{path}: the voice is not there ({error.strerror or error})") from error
+    return path, status.st_mtime_ns, status.st_size
+
 
 def _pcm(samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Pcm:
-    return np.rint(samples * _LOUDEST).clip(-_LOUDEST - 1, _LOUDEST).astype(np.int16)
+    pcm: Pcm = np.nan_to_num(np.rint(samples * _LOUDEST).clip(-_LOUDEST - 1, _LOUDEST)).astype(np.int16)
+    return pcm

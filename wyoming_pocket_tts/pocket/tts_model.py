@@ -6,6 +6,7 @@ Puts the parts together; knows nothing about servers, nor how a model is loaded 
 import logging
 import os
 from collections.abc import Generator, Mapping, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Self
@@ -216,6 +217,8 @@ class TTSModel(ModuleMethods):
         stop: Event | None = None,
         *,
         continuity_seconds: float = 0.0,
+        temp: float | None = None,
+        eos_threshold: float | None = None,
     ) -> "Generator[torch.Tensor, None, None]":
         """Speak a text; yield samples ``[N]``, float32, as soon as they are decoded.
 
@@ -229,6 +232,8 @@ class TTSModel(ModuleMethods):
             copy_state: whether the voice stays as it is. If not, what is said becomes part of it.
             stop: once set, nothing further is generated and the speech ends early.
             continuity_seconds: how much of the end of a chunk the next one hears, so that the tone carries over.
+            temp: the model's ``temp`` for this speech alone; None for the model's.
+            eos_threshold: likewise.
 
         Raises:
             EmptyText: the text holds nothing to say (also a ValueError).
@@ -242,8 +247,8 @@ class TTSModel(ModuleMethods):
         if frames_after_eos is None:
             frames_after_eos = self.config.model_recommended_frames_after_eos
         how = Speaking(
-            sampling=self._sampling,
-            eos_threshold=self.eos_threshold,
+            sampling=self._sampling if temp is None else replace(self._sampling, temperature=temp),
+            eos_threshold=self.eos_threshold if eos_threshold is None else eos_threshold,
             frames_after_eos=frames_after_eos,
             frames_per_call=max(0, self.max_decoder_frames_per_call),
             continuity_seconds=continuity_seconds,

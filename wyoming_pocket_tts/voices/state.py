@@ -124,7 +124,9 @@ def trim_model_state(state: Mapping[str, Mapping[str, Any]]) -> VoiceState:
     return replace(voice, layers=copies)
 
 
-def check_fits(state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, fingerprint: str, label: str) -> None:
+def check_fits(
+    state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, fingerprint: str | None, label: str
+) -> None:
     """Refuse a voice that was made with another model's weights: it would be spoken as noise, without end.
 
     Args:
@@ -132,7 +134,7 @@ def check_fits(state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, 
         layers: the model's number of layers.
         kv_heads: the model's key and value heads.
         head_dim: the size of each.
-        fingerprint: of the model's weights.
+        fingerprint: of the model's weights; None if unknown, then sizes alone are compared.
         label: how to call the voice in the message.
 
     Raises:
@@ -144,7 +146,7 @@ def check_fits(state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, 
         raise VoiceError(
             f"{label}: was made with another model (layers, heads, size: {found}; this model: {expected}); {advice}"
         )
-    if state.model is not None and state.model != fingerprint:
+    if None not in (state.model, fingerprint) and state.model != fingerprint:
         raise VoiceError(f"{label}: was made with other weights ({state.model}, not {fingerprint}); {advice}")
 
 

@@ -51,7 +51,25 @@ def read_tensor_file(path: Path) -> TensorFile:
         raise VoiceError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def looks_whole(path: Path) -> bool:
+    """Whether a file has the length that its own header says: a quick look, which a file cut short does not stand."""
+    try:
+        with path.open("rb") as file:
+            _header(file, path)
+    except (OSError, VoiceError):
+        return False
+    return True
+
+
 def _read(file: BinaryIO, path: Path) -> TensorFile:
+    spans, metadata, data_start = _header(file, path)
+    tensors = {name: span.read(file, data_start) for name, span in spans.items()}
+    texts = metadata.items() if isinstance(metadata, dict) else ()
+    return TensorFile(tensors, {key: text for key, text in texts if isinstance(text, str)})
+
+
+def _header(file: BinaryIO, path: Path) -> tuple[dict[str, "_Span"], object, int]:
+    """Where the tensors lie, what the file says about itself, and where its data begins."""
     size = file.seek(0, 2)
     if size > MAX_FILE_BYTES:
         raise VoiceError(f"{path}: has {size} bytes; a voice state has at most {MAX_FILE_BYTES}")
@@ -68,9 +86,7 @@ def _read(file: BinaryIO, path: Path) -> TensorFile:
         raise VoiceError(f"{path}: is cut short: tensors need {end} bytes, {data_bytes} are there")
     if sum(span.end - span.begin for span in spans.values()) > data_bytes:  # else a small file could fill the memory
         raise VoiceError(f"{path}: is damaged: its tensors overlap")
-    tensors = {name: span.read(file, 8 + header_bytes) for name, span in spans.items()}
-    texts = metadata.items() if isinstance(metadata, dict) else ()
-    return TensorFile(tensors, {key: text for key, text in texts if isinstance(text, str)})
+    return spans, metadata, 8 + header_bytes
 
 
 def _parsed(raw: bytes, path: Path) -> dict[str, Any]:

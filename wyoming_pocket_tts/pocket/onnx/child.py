@@ -8,6 +8,7 @@ import logging
 import signal
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from threading import Event
 from typing import IO
 
@@ -20,6 +21,13 @@ logger = logging.getLogger(__name__)
 _MODULE = "wyoming_pocket_tts.pocket.onnx.convert"
 CANNOT_COMPUTE = frozenset({signal.SIGILL, signal.SIGFPE, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS})
 """How a processor ends a program that asks for what it lacks."""
+
+_WORK = {
+    "convert": "the conversion",
+    "prove": "the comparison with the exact model",
+    "voices": "the download of voices",
+    "hear": "the process that hears a recording",
+}
 
 Report = Callable[[Progress], None]
 
@@ -35,10 +43,16 @@ def run_child(order: Order, *, report: Report, stop: Event, inherited: tuple[int
 
     Raises:
         Cancelled: ``stop`` was set.
+        ModelError: no process can be started.
         UnfitPrecision: this machine cannot run what was made.
         SpeechError: what went wrong in the child.
     """
-    with tempfile.TemporaryFile() as complaints, started(_MODULE, complaints=complaints, inherited=inherited) as child:
+    with ExitStack() as stack:
+        try:
+            complaints = stack.enter_context(tempfile.TemporaryFile())
+            child = stack.enter_context(started(_MODULE, complaints=complaints, inherited=inherited))
+        except OSError as error:  # no room, memory or process left
+            raise ModelError(f"{_WORK[order.task]} cannot be started: {error.strerror or error}") from error
         give(child, order)
         finished = False
         for line in lines_of(child, stop):
@@ -67,11 +81,12 @@ def _parsed(line: bytes) -> Progress | Warned | Failed | Finished | None:
 
 def _death(order: Order, status: int, complaints: IO[bytes]) -> ModelError:
     """Say why the child ended before it was done."""
-    if -status in CANNOT_COMPUTE:
+    computes = order.task in ("convert", "prove")
+    if computes and -status in CANNOT_COMPUTE:
         name = signal.Signals(-status).name
         return UnfitPrecision(f"{order.precision} does not run on this machine: it ended with {name}")
+    work = _WORK[order.task]
     if status == -signal.SIGKILL:
-        return ModelError(
-            "the conversion was killed, most likely because memory ran out: it needs about 600 MB; start it again"
-        )
-    return ModelError(f"the conversion ended unexpectedly (status {status}): {last_words(complaints)}")
+        needs = ": it needs about 600 MB" if computes else ""
+        return ModelError(f"{work} was killed, most likely because memory ran out{needs}; start it again")
+    return ModelError(f"{work} ended unexpectedly (status {status}): {last_words(complaints)}")

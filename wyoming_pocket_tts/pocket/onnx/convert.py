@@ -22,6 +22,7 @@ from wyoming_pocket_tts.pocket.child_process import peak_bytes, take_order
 from wyoming_pocket_tts.pocket.onnx.bundle import file_hash, open_bundle
 from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
 from wyoming_pocket_tts.pocket.onnx.disk import sync
+from wyoming_pocket_tts.pocket.onnx.heard import carry_out
 from wyoming_pocket_tts.pocket.onnx.manifest import (
     REFERENCE_NAMES,
     FileName,
@@ -173,7 +174,7 @@ def _unwritable(error: OSError, directory: Path) -> ModelError:
     return ModelError(f"{error.filename or models}: {error.strerror or error}")
 
 
-_TASKS = {"convert": convert, "prove": prove_again, "voices": fetch_voices}
+_TASKS = {"convert": convert, "prove": prove_again, "voices": fetch_voices, "hear": carry_out}
 
 
 def main() -> None:

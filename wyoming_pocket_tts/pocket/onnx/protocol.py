@@ -18,9 +18,10 @@ class _Message(BaseModel):
 
 
 class Order(_Message):
-    """What to do: ``convert`` into an empty directory, ``prove`` a bundle on this machine, or bring ``voices``."""
+    """What to do: ``convert`` into an empty directory, ``prove`` a bundle on this machine, bring ready-made ``voices``
+    into a directory, or ``hear`` a recording with the bundle of the directory and write the voice to ``target``."""
 
-    task: Literal["convert", "prove", "voices"]
+    task: Literal["convert", "prove", "voices", "hear"]
     directory: Path
     key: str
     name: str | None
@@ -28,6 +29,8 @@ class Order(_Message):
     precision: Precision
     steps: int
     voices: tuple[str, ...] = ()
+    recording: str = ""
+    target: Path | None = None
     local_files_only: bool = False
 
 
@@ -35,7 +38,7 @@ class Progress(_Message):
     """How far it is: ``done`` rises from 0 to 1 within each stage; None where nobody knows."""
 
     kind: Literal["progress"] = "progress"
-    stage: Literal["wait", "download", "convert", "verify", "voices"]
+    stage: Literal["wait", "download", "convert", "verify", "voices", "hear"]
     done: float | None = None
 
 

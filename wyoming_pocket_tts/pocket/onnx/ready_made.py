@@ -4,29 +4,43 @@ Knows nothing about the model itself. The work is done in the child of ``child.p
 process that serves, and can be ended at any moment.
 """
 
+import hashlib
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
-from wyoming_pocket_tts.errors import ModelError, SpeechError
+from wyoming_pocket_tts.errors import ModelError, SpeechError, Unreachable
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
+from wyoming_pocket_tts.pocket.onnx.disk import sync
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.protocol import Message, Order, Progress, Warned
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.voices.state import read_state
+from wyoming_pocket_tts.voices.state import check_fits, read_state
+from wyoming_pocket_tts.voices.tensor_file import looks_whole
 
 SUFFIX = ".safetensors"
+
+_ABANDONED_SECONDS = 3600.0
 
 Tell = Callable[[Message], None]
 
 
 def ready_made_directory(data_dir: Path, model: str) -> Path:
-    """Where the ready-made voices of a model lie, ``NAME.safetensors`` each."""
-    return data_dir / "ready-made" / model
+    """Where the ready-made voices of a released model lie, ``NAME.safetensors`` each.
+
+    Named by where they come from as well, so that those of another revision are others.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    sources = [configs.voice_state_source(model, voice) for voice in configs.voice_names()]
+    revision = hashlib.sha256("\n".join(sources).encode()).hexdigest()[:12]
+    return data_dir / "ready-made" / f"{model}-{revision}"
 
 
 def ordered_voices(model: str) -> list[str]:
@@ -40,8 +54,8 @@ def ordered_voices(model: str) -> list[str]:
 
 
 def missing_voices(directory: Path, voices: Sequence[str]) -> list[str]:
-    """Those that are not there yet."""
-    return [voice for voice in voices if not (directory / f"{voice}{SUFFIX}").exists()]
+    """Those that are not there yet, or not whole."""
+    return [voice for voice in voices if not looks_whole(directory / f"{voice}{SUFFIX}")]
 
 
 def bring_voices(
@@ -67,6 +81,7 @@ def bring_voices(
         return
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(directory)
     except OSError as error:
         raise ModelError(f"{directory}: {error.strerror or error}: choose another place with --data-dir") from error
     order = _order(model, config, directory, missing, local_files_only=local_files_only)
@@ -86,6 +101,12 @@ def fetch_voices(order: Order, tell: Tell) -> None:
         tell(Progress(stage="voices", done=index / len(order.voices)))
         try:
             _fetch_voice(str(order.name), voice, order)
+        except Unreachable as error:
+            failed.append(voice)
+            reason = error
+            if not order.local_files_only:  # the others would only make us wait
+                failed += order.voices[index + 1 :]
+                break
         except SpeechError as error:
             failed.append(voice)
             reason = error
@@ -97,13 +118,30 @@ def fetch_voices(order: Order, tell: Tell) -> None:
 
 def _fetch_voice(model: str, voice: str, order: Order) -> None:
     path = hub.fetch(configs.voice_state_source(model, voice), local_files_only=order.local_files_only)
-    read_state(path)
+    sizes = order.config.flow_lm.transformer
+    check_fits(
+        read_state(path),
+        layers=sizes.num_layers,
+        kv_heads=sizes.kv_heads,
+        head_dim=sizes.head_dim,
+        fingerprint=None,
+        label=str(path),
+    )
     aside = order.directory / f".{voice}.{secrets.token_hex(4)}"
     try:
         shutil.copyfile(path, aside)
+        sync(aside)
         aside.replace(order.directory / f"{voice}{SUFFIX}")
+        sync(order.directory)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _clear_leftovers(directory: Path) -> None:
+    """Delete what was left aside by downloads that were killed, which no process still writes to."""
+    for path in directory.glob(".*"):
+        if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def _order(model: str, config: ModelConfig, directory: Path, voices: Sequence[str], *, local_files_only: bool) -> Order:
