@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,28 +10,38 @@ from wyoming.event import Event
 
 from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.errors import ModelError, Overloaded, ProtocolError
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.session import Session
+from wyoming_pocket_tts.text.pieces import Piece
 from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
 
 LIMITS = Limits(queued_requests=2, text_characters=60)
 
 
 class Periods:
-    """Sentences end at periods."""
+    """Sentences end at periods, and may be cut at ``;``. ``~`` is a second of silence ahead of its piece."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, *, ssml: bool | None) -> None:
         assert language in {"en", "de"}
+        assert ssml is None
         self._text = ""
+        self._continues = False
 
-    def feed(self, delta: str) -> list[str]:
-        *complete, self._text = (self._text + delta).split(".")
-        return [f"{sentence.strip()}." for sentence in complete]
+    def feed(self, delta: str) -> list[Piece]:
+        *complete, self._text = re.split("(?<=[.;])", self._text + delta)
+        return [self._piece(sentence) for sentence in complete]
 
-    def finish(self) -> list[str]:
+    def finish(self) -> list[Piece]:
         rest, self._text = self._text, ""
-        return [rest.strip()]
+        return [self._piece(rest)]
+
+    def problems(self) -> list[str]:
+        return []
+
+    def _piece(self, text: str) -> Piece:
+        continues, self._continues = self._continues, text.endswith(";")
+        return Piece(text=text.replace("~", "").strip(), pause_seconds=text.count("~"), continues=continues)
 
 
 def choose(*, name: str | None, speaker: str | None, language: str | None) -> Choice:
@@ -38,7 +49,7 @@ def choose(*, name: str | None, speaker: str | None, language: str | None) -> Ch
 
 
 def new_session() -> Session:
-    return Session(choose=choose, sentences=Periods, info=lambda: Event("info", {}), limits=LIMITS)
+    return Session(choose=choose, pieces=Periods, info=lambda: Event("info", {}), limits=LIMITS)
 
 
 def act(session: Session, line: str) -> Sequence[Action]:
@@ -50,6 +61,7 @@ def act(session: Session, line: str) -> Sequence[Action]:
     reports: dict[str, Callable[[], Sequence[Action]]] = {
         "audio": lambda: session.audio(speech, bytes(3_200)),
         "spoken": lambda: session.spoken(speech),
+        "silence": lambda: session.silence(speech),
         "failed": lambda: session.failed(speech, ModelError("hoarse")),
         "end": session.ended,
         "broken": lambda: session.broken(ProtocolError("gibberish")),
@@ -66,6 +78,8 @@ def shown(action: Action) -> str:
             return f"speak {speech}{'+' if continues else ''} {request.voice.name}: {request.text}"
         case Note(level, _):
             return f"note:{logging.getLevelName(level)}"
+        case Rest(rest):
+            return f"rest {rest}"
         case Hush():
             return "hush"
         case Close():
@@ -276,7 +290,7 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         ('> synthesize {"text": 3}', []),
         (STOP, ["synthesize-stopped"]),
     ],
-    "stale reports": [("* audio 1", []), ("* spoken 1", []), ("* failed 1", [])],
+    "stale reports": [("* audio 1", []), ("* silence 1", []), ("* spoken 1", []), ("* failed 1", [])],
 }
 
 
@@ -290,11 +304,11 @@ def test_transcript(name: str) -> None:
 def test_what_is_refused_is_not_even_cut_into_sentences() -> None:
     cutters: list[Periods] = []
 
-    def make(language: str) -> Periods:
-        cutters.append(Periods(language))
+    def make(language: str, *, ssml: bool | None) -> Periods:
+        cutters.append(Periods(language, ssml=ssml))
         return cutters[-1]
 
-    session = Session(choose=choose, sentences=make, info=lambda: Event("info", {}), limits=LIMITS)
+    session = Session(choose=choose, pieces=make, info=lambda: Event("info", {}), limits=LIMITS)
     for _ in range(20):
         assert act(session, whole("One.")) is not None
     assert len(cutters) == 4  # one speaks, two wait, one found no room

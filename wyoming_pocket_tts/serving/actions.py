@@ -25,6 +25,14 @@ class Speak:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing is to be synthesized, but silence is to be sent: take it bit by bit from the session's ``silence``."""
+
+    rest: int
+    """The number to take it with. Once it is over or given up, there is nothing to be taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hush:
     """Give up the speech under way; reports about it are ignored from now on."""
 
@@ -42,4 +50,4 @@ class Close:
     """Close the connection, once what was sent before has left."""
 
 
-Action = Send | Speak | Hush | Note | Close
+Action = Send | Speak | Rest | Hush | Note | Close

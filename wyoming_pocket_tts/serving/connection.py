@@ -15,7 +15,7 @@ from wyoming.error import Error
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import ProtocolError, SpeechError
 from wyoming_pocket_tts.serving import hangup, wire
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.response import error_event
 from wyoming_pocket_tts.serving.session import Session
@@ -117,6 +117,8 @@ class Connection:
         try:
             async with self._workers.stream(speak.request, continues=speak.continues) as blocks:
                 async for block in blocks:
+                    if block.size:
+                        await self._be_silent(speak.speech)
                     self._carry_out(self._session.audio(speak.speech, _little_endian(block)))
                     await self._drain()
         except SpeechError as error:
@@ -126,6 +128,12 @@ class Connection:
             actions = self._session.spoken(speak.speech)
         self._carry_out(actions)
         await self._drain()
+
+    async def _be_silent(self, number: int) -> None:
+        """Send the silence of a rest, or what is owed before the sound of a speech, as fast as the client reads it."""
+        while not self._over.is_set() and (actions := self._session.silence(number)):
+            self._carry_out(actions)
+            await self._drain()
 
     def _carry_out(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -138,6 +146,8 @@ class Connection:
                     self._write(wire.encode(event))
                 case Speak():
                     self._speech = self._tasks.create_task(self._speak(action), name="wyoming-speak")
+                case Rest(number):
+                    self._tasks.create_task(self._be_silent(number), name="wyoming-rest")
                 case Hush():
                     if self._speech is not None:
                         self._speech.cancel()

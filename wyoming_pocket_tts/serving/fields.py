@@ -18,15 +18,18 @@ def text(data: dict[str, Any]) -> str:
     return found.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
 
 
-def check_format(data: dict[str, Any]) -> None:
-    """Make sure that the text is plain.
+def ssml(data: dict[str, Any]) -> bool | None:
+    """Whether the text is marked up with SSML; None where the client does not say.
 
     Raises:
-        ProtocolError: it is marked up, which would be read aloud.
+        ProtocolError: it is marked up in another way, which would be read aloud.
     """
     text_format = data.get("text_format")
-    if text_format not in (None, "text"):
-        raise ProtocolError(f"the text format {shown(text_format)} is not supported; send plain text")
+    if text_format is None:
+        return None
+    if text_format not in ("text", "ssml"):
+        raise ProtocolError(f"the text format {shown(text_format)} is not supported; send 'text' or 'ssml'")
+    return bool(text_format == "ssml")
 
 
 def voice(data: dict[str, Any]) -> dict[str, str | None]:

@@ -16,6 +16,8 @@ class Limits:
     """Requests that may wait on one connection behind the one that speaks."""
     text_characters: int = 20_000
     """Longest text of one request or one stream: some twenty minutes of speech."""
+    pause_seconds: float = 60.0
+    """Silence in one answer, all its pauses together."""
     header_bytes: int = 64 * 1024
     """Longest header line of an event, its newline included."""
     data_bytes: int = 256 * 1024

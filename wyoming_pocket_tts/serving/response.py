@@ -1,8 +1,7 @@
-"""One request's text, cut into sentences, and the events that answer it. Knows nothing about other requests."""
+"""One request's text, read into pieces, and the events that answer it. Knows nothing about other requests."""
 
 from collections import deque
 from enum import Enum, auto
-from typing import Protocol
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
@@ -10,11 +9,16 @@ from wyoming.event import Event
 from wyoming.tts import SynthesizeStopped
 
 from wyoming_pocket_tts.errors import ProtocolError, SpeechError
+from wyoming_pocket_tts.serving.direction import Direction
 from wyoming_pocket_tts.serving.limits import Limits
-from wyoming_pocket_tts.voices.catalogue import Choice
+from wyoming_pocket_tts.serving.silence import Silence
+from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.text.pieces import Piece, Pieces
 
 _WIDTH_BYTES = 2
 _CHANNELS = 1
+_SILENCE_CHUNKS = 5
+"""Silence is written so many chunks at a time, and then the client may read."""
 
 
 class Kind(Enum):
@@ -49,35 +53,28 @@ _NEXT = {
 }
 
 
-class Sentences(Protocol):
-    """Cuts growing text into sentences."""
-
-    def feed(self, delta: str) -> list[str]:
-        """Take more text; return the sentences that are complete now."""
-        ...
-
-    def finish(self) -> list[str]:
-        """Return what is left."""
-        ...
-
-
 class Response:
     """One request and its answer. Each event comes out once, in the protocol's order."""
 
     def __init__(
-        self, kind: Kind, *, choice: Choice | None = None, cutter: Sentences | None = None, limits: Limits
+        self, kind: Kind, *, direction: Direction | None = None, reader: Pieces | None = None, limits: Limits
     ) -> None:
-        """Begin. Without a voice and a cutter the response can only fail."""
+        """Begin. Without a direction and a reader the response can only fail."""
         self.kind = kind
-        self.choice = choice
-        self.sentences: deque[str] = deque()
+        self.pieces: deque[Piece] = deque()
         """To be spoken, in order."""
-        self.sentences_begun = 0
+        self.pieces_begun = 0
         self.stage = Stage.SILENT
         self.error: SpeechError | None = None
         self.broke_off = False
         """It failed when a part of it had been heard."""
-        self._cutter = cutter
+        self._direction = direction
+        self._reader = reader
+        self._silence = (
+            None
+            if direction is None
+            else Silence(direction.choice.manner.pauses, rate_hz=direction.rate_hz, most_seconds=limits.pause_seconds)
+        )
         self._limits = limits
         self._characters = 0
         self._text_complete = kind is not Kind.STREAM
@@ -94,50 +91,71 @@ class Response:
         self._characters += len(text)
         if self._characters > self._limits.text_characters:
             self.fail(ProtocolError(f"the text is longer than {self._limits.text_characters} characters"))
-        elif self._cutter is not None and not self.over:
-            self._extend(self._cutter.feed(text))
+        elif self._reader is not None and not self.over:
+            self.pieces.extend(self._reader.feed(text))
 
     def end_text(self) -> None:
         """No more text will come."""
         self._text_complete = True
-        if self._cutter is not None and not self.over:
-            self._extend(self._cutter.finish())
+        if self._reader is not None and not self.over:
+            self.pieces.extend(self._reader.finish())
+
+    def begin_piece(self) -> Request | None:
+        """Take the next piece: what is to be spoken for it, or None for one without text."""
+        assert self._direction is not None, "a text without a voice fails before"  # noqa: S101  (our own invariant)
+        piece = self.pieces.popleft()
+        self._account.piece_begins(piece)
+        if not piece.text.strip():
+            return None
+        self.pieces_begun += 1
+        return self._direction.request(piece)
+
+    def warnings(self) -> list[str]:
+        """What was wrong with the text, and what of its wishes could not be granted, since this was last asked."""
+        problems = [] if self._reader is None else self._reader.problems()
+        return problems + ([] if self._direction is None else self._direction.warnings())
 
     def fail(self, error: SpeechError) -> None:
         """Speak no more: the error is due, then what is owed. The first error counts."""
         if self.error is None:
             self.error = error
             self.broke_off = self.stage is Stage.SOUNDING
-        self.sentences.clear()
+        self.pieces.clear()
 
     def give_up(self, error: SpeechError | None) -> None:
         """End without waiting for ``synthesize-stop``, which will not come for this one."""
         if error is not None:
             self.fail(error)
-        self.sentences.clear()
+        self.pieces.clear()
         self._given_up = True
 
     def audio(self, pcm: bytes) -> list[Event]:
         """Events for more audio (little-endian 16-bit mono), in chunks short enough to stream."""
         if not pcm:
             return []
-        events = self._start()
-        rate_hz = self._rate_hz
-        chunk_bytes = max(1, round(self._limits.chunk_seconds * rate_hz)) * _WIDTH_BYTES
-        for start in range(0, len(pcm), chunk_bytes):
-            chunk = AudioChunk(
-                rate=rate_hz,
-                width=_WIDTH_BYTES,
-                channels=_CHANNELS,
-                audio=pcm[start : start + chunk_bytes],
-                timestamp=self._milliseconds,
-            )
-            self._samples_sent += chunk.samples
-            events.append(chunk.event())
-        return events
+        events = []
+        while silence := self.silence():
+            events += silence
+        return events + self._sound(pcm)
+
+    def silence(self) -> list[Event]:
+        """Events for a bit of the silence that is owed before the audio that came. None: it was sent."""
+        self._account.sound_comes()
+        return self.owed_silence()
+
+    def fades(self) -> bool:
+        """Whether all is spoken, but silence is owed at the end."""
+        if self.stage is not Stage.SOUNDING or self.over or self.pieces or not self._text_complete:
+            return False
+        self._account.nothing_follows()
+        return self._account.owed_samples > 0
+
+    def owed_silence(self) -> list[Event]:
+        """Events for a bit of the silence that is owed; of ``silence``, or once it ``fades``."""
+        return self._sound(bytes(_WIDTH_BYTES * self._account.take(_SILENCE_CHUNKS * self._chunk_samples)))
 
     def due(self) -> list[Event]:
-        """Events that can be sent now that none of its sentences is being spoken. Moves the stage on."""
+        """Events that can be sent now that none of its pieces is being spoken. Moves the stage on."""
         events: list[Event] = []
         unsettled = self.stage in {Stage.SILENT, Stage.SOUNDING}
         if unsettled and self.error is not None:
@@ -147,7 +165,7 @@ class Response:
                 events += self._stop()
             else:
                 self._move(Stage.SETTLED)
-        elif unsettled and self._text_complete and not self.sentences:
+        elif unsettled and self._text_complete and not self.pieces:
             events += [*self._start(), *self._stop()]
         if self.stage is Stage.SETTLED and (self._text_complete or self._given_up):
             self._move(Stage.DONE)
@@ -155,13 +173,34 @@ class Response:
                 events.append(SynthesizeStopped().event())
         return events
 
-    def _extend(self, sentences: list[str]) -> None:
-        self.sentences.extend(sentence for sentence in sentences if sentence.strip())
+    def _sound(self, pcm: bytes) -> list[Event]:
+        events = self._start() if pcm else []
+        chunk_bytes = self._chunk_samples * _WIDTH_BYTES
+        for start in range(0, len(pcm), chunk_bytes):
+            chunk = AudioChunk(
+                rate=self._rate_hz,
+                width=_WIDTH_BYTES,
+                channels=_CHANNELS,
+                audio=pcm[start : start + chunk_bytes],
+                timestamp=self._milliseconds,
+            )
+            self._samples_sent += chunk.samples
+            events.append(chunk.event())
+        return events
+
+    @property
+    def _account(self) -> Silence:
+        assert self._silence is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
+        return self._silence
 
     @property
     def _rate_hz(self) -> int:
-        assert self.choice is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
-        return self.choice.voice.sample_rate_hz
+        assert self._direction is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
+        return self._direction.rate_hz
+
+    @property
+    def _chunk_samples(self) -> int:
+        return max(1, round(self._limits.chunk_seconds * self._rate_hz))
 
     @property
     def _milliseconds(self) -> int:

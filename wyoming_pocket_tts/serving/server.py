@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +14,10 @@ from wyoming_pocket_tts.serving.connection import Connection
 from wyoming_pocket_tts.serving.info import info_event
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.listener import Listener, listen
-from wyoming_pocket_tts.serving.response import Sentences, error_event
+from wyoming_pocket_tts.serving.response import error_event
 from wyoming_pocket_tts.serving.session import Session
-from wyoming_pocket_tts.text.sentences import SentenceStream
+from wyoming_pocket_tts.text.any_pieces import pieces_for
+from wyoming_pocket_tts.text.pieces import MakePieces
 from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
 
 _LOGGER = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Server:
         default_voice: str | None = None,
         limits: Limits | None = None,
         announcer: Announcer | None = None,
-        sentences: Callable[[str], Sentences] | None = None,
+        pieces: MakePieces = pieces_for,
     ) -> None:
         """Take what to serve and where.
 
@@ -68,14 +69,14 @@ class Server:
             default_voice: the name of the voice for clients that choose none; ``None`` for the first installed.
             limits: what clients may ask for; ``None`` for the defaults.
             announcer: makes the server known while it listens.
-            sentences: makes a cutter of texts into sentences for a language (``en``); ``None`` for the house's own.
+            pieces: makes a reader of a text for a language (``en``) and for whether it is SSML, if that is known.
         """
         self._workers = workers
         self._uris = tuple(uris)
         self._default_voice = default_voice
         self._limits = limits or Limits()
         self._announcer = announcer
-        self._make_sentences: Callable[[str], Sentences] = sentences or SentenceStream
+        self._make_pieces = pieces
         self._listeners: list[Listener] = []
         self._clients: dict[asyncio.Task[None], _Client] = {}
         self._refusals: set[asyncio.Task[None]] = set()
@@ -99,7 +100,7 @@ class Server:
         Raises:
             ConfigError: an address that cannot be understood or bound. Nothing listens then.
         """
-        self._make_sentences("en")  # loads its tables now, which would stall the loop under the first client
+        self._make_pieces("en", ssml=False)  # loads its tables now, which would stall the loop under the first client
         try:
             for uri in self._uris:
                 self._listeners.append(await listen(uri, self._accept, buffer_bytes=self._limits.header_bytes))
@@ -179,7 +180,7 @@ class Server:
         peer = f"{address or 'local'} #{next(self._numbers)}"
         session = Session(
             choose=self._choose,
-            sentences=self._make_sentences,
+            pieces=self._make_pieces,
             info=lambda: info_event(self._workers.synthesizer.voices()),
             limits=self._limits,
         )

@@ -5,55 +5,24 @@ became of the speech that the session asked for goes into ``audio``, ``spoken`` 
 do, in order. Requests are answered one after another, in the order in which they came.
 """
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from wyoming.event import Event
 from wyoming.ping import Pong
 
 from wyoming_pocket_tts.errors import Overloaded, ProtocolError, SpeechError, shown
 from wyoming_pocket_tts.serving import fields
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
+from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, primary_language
 from wyoming_pocket_tts.serving.info import PROGRAM
+from wyoming_pocket_tts.serving.intake import FOLLOWING, Intake
 from wyoming_pocket_tts.serving.limits import Limits
-from wyoming_pocket_tts.serving.response import Kind, Response, Sentences, Stage, error_event
-from wyoming_pocket_tts.speech import Request
-from wyoming_pocket_tts.voices.catalogue import Choice
-
-
-class ChooseVoice(Protocol):
-    """Finds the voice that a client means."""
-
-    def __call__(self, *, name: str | None, speaker: str | None, language: str | None) -> Choice:
-        """Choose.
-
-        Raises:
-            VoiceError: nobody can speak so.
-        """
-        ...
-
-
-class Intake(Enum):
-    """What the client may send next."""
-
-    OPEN = auto()
-    STREAM = auto()
-    """Between ``synthesize-start`` and ``synthesize-stop``."""
-    ENDED = auto()
-    """The client closed its side; what it asked for is still answered."""
-    CLOSED = auto()
-    """Over."""
-
-
-_NEXT = {
-    Intake.OPEN: {Intake.STREAM, Intake.ENDED, Intake.CLOSED},
-    Intake.STREAM: {Intake.STREAM, Intake.OPEN, Intake.ENDED, Intake.CLOSED},
-    Intake.ENDED: {Intake.CLOSED},
-    Intake.CLOSED: set[Intake](),
-}
+from wyoming_pocket_tts.serving.response import Kind, Response, Stage, error_event
+from wyoming_pocket_tts.text.pieces import MakePieces
 
 
 class Session:
@@ -63,7 +32,7 @@ class Session:
         self,
         *,
         choose: ChooseVoice,
-        sentences: Callable[[str], Sentences],
+        pieces: MakePieces,
         info: Callable[[], Event],
         limits: Limits,
     ) -> None:
@@ -71,25 +40,26 @@ class Session:
 
         Args:
             choose: finds the voice for ``name``, ``speaker`` and ``language``; may raise ``VoiceError``.
-            sentences: makes a cutter for a language (``en``, ``de``).
+            pieces: makes what reads a text.
             info: makes the answer to ``describe``.
             limits: what the client may ask for.
         """
         self._choose = choose
-        self._make_sentences = sentences
+        self._make_pieces = pieces
         self._info = info
         self._limits = limits
         self._intake = Intake.OPEN
         self._queue: deque[Response] = deque()
         self._stream: Response | None = None
         self._speech: int | None = None
-        self._speeches = 0
+        self._rest: int | None = None
+        self._numbers = itertools.count(1)
         self._refusal: SpeechError | None = None
 
     @property
     def speaking(self) -> bool:
-        """Whether a speech is under way."""
-        return self._speech is not None
+        """Whether an answer is under way: a speech, or the silence at its end."""
+        return self._speech is not None or self._rest is not None
 
     # What the client does
 
@@ -144,8 +114,20 @@ class Session:
     # What becomes of the speech
 
     def audio(self, speech: int, pcm: bytes) -> list[Action]:
-        """More audio of the speech: little-endian signed 16-bit mono at its voice's rate."""
+        """More audio of the speech: little-endian signed 16-bit mono at its request's rate."""
         return [Send(event) for event in self._queue[0].audio(pcm)] if speech == self._speech else []
+
+    def silence(self, number: int) -> list[Action]:
+        """A bit of the silence that is to be sent now: of a rest, or before audio of a speech. None: go on."""
+        if number == self._speech:
+            return [Send(event) for event in self._queue[0].silence()]
+        if number != self._rest:
+            return []
+        events = self._queue[0].owed_silence()
+        if events:
+            return [Send(event) for event in events]
+        self._rest = None
+        return self._advance()
 
     def spoken(self, speech: int) -> list[Action]:
         """The speech is complete."""
@@ -191,7 +173,7 @@ class Session:
                 response.fail(ProtocolError("there is no text to speak"))
             response.add_text(text)
             response.end_text()
-        return actions + self._enqueue(response)
+        return actions + self._notes(response) + self._enqueue(response)
 
     def _synthesize_start(self, data: dict[str, Any]) -> list[Action]:
         actions: list[Action] = []
@@ -209,15 +191,16 @@ class Session:
             self._stream.add_text(fields.text(data))
         except ProtocolError as error:
             self._stream.fail(error)
-        return []
+        return self._notes(self._stream)
 
     def _synthesize_stop(self, _data: dict[str, Any]) -> list[Action]:
         if self._stream is None:
             return self._stray(Kind.STRAY_STOP, "synthesize-stop without synthesize-start")
         self._stream.end_text()
+        notes = self._notes(self._stream)
         self._stream = None
         self._move(Intake.OPEN)
-        return []
+        return notes
 
     # Steps that they share
 
@@ -226,12 +209,13 @@ class Session:
         if self._refusal is not None:
             return self._failed(kind, self._refusal), []
         try:
-            fields.check_format(data)
+            ssml = fields.ssml(data)
             choice = self._choose(**fields.voice(data))
         except SpeechError as error:
             return self._failed(kind, error), []
-        language = choice.voice.languages[0].replace("_", "-").split("-")[0].lower()
-        response = Response(kind, choice=choice, cutter=self._make_sentences(language), limits=self._limits)
+        reader = self._make_pieces(primary_language(choice.voice.languages[0]), ssml=ssml)
+        direction = Direction(choice, self._choose)
+        response = Response(kind, direction=direction, reader=reader, limits=self._limits)
         return response, [Note(logging.WARNING, warning) for warning in choice.warnings]
 
     def _stray(self, kind: Kind, complaint: str) -> list[Action]:
@@ -256,38 +240,45 @@ class Session:
         actions: list[Action] = []
         while self._queue:
             head = self._queue[0]
-            if self._speech is not None and not head.over:
+            if self.speaking and not head.over:
                 return actions
             actions += self._hush()
             if head.broke_off:
                 self._refusal = self._refusal or head.error
-            actions += map(Send, head.due())
-            if head.stage is Stage.DONE:
-                self._queue.popleft()
+            if head.pieces:
+                actions += self._begin_piece(head)
                 continue
-            if head.sentences:
-                actions.append(self._speak(head))
-            return actions
+            if head.fades():
+                self._rest = next(self._numbers)
+                actions.append(Rest(self._rest))
+                continue
+            actions += map(Send, head.due())
+            if head.stage is not Stage.DONE:
+                return actions
+            self._queue.popleft()
         if self._intake is Intake.ENDED or (self._refusal is not None and self._intake is not Intake.CLOSED):
             self._move(Intake.CLOSED)
             actions.append(Close())
         return actions
 
     def _move(self, intake: Intake) -> None:
-        assert intake in _NEXT[self._intake], f"{self._intake} -> {intake}"  # noqa: S101  (our own invariant)
+        assert intake in FOLLOWING[self._intake], f"{self._intake} -> {intake}"  # noqa: S101  (our own invariant)
         self._intake = intake
 
-    def _speak(self, response: Response) -> Speak:
-        choice = response.choice
-        assert choice is not None, "text without a voice fails before"  # noqa: S101  (our own invariant)
-        self._speeches += 1
-        self._speech = self._speeches
-        request = Request(text=response.sentences.popleft(), voice=choice.voice, speaker=choice.speaker)
-        continues = response.sentences_begun > 0
-        response.sentences_begun += 1
-        return Speak(speech=self._speech, request=request, continues=continues)
+    def _begin_piece(self, response: Response) -> list[Action]:
+        continues = response.pieces_begun > 0
+        request = response.begin_piece()
+        notes = self._notes(response)
+        if request is None:
+            return notes
+        self._speech = next(self._numbers)
+        return [*notes, Speak(speech=self._speech, request=request, continues=continues)]
+
+    def _notes(self, response: Response) -> list[Action]:
+        return [Note(logging.WARNING, warning) for warning in response.warnings()]
 
     def _hush(self) -> list[Action]:
+        self._rest = None
         if self._speech is None:
             return []
         self._speech = None

@@ -59,6 +59,14 @@ class Pieces(Protocol):
         ...
 
 
+class MakePieces(Protocol):
+    """Makes readers."""
+
+    def __call__(self, language: str, *, ssml: bool | None) -> Pieces:
+        """A reader of one text in a language (``en``, ``de``); ``ssml`` is None where nobody says what it is."""
+        ...
+
+
 class PieceBuilder:
     """Cuts stretches of text into sentences and keeps their pauses and styles."""
 
