@@ -15,12 +15,55 @@ from wyoming_pocket_tts.engines import threads_of_this_machine
 
 def register(app: typer.Typer) -> None:
     """Give the command line these commands."""
+    app.command()(clone)
     app.command("export-voice")(export_voice)
     app.command()(download)
     app.command()(convert)
     app.command("export-onnx")(export_onnx)
     app.command()(compare)
     app.command()(models)
+
+
+def clone(
+    recording: options.ClonedArgument,
+    *,
+    name: options.VoiceNameOption,
+    language: options.ClonedForOption = None,
+    config: options.ModelConfigOption = None,
+    precision: options.PrecisionOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
+    force: options.ReplaceFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Make a voice of a recording, for the service: only of people who agreed."""
+    flags = {
+        "data_dir": data_dir,
+        "models.precision": precision,
+        "models.local_files_only": local_files_only or None,
+    }
+    settings = read_settings(settings_file, flags, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.clone import Cloning, clone, model_of_service  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
+    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
+
+    wanted = Cloning(
+        recording=recording,
+        name=name,
+        data_dir=settings.data_dir,
+        given_data_dir=data_dir,
+        precision=Precision(settings.models.precision),
+        force=force,
+        local_files_only=settings.models.local_files_only,
+    )
+    choice = ModelChoice(language=language, config=config)
+    clone(
+        wanted,
+        model_of_service(choice, settings.models.names),
+        quiet=quiet,
+        tell=(lambda _: None) if quiet else typer.echo,
+    )
 
 
 def export_voice(

@@ -154,6 +154,24 @@ NoTruncateFlag = Annotated[
     bool, typer.Option("--no-truncate", help="Use all of a recording, not its first 30 seconds.")
 ]
 
+# clone
+ClonedArgument = Annotated[
+    str,
+    typer.Argument(metavar="RECORDING", help="A recording of one person, as a file, an https:// or an hf:// address."),
+]
+VoiceNameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="What the voice is to be called.")]
+ReplaceFlag = Annotated[bool, typer.Option("--force", help="Replace a voice of that name.")]
+ClonedForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        metavar="NAME",
+        help="The released model that speaks with it; `wyoming-pocket-tts models` lists them. "
+        "Default: the service's first.",
+        show_default=False,
+    ),
+]
+
 # export-onnx
 PortableArgument = Annotated[
     Path, typer.Argument(metavar="OUTPUT", help="The directory for the models; an older export there gives way.")

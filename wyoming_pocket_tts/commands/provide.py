@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.commands.progress import StatusLine
+from wyoming_pocket_tts.commands.stages import StageDisplay
 from wyoming_pocket_tts.errors import ConfigError, DownloadError, SpeechError
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
-from wyoming_pocket_tts.pocket.onnx.install import Progress, install, installed
+from wyoming_pocket_tts.pocket.onnx.install import install, installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, missing_voices, ordered_voices
 from wyoming_pocket_tts.pocket.schema import ModelConfig
@@ -23,16 +24,6 @@ from wyoming_pocket_tts.wanted import default_voice_of_own_models, is_config, la
 
 Tell = Callable[[str], None]
 
-_STAGES = {
-    "wait": "waiting for another process that converts it",
-    "download": "downloading",
-    "convert": "converting",
-    "verify": "comparing with the exact model",
-    "voices": "fetching voices",
-    "hear": "hearing the recording of its voice",
-}
-_BAR_WIDTH = 24
-_LINES_PER_STAGE = 4
 _MEGABYTE = 1e6
 
 
@@ -81,7 +72,7 @@ def provide(models: Sequence[str], how: Provision, *, quiet: bool, tell: Tell) -
     wanted = {label: _find(label, how) for label in models}  # before the first of them takes its time
     for label, (name, config) in wanted.items():
         with StatusLine(quiet=quiet) as status:
-            display = _Display(label, status, (lambda _: None) if quiet else tell)
+            display = StageDisplay(label, status, (lambda _: None) if quiet else tell)
             bundle = _install(name, config, how, display)
             voices = _bring_voices(name, chosen, how, display) if name else []
             lacking = None if name else _hear_voice(label, bundle, how, display)
@@ -103,34 +94,6 @@ def provide_own(config: str, how: Provision, *, quiet: bool, tell: Tell) -> None
     provide([config], how, quiet=quiet, tell=tell)
 
 
-class _Display:
-    """Shows a person a bar, and a log a line now and then."""
-
-    def __init__(self, label: str, status: StatusLine, tell: Tell) -> None:
-        self._label = label
-        self._status = status
-        self._tell = tell
-        self._told: tuple[str, int] | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        text = f"{self._label}: {_STAGES[progress.stage]}"
-        if self._status.watched:
-            self._status.show(f"{text} {_bar(progress.done)}")
-            return
-        now = (progress.stage, int((progress.done or 0) * _LINES_PER_STAGE))
-        is_slow = progress.stage == "download"  # the others take a second or two
-        if self._told is None or now[0] != self._told[0] or (is_slow and now != self._told):
-            self._told = now
-            self._tell(f"{text} {progress.done:.0%}" if is_slow and progress.done else text)
-
-
-def _bar(done: float | None) -> str:
-    if done is None:
-        return "..."
-    filled = round(done * _BAR_WIDTH)
-    return f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}] {done:4.0%}"
-
-
 def _find(label: str, how: Provision) -> tuple[str | None, ModelConfig]:
     """The released model's name, or None for one's own, and its config."""
     if is_config(label):
@@ -138,7 +101,7 @@ def _find(label: str, how: Provision) -> tuple[str | None, ModelConfig]:
     return label, configs.released_model(label)
 
 
-def _install(name: str | None, config: ModelConfig, how: Provision, display: _Display) -> Bundle:
+def _install(name: str | None, config: ModelConfig, how: Provision, display: StageDisplay) -> Bundle:
     here = installed(name, config, data_dir=how.data_dir, precision=how.precision, steps=how.steps)
     if here and not here.has_voice_cloning and config.weights_path and not how.local_files_only:
         with suppress(DownloadError):  # perhaps the terms have been accepted since
@@ -155,14 +118,14 @@ def _install(name: str | None, config: ModelConfig, how: Provision, display: _Di
     )
 
 
-def _bring_voices(name: str, chosen: Sequence[str], how: Provision, display: _Display) -> list[str]:
+def _bring_voices(name: str, chosen: Sequence[str], how: Provision, display: StageDisplay) -> list[str]:
     ready_made = ordered_voices(name)
     voices = ready_made if how.all_voices else list(dict.fromkeys([ready_made[0], *chosen]))
     bring_voices(name, voices, data_dir=how.data_dir, local_files_only=how.local_files_only, report=display)
     return voices
 
 
-def _hear_voice(label: str, bundle: Bundle, how: Provision, display: _Display) -> str | None:
+def _hear_voice(label: str, bundle: Bundle, how: Provision, display: StageDisplay) -> str | None:
     """Let a model of one's own hear the recording of its voice; return why it could not."""
     voice = default_voice_of_own_models()
     target = heard_directory(how.data_dir, label_of(label), bundle) / f"{voice}{SUFFIX}"
