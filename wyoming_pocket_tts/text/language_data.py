@@ -27,6 +27,8 @@ class Boundaries(Strict):
     before_capital: frozenset[str] = frozenset()
     capitals_within: frozenset[str] = frozenset()
     starters: frozenset[str] = frozenset()
+    ordinal_leaders: frozenset[str] = frozenset()
+    ordinal_nouns: frozenset[str] = frozenset()
 
 
 class Unit(Strict):

@@ -10,6 +10,8 @@ same characters.
 import html
 import re
 import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 _HTML_NAMES: Final = (
@@ -38,10 +40,11 @@ _UNDERSCORES = re.compile(r"(?<![^\W_])_++|_++(?![^\W_])")
 _STRIKE = re.compile(r"~~++")
 _CELL = re.compile(r"[ \t]*+\|++[ \t]*+")
 
-_EMOJI = re.compile(
+EMOJI: Final = re.compile(
     "[\U0001f000-\U0001faff\u2600-\u27bf\u231a\u231b\u23cf\u23e9-\u23fa\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
     "\u200d\ufe0e\ufe0f\u20e3\u3030\u303d\u3297\u3299\U000e0020-\U000e007f]++"
 )
+"""Emoji in a row."""
 _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08\x0e-\x1b\x7f]++")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 _FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
@@ -61,8 +64,18 @@ _PLAIN: Final = _FULL_WIDTH | str.maketrans(
 )  # fmt: skip
 
 
-def plain_text(text: str) -> str:
-    """``text`` without markup. Line ends become spaces; what stays between the words is in reading order."""
+@lru_cache(maxsize=16)
+def _plain(kept: str) -> Mapping[int, str | int]:
+    return {code: plain for code, plain in _PLAIN.items() if chr(code) not in kept}
+
+
+def plain_text(text: str, kept: str = "") -> str:
+    """``text`` without markup. Line ends become spaces; what stays between the words is in reading order.
+
+    Args:
+        text: as written.
+        kept: characters that would become others or nothing, and that the language needs ("¿¡").
+    """
     if "<" in text:
         text = _HTML_COMMENT.sub(" ", text)
         text = _HTML_BREAK.sub(" ", text)
@@ -70,7 +83,7 @@ def plain_text(text: str) -> str:
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match.group()), text)
     if not text.isascii():
-        text = _EMOJI.sub(" ", _INVISIBLE.sub("", text)).translate(_PLAIN)
+        text = EMOJI.sub(" ", _INVISIBLE.sub("", text)).translate(_plain(kept))
         text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.digit(match.group())), text)
     text = _LINE_START.sub("", text)
     if "[" in text:

@@ -1,14 +1,14 @@
 """What a person would say: one sentence as written in, the same as spoken out. Knows languages only by their name.
 
-A language is a data file (``en.yaml``), a package with its rules (``english``) and a line in ``_rules``. Text in
-other languages passes unchanged.
+English has a data file (``en.yaml``) and a package with its rules (``english``). The other languages share theirs
+(``continental``) and bring a data file and their grammar each. Text in a language without data passes unchanged.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 
-@cache
+@lru_cache(maxsize=32)  # texts may name any language
 def _rules(language: str) -> Callable[[str], str] | None:
     """The rules of a language (two letters), loaded when it is first spoken."""
     if language == "en":
@@ -16,7 +16,10 @@ def _rules(language: str) -> Callable[[str], str] | None:
         from wyoming_pocket_tts.text.language_data import load_english  # noqa: PLC0415
 
         return English(load_english())
-    return None
+    from wyoming_pocket_tts.text.continental import GRAMMARS, load_grammar  # noqa: PLC0415
+    from wyoming_pocket_tts.text.continental.rules import Continental  # noqa: PLC0415
+
+    return Continental(load_grammar(language)) if language in GRAMMARS else None
 
 
 def normalize(text: str, language: str = "en") -> str:

@@ -140,7 +140,9 @@ class Dates(Strict):
     """Names in the order of the year, each with its abbreviations (without a dot)."""
     weekdays: dict[str, tuple[str, ...]]
     year_words: frozenset[str] = frozenset()
-    """Words (lower case) after which four digits are a year; only for languages that read years in a way of their own."""
+    """Words (lower case) after which four digits are a year, for languages that read years in their own way."""
+    joints: tuple[str, ...] = ()
+    """Words between the parts of a date as written: "3 de octubre de 2026"."""
 
 
 class Genders(Strict):
@@ -150,9 +152,9 @@ class Genders(Strict):
     """Of a unit or currency that names none."""
     capitalised: bool = False
     """Whether nouns are written with a capital letter, and only they."""
-    endings: dict[str, tuple[str, ...]] = {}
+    endings: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Gender -> endings of words; the longest one wins."""
-    words: dict[str, frozenset[str]] = {}
+    words: dict[str, frozenset[str]] = Field(default_factory=dict)
     """Gender -> words (lower case) that the endings get wrong."""
     no_nouns: frozenset[str] = frozenset()
     """Words (lower case) behind a number that are no noun: "1 ist an"."""
@@ -175,7 +177,7 @@ class LanguageData(Strict):
     denominators: dict[int, tuple[str, str]]
     """Denominator -> its singular and plural: {4: [Viertel, Viertel]}. Others are read with ``words.out_of``."""
     abbreviations: tuple[Abbreviation, ...]
-    ordinal_suffixes: dict[str, str] = {}
+    ordinal_suffixes: dict[str, str] = Field(default_factory=dict)
     """What makes digits an ordinal -> the form for ``Grammar.ordinal``: {er: m, re: f, e: ""}."""
     compass: dict[str, str]
     wind_words: frozenset[str]
@@ -206,10 +208,8 @@ class LanguageData(Strict):
     """Words (lower case) that end with one: "po'"."""
     kept_marks: str = ""
     """Marks that the voices of this language know beside the common ones: "¿¡"."""
-    ordinal_nouns: frozenset[str] = frozenset()
-    """Words (lower case) that make the number before them, with a dot, an ordinal: "3. Stock"."""
-    extra: dict[str, dict[str, str]] = Field(default={}, repr=False)
-    """Tables of the language's own grammar, by name."""
+    extra: dict[str, frozenset[str]] = Field(default_factory=dict)
+    """Word lists that only this language's grammar asks for, by name."""
 
     @model_validator(mode="after")
     def _has_a_word_for_every_measure(self) -> Self:

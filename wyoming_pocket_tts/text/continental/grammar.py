@@ -4,6 +4,7 @@ The defaults put words from the data file and num2words side by side. Rules call
 language; hooks know no patterns but get what stands in the text around the match where grammar depends on it.
 """
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -11,6 +12,7 @@ from wyoming_pocket_tts.text.continental.data import CurrencyWords, LanguageData
 from wyoming_pocket_tts.text.continental.numbers import Amount
 
 _HUNDREDTHS: Final = 2
+_FIRST_WORD = re.compile(r"\s([^\W\d_]+)")
 
 
 @lru_cache(maxsize=8192)
@@ -32,7 +34,7 @@ class Grammar:
         self.data = data
         self.words = data.words
 
-    # numbers
+    # Numbers.
 
     def cardinal(self, value: int, gender: str = "") -> str:
         """A whole number. ``gender`` of the noun behind it; "" when none stands there: "eins", but "eine Lampe"."""
@@ -71,7 +73,7 @@ class Grammar:
         zeros = "0" * (len(fraction) - len(significant))
         return f"{self.digits(zeros)} {self.cardinal(int(significant))}".strip()
 
-    # what is counted
+    # What is counted.
 
     def gender_of(self, noun: str) -> str:
         """The gender of a word behind a number, "" for one that is no noun."""
@@ -88,6 +90,20 @@ class Grammar:
             if lower.endswith(ending)
         ]
         return max(found)[1] if found else genders.default
+
+    def gender_behind(self, after: str) -> str:
+        """The gender of what is counted, from the text behind a number; "" when nothing is."""
+        match = _FIRST_WORD.match(after)
+        return self.gender_of(match[1]) if match else ""
+
+    def number_in(self, amount: Amount, after: str, *, before: str) -> str:
+        """A number that no unit follows, between the texts around it."""
+        del before
+        return self.number(amount, self.gender_behind(after))
+
+    def times(self, value: int) -> str:
+        """ "2x" without anything to multiply: how often."""
+        return f"{self.cardinal(value)} {self.words.times}"
 
     def is_singular(self, amount: Amount) -> bool:
         """Whether a noun behind this number stands in the singular."""
@@ -115,10 +131,10 @@ class Grammar:
         """What follows a slash behind an amount: "pro Stunde"."""
         return per or f"{self.words.per} {noun.one}"
 
-    def money(self, amount: Amount, currency: CurrencyWords) -> str:
-        """An amount of money, where two decimals are hundredths."""
+    def money(self, amount: Amount, currency: CurrencyWords, *, before: str = "") -> str:
+        """An amount of money, where two decimals are hundredths. ``before``: the text in front of it."""
         if not currency.cent or len(amount.fraction) != _HUNDREDTHS:
-            return self.counted(amount, currency)
+            return self.counted(amount, currency, before=before)
         cents = Amount(str(int(amount.fraction)))
         named = self.counted(
             cents, Noun(one=currency.cent, many=currency.cents, gender=currency.cent_gender or currency.gender)
@@ -127,9 +143,9 @@ class Grammar:
         if not whole.integer.strip("0") and cents.integer != "0":
             return named
         if cents.integer == "0":
-            return self.counted(whole, currency)
+            return self.counted(whole, currency, before=before)
         last = named if self.words.name_cents else self.number(cents)
-        return f"{self.counted(whole, currency)}{self.words.money_joint}{last}"
+        return f"{self.counted(whole, currency, before=before)}{self.words.money_joint}{last}"
 
     def fraction(self, whole: int | None, top: int, bottom: int, noun: str = "") -> str | None:
         """ "2 3/4" and "¾"; ``noun``: the word behind it. None: read as two numbers."""
@@ -140,7 +156,7 @@ class Grammar:
         words = f"{self.cardinal(top, self.data.genders.default)} {one if top == 1 else many}"
         return f"{self.cardinal(whole)} {words}" if whole else words
 
-    # calendar
+    # Calendar.
 
     def day(self, value: int, *, before: str = "") -> str:
         """The day of a date; ``before``: the text in front of it."""
@@ -157,6 +173,11 @@ class Grammar:
         words = "" if year is None else self.year(year)
         return template.format(day=self.day(day, before=before), month=self.month(month), year=words)
 
+    def month_year(self, month: str, year: int) -> str:
+        """ "octubre de 2026"; ``month``: its name."""
+        behind_month = self.data.dates.full.partition("{month}")[2]
+        return month + behind_month.format(year=self.year(year))
+
     def clock(self, hour: int, minute: int, second: int = 0, *, before: str = "") -> str:
         """A time of day; ``before``: the text in front of it."""
         del before
@@ -168,7 +189,7 @@ class Grammar:
         """The number in "sieben Uhr"."""
         return self.cardinal(value)
 
-    # words
+    # Words.
 
     def regnal(self, value: int, name: str) -> str:
         """A ruler's number: "der Vierzehnte"."""

@@ -1,0 +1,143 @@
+"""Dates, times of day and durations as continental texts write them. Knows nothing of units, money or other numbers."""
+
+# ruff: noqa: RUF001  (dashes of every length stand in ranges)
+
+import re
+
+from wyoming_pocket_tts.text.continental.grammar import Grammar
+from wyoming_pocket_tts.text.continental.numbers import Amount
+from wyoming_pocket_tts.text.continental.patterns import before, joined
+
+_MONTHS = 12
+_DAYS = 31
+_CENTURY = 100
+_TIME = r"(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d)(?:[.,]\d++)?)?"
+_DURATION_UNITS = ("day", "hour", "minute", "second")
+
+
+def _names(of: dict[str, tuple[str, ...]]) -> dict[str, int]:
+    """Every way to write a name, in lower case -> its place in the order."""
+    return {word.lower(): at for at, (name, short) in enumerate(of.items()) for word in (name, *short)}
+
+
+class Calendar:
+    """Replaces dates, years, times and durations by words."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        dates, clock = grammar.data.dates, grammar.data.clock
+        self._months = _names(dates.months)
+        self._weekdays = list(dates.weekdays)
+        self._weekday_of = {word: name for name, short in dates.weekdays.items() for word in (name, *short)}
+        month, weekday = joined(self._months), joined(self._weekday_of)
+        joint = rf"(?:(?:{joined(dates.joints)})\s)?"
+        mark = rf"(?:\.|{joined(grammar.data.ordinal_suffixes)})?"
+        self._iso = re.compile(
+            r"(?<![\w.-])(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+            r"(?:[T ](?P<time>" + _TIME + r")(?P<zone>Z|[+-]\d\d:?\d\d)?)?(?![\w-])"
+        )
+        self._numeric = re.compile(r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?![\w/-]|[.,]\d)")
+        self._day_month = re.compile(
+            rf"(?<![\w.,:])(?:(?P<first>\d{{1,2}}){mark}\s?[-–]\s?)?(?P<day>\d{{1,2}}){mark}\s{joint}"
+            rf"(?P<month>(?i:{month}))\b(?:\.(?=\s?\d|[,;]))?(?:,?\s{joint}(?P<year>\d{{4}})(?![\w%°]|[.,]\d))?"
+        )
+        self._month_year = re.compile(rf"\b((?i:{month}))\b\.?\s{joint}(\d{{4}})(?![\w%°]|[.,]\d)")
+        self._weekday_range = re.compile(rf"\b({weekday})\b\.?\s?[-–]\s?({weekday})\b\.?(?!\w)")
+        self._weekday_date = re.compile(rf"\b({weekday})\b\.?(?=,?\s\d{{1,2}}(?:[./]\d|\.?\s?(?i:{month})\b|{mark}\s))")
+        after = joined(clock.after)
+        self._clock_range = re.compile(
+            rf"(\d:\d\d|\d\s?[{clock.letters or ':'}]\d\d)\s?(?:{after})?\s?[-–]\s?(?=\d{{1,2}}[:{clock.letters}])"
+        )
+        self._hour_range = re.compile(rf"(?<![\w.:,-])([01]?\d|2[0-4])\s?[-–]\s?(?=(?:[01]?\d|2[0-4])\s(?:{after})\b)")
+        self._clock = re.compile(rf"(?<![\w:.,]){_TIME}(?:\s?(?:{after})\b)?(?![:\d])(?!\s?h\b)")
+        self._lettered = re.compile(
+            rf"(?<![\w:.,])(?P<hour>[01]?\d|2[0-4])\s?[{clock.letters}]\s?(?P<minute>[0-5]\d)?(?!\w)"
+            if clock.letters
+            else r"(?!)"
+        )
+        self._dotted = re.compile(
+            rf"(?<![\w:.,])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)\s(?:{after})\b" if clock.dotted else r"(?!)"
+        )
+        self._hour = re.compile(
+            rf"(?<![\w:.,])(?P<hour>[01]?\d|2[0-4])\s(?:{after})(?:\s(?P<minute>[0-5]\d))?\b(?![.,:]\d)"
+        )
+        self._hours_minutes = re.compile(r"(?<![\w:.,])(\d{1,3}):([0-5]\d)\s?h(?:rs?)?\b")
+        self._duration = re.compile(
+            r"(?<![\w.,])(?=\d++\s?[dhm]\w*\s?\d)"
+            r"(?:(\d++)\s?d)?\s?(?:(\d++)\s?h)?\s?(?:(\d++)\s?m(?:in)?)?\s?(?:(\d++)\s?s)?(?!\w)"
+        )
+
+    def __call__(self, text: str) -> str:
+        text = self._iso.sub(self._say_iso, text)
+        text = self._weekday_date.sub(lambda match: self._weekday_of[match[1]], text)
+        text = self._numeric.sub(self._say_numeric, text)
+        text = self._day_month.sub(self._say_day_month, text)
+        text = self._month_year.sub(self._say_month_year, text)
+        if not {"h", "H"} & set(self._grammar.data.clock.after):
+            text = self._hours_minutes.sub(r"\1h \2m", text)
+        text = self._clock_range.sub(rf"\1 {self._grammar.words.range} ", text)
+        text = self._hour_range.sub(self._say_hour_range, text)
+        for pattern in (self._clock, self._dotted, self._lettered, self._hour):
+            text = pattern.sub(self._say_clock, text)
+        return self._duration.sub(self._say_duration, text)
+
+    def weekday_ranges(self, text: str) -> str:
+        """ "Mo-Fr" needs no digit, so it has a door of its own."""
+        between = self._grammar.words.range
+        return self._weekday_range.sub(lambda m: f"{self._weekday_of[m[1]]} {between} {self._weekday_of[m[2]]}", text)
+
+    def _say_iso(self, match: re.Match[str]) -> str:
+        words = self._grammar.date(int(match[3]), int(match[2]), int(match[1]), before=before(match))
+        if not match["time"]:
+            return words
+        zone = match["zone"] or ""
+        if zone == "Z":
+            zone = " U T C"
+        elif zone:
+            sign = self._grammar.words.plus if zone[0] == "+" else self._grammar.words.minus
+            zone = f" U T C {sign} {self._grammar.cardinal(int(zone[1:3]))}"
+        return f"{words}, {self._time(match)}{zone}"
+
+    def _say_numeric(self, match: re.Match[str]) -> str:
+        day, month, year = int(match[1]), int(match[3]), int(match[4])
+        if month > _MONTHS:
+            day, month = month, day
+        if not (1 <= month <= _MONTHS and 1 <= day <= _DAYS):
+            return match[0]
+        return self._grammar.date(day, month, year + 2000 if year < _CENTURY else year, before=before(match))
+
+    def _say_day_month(self, match: re.Match[str]) -> str:
+        day, front = int(match["day"]), before(match)
+        if not 1 <= day <= _DAYS:
+            return match[0]
+        year = int(match["year"]) if match["year"] else None
+        first = ""
+        if match["first"]:
+            first = f"{self._grammar.day(int(match['first']), before=front)} {self._grammar.words.range} "
+        return first + self._grammar.date(day, self._months[match["month"].lower()] + 1, year, before=front)
+
+    def _say_month_year(self, match: re.Match[str]) -> str:
+        month = self._grammar.month(self._months[match[1].lower()] + 1)
+        return self._grammar.month_year(month, int(match[2]))
+
+    def _say_hour_range(self, match: re.Match[str]) -> str:
+        return f"{self._grammar.hour(int(match[1]))} {self._grammar.words.range} "
+
+    def _say_clock(self, match: re.Match[str]) -> str:
+        tail = " " if match.string[match.end() : match.end() + 1].isalpha() else ""
+        return self._time(match) + tail
+
+    def _time(self, match: re.Match[str]) -> str:
+        parts = match.groupdict()
+        return self._grammar.clock(
+            int(parts["hour"]), int(parts.get("minute") or 0), int(parts.get("second") or 0), before=before(match)
+        )
+
+    def _say_duration(self, match: re.Match[str]) -> str:
+        units = self._grammar.data.units
+        parts = [
+            self._grammar.counted(Amount(str(int(count))), units[name], before=before(match))
+            for count, name in zip(match.groups(), _DURATION_UNITS, strict=True)
+            if count and len(count) <= 9  # noqa: PLR2004  (longer than any duration)
+        ]
+        return " ".join(parts) or match[0]

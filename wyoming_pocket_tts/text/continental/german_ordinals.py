@@ -1,0 +1,101 @@
+"""German ordinals and short dates: digits with a dot, whose ending depends on the words around them.
+
+The lists of words that make an ordinal are those by which sentences are cut (``boundaries.yaml``), so that both agree.
+"""
+
+# ruff: noqa: RUF001  (dashes of every length stand in ranges)
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from wyoming_pocket_tts.text.continental.patterns import TEXT_END, before, behind
+from wyoming_pocket_tts.text.language_data import load_boundaries
+
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.text.continental.grammar import Grammar
+
+_STRONG: Final = {"m": "er", "f": "e", "n": "es"}
+_STRONG_DATIVE: Final = {"m": "em", "f": "er", "n": "em"}
+_WITHOUT_ENDING: Final = ("ein", "mein", "dein", "sein", "ihr", "unser", "kein")
+_WEAK_NOMINATIVE: Final = ("das", "dieser", "jeder", "dieses", "jedes")
+_PREPOSITIONS: Final = "in|an|auf|aus|bei|mit|nach|seit|von|zu|vor|hinter|über|unter|neben|zwischen|ab|während|wegen"
+_LIST = r"(?:\d{1,4}\.\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?){0,3}"
+_LEADER = re.compile(rf"(?:([^\W\d_]+)(,?)\s)?([^\W\d_]+)(,?)\s{_LIST}\Z")
+_FOLLOWER = re.compile(
+    r"(?:\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?\d{1,4}\.){0,3}(?:\s([^\W\d_]+)|(\Z|[,;:!?)]))"
+)
+_SHORT_DATE = re.compile(r"(?<![\w./-])(\d{1,2})\.\s?(1[0-2]|0?[1-9])\.(?![\d.])")
+_ORDINAL = re.compile(r"(?<![\w.,:-])(\d{1,4})\.(?![\d.\w])")
+_DASH = re.compile(r"(?<=\d\.)\s?[-–]\s?(?=\d{1,2}\.)")
+_DAYS = 31
+
+
+class GermanOrdinals:
+    """ "am 3. Oktober" is "am dritten Oktober", "der 2. Versuch" is "der zweite Versuch"."""
+
+    def __init__(self, grammar: "Grammar") -> None:
+        self._grammar = grammar
+        boundaries = load_boundaries(grammar.language)
+        self._nouns, self._leaders = boundaries.ordinal_nouns, boundaries.ordinal_leaders
+        self._starters = boundaries.starters
+        self._weekdays = {name.lower() for name in grammar.data.dates.weekdays}
+        self._months = {name.lower() for name in grammar.data.dates.months}
+
+    def __call__(self, text: str) -> str:
+        if "." not in text:
+            return text
+        text = _SHORT_DATE.sub(self._say_short_date, text)
+        text = _DASH.sub(f" {self._grammar.words.range} ", text)
+        return _ORDINAL.sub(self._say, text)
+
+    def ending(self, front: str, gender: str) -> str:
+        """The ending of an ordinal behind the text ``front``, before a noun of this gender."""
+        match = _LEADER.search(front)
+        if match is None:
+            return _STRONG[gender]
+        further, word, comma = (match[1] or "").lower(), match[3].lower(), match[4]
+        if comma or word in self._weekdays:
+            return "en" if word in self._weekdays and further in ("am", "vom", "zum", "bis") else _STRONG[gender]
+        if word == "der":
+            return "en" if re.fullmatch(_PREPOSITIONS, further) else "e"
+        if word == "ab":
+            return _STRONG_DATIVE[gender]
+        if word not in self._leaders or word in _WITHOUT_ENDING:
+            return _STRONG[gender]
+        return "e" if word.endswith("e") or word in _WEAK_NOMINATIVE else "en"
+
+    def _say_short_date(self, match: re.Match[str]) -> str:
+        day, month = int(match[1]), int(match[2])
+        front = before(match)
+        at_end = TEXT_END.match(match.string, match.end())
+        if not 1 <= day <= _DAYS or (at_end and not self._leads(front)):
+            return match[0]
+        said = self._grammar.date(day, month, None, before=front)
+        return said + ("." if at_end else "")
+
+    def _leads(self, front: str) -> bool:
+        match = _LEADER.search(front)
+        return match is not None and match[3].lower() in self._leaders
+
+    def _say(self, match: re.Match[str]) -> str:
+        front, value = before(match), int(match[1])
+        following = _FOLLOWER.match(behind(match))
+        if following is None:
+            return match[0]
+        word = following[1] or ""
+        if not self._is_ordinal(front, word):
+            is_list = not front.strip() and word and value <= 99  # noqa: PLR2004  (no list is longer)
+            return f"{self._grammar.ordinal(value, 'e')}ns," if is_list else match[0]
+        noun = word if word[:1].isupper() else ""
+        gender = "m" if noun.lower() in self._months or not noun else self._grammar.gender_of(noun)
+        ending = self.ending(front, gender) if noun or self._leads(front) else "e"
+        at_end = TEXT_END.match(match.string, match.end())
+        return self._grammar.ordinal(value, ending) + ("." if at_end else "")
+
+    def _is_ordinal(self, front: str, word: str) -> bool:
+        """Whether digits with a dot are one, by the text in front and the first word behind."""
+        if word.lower() in self._nouns:
+            return True
+        if word and word[0].islower():
+            return bool(front.strip())
+        return self._leads(front) and (not word or word.lower() not in self._starters)
