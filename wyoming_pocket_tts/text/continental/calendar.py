@@ -27,7 +27,6 @@ class Calendar:
         self._grammar = grammar
         dates, clock = grammar.data.dates, grammar.data.clock
         self._months = _names(dates.months)
-        self._weekdays = list(dates.weekdays)
         self._weekday_of = {word: name for name, short in dates.weekdays.items() for word in (name, *short)}
         month, weekday = joined(self._months), joined(self._weekday_of)
         joint = rf"(?:(?:{joined(dates.joints)})\s)?"
@@ -42,14 +41,14 @@ class Calendar:
             rf"(?P<month>(?i:{month}))\b(?:\.(?=\s?\d|[,;]))?(?:,?\s{joint}(?P<year>\d{{4}})(?![\w%°]|[.,]\d))?"
         )
         self._month_year = re.compile(rf"\b((?i:{month}))\b\.?\s{joint}(\d{{4}})(?![\w%°]|[.,]\d)")
-        self._weekday_range = re.compile(rf"\b({weekday})\b\.?\s?[-–]\s?({weekday})\b\.?(?!\w)")
+        self._weekday_range = re.compile(rf"\b({weekday})\b\.?\s?[-–]\s?({weekday})\b(?:\.(?=\s?[\d,;]))?")
         self._weekday_date = re.compile(rf"\b({weekday})\b\.?(?=,?\s\d{{1,2}}(?:[./]\d|\.?\s?(?i:{month})\b|{mark}\s))")
         after = joined(clock.after)
         self._clock_range = re.compile(
             rf"(\d:\d\d|\d\s?[{clock.letters or ':'}]\d\d)\s?(?:{after})?\s?[-–]\s?(?=\d{{1,2}}[:{clock.letters}])"
         )
         self._hour_range = re.compile(rf"(?<![\w.:,-])([01]?\d|2[0-4])\s?[-–]\s?(?=(?:[01]?\d|2[0-4])\s(?:{after})\b)")
-        self._clock = re.compile(rf"(?<![\w:.,]){_TIME}(?:\s?(?:{after})\b)?(?![:\d])(?!\s?h\b)")
+        self._clock = re.compile(rf"(?<![\w:.,]){_TIME}(?:\s?(?:{after})\b)?(?!:?\d)(?!\s?h\b)")
         self._lettered = re.compile(
             rf"(?<![\w:.,])(?P<hour>[01]?\d|2[0-4])\s?[{clock.letters}]\s?(?P<minute>[0-5]\d)?(?!\w)"
             if clock.letters
@@ -69,7 +68,6 @@ class Calendar:
 
     def __call__(self, text: str) -> str:
         text = self._iso.sub(self._say_iso, text)
-        text = self._weekday_date.sub(lambda match: self._weekday_of[match[1]], text)
         text = self._numeric.sub(self._say_numeric, text)
         text = self._day_month.sub(self._say_day_month, text)
         text = self._month_year.sub(self._say_month_year, text)
@@ -81,10 +79,11 @@ class Calendar:
             text = pattern.sub(self._say_clock, text)
         return self._duration.sub(self._say_duration, text)
 
-    def weekday_ranges(self, text: str) -> str:
-        """ "Mo-Fr" needs no digit, so it has a door of its own."""
+    def weekdays(self, text: str) -> str:
+        """ "Mo-Fr" and "Sa, 3. Okt.": before the language's own patterns, which may look at the day's name."""
         between = self._grammar.words.range
-        return self._weekday_range.sub(lambda m: f"{self._weekday_of[m[1]]} {between} {self._weekday_of[m[2]]}", text)
+        text = self._weekday_range.sub(lambda m: f"{self._weekday_of[m[1]]} {between} {self._weekday_of[m[2]]}", text)
+        return self._weekday_date.sub(lambda match: self._weekday_of[match[1]], text)
 
     def _say_iso(self, match: re.Match[str]) -> str:
         words = self._grammar.date(int(match[3]), int(match[2]), int(match[1]), before=before(match))

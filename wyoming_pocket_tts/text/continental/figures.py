@@ -27,6 +27,7 @@ class Figures:
             rf"(?<![\w.,-])(?P<low>{NUMBER}\s?[^\W\d_]?[^\W\d_]?[°%]?[CF]?)"
             r"(?:\s?[–—]\s?|(?<! )-|(?<=[\d%]) - )(?=[-−]?\d)"
         )
+        self._years = re.compile(r"(?<![\w.,:-])(1[1-9]\d\d)\s?[-–]\s?(1[1-9]\d\d|20\d\d)(?![\w%°]|[.,-]\d)")
         self._spaced_minus = re.compile(r"(?<=\d)\s[-–−]\s(?=\d)")
         self._vulgar = re.compile(r"(?:(?<![\w.,])(\d++)\s?)?([½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒])(?:\s([^\W\d_]+))?")
         self._fraction = re.compile(
@@ -44,6 +45,8 @@ class Figures:
         """ "10-12" and "10 °C - 12 °C" become "10 bis 12"; in an equation the dash is a minus."""
         if "=" in text:
             text = self._spaced_minus.sub(f" {self._grammar.words.minus} ", text)
+        if self._grammar.data.dates.year_words:
+            text = self._years.sub(self._say_years, text)
         return self._range.sub(rf"\g<low> {self._grammar.words.range} ", text)
 
     def fractions(self, text: str) -> str:
@@ -60,6 +63,10 @@ class Figures:
         text = self._times.sub(lambda match: grammar.times(int(match[1])), text)
         text = self._ratio.sub(f" {grammar.words.ratio} ", text)
         return self._number.sub(self._say_number, text)
+
+    def _say_years(self, match: re.Match[str]) -> str:
+        grammar = self._grammar
+        return f"{grammar.year(int(match[1]))} {grammar.words.range} {grammar.year(int(match[2]))}"
 
     def _say_vulgar(self, match: re.Match[str]) -> str:
         top, _, bottom = unicodedata.normalize("NFKC", match[2]).partition("⁄")
@@ -79,8 +86,10 @@ class Figures:
             said = grammar.fraction(whole, int(top.integer), bottom, match[4] or "")
             if said is not None:
                 return said + self._noun(match[4], single=whole is None)
-        if top.value == bottom or match[0] == "24/7":  # "fifty fifty"
+        if top.value == bottom or (match[2], match[3]) == ("24", "7"):  # "fifty fifty"
             joint = " "
+        elif top.value + bottom == 100 and top.value > bottom:  # noqa: PLR2004  (shares of a hundred: "60/40")
+            joint = f" {grammar.words.ratio} "
         else:
             joint = f" {grammar.words.out_of if 0 < top.value <= bottom <= _MAX_DENOMINATOR else grammar.words.slash} "
         head = f"{grammar.cardinal(whole)} " if whole is not None else ""

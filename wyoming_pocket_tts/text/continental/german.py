@@ -11,11 +11,20 @@ from wyoming_pocket_tts.text.continental.grammar import Grammar, number_words
 from wyoming_pocket_tts.text.continental.numbers import Amount
 from wyoming_pocket_tts.text.continental.patterns import TEXT_END, joined
 
-_ONE: Final = {"m": "ein", "n": "ein", "f": "eine", "accusative": "einen"}
-_HALF: Final = {"m": "ein halber", "n": "ein halbes", "f": "eine halbe", "accusative": "einen halben"}
+_ONE: Final = {"m": "ein", "n": "ein", "f": "eine", "accusative": "einen", "dative": "einem", "dative_f": "einer"}
+_HALF: Final = {
+    "m": "ein halber",
+    "n": "ein halbes",
+    "f": "eine halbe",
+    "accusative": "einen halben",
+    "dative": "einem halben",
+    "dative_f": "einer halben",
+}
 _LAST_WORD = re.compile(r"([^\W\d_]+)\s\Z")
 _BEHIND = re.compile(r"\s([^\W\d_]+)(?:\s([^\W\d_]+))?")
 _STREET = re.compile(r"(?<=[a-zäöüß])str\.(?![\w-])")
+_PLURAL = re.compile(r"\A[^\W\d_]+(?:er|e)(?= pro |\Z)")
+"""What gets an n in the dative: "mit Kilometern pro Stunde"."""
 _FIRST_HUNDREDS_YEAR, _LAST_HUNDREDS_YEAR = 1100, 1999
 _ADJECTIVE = re.compile(r".{2,}e[nrs]?\Z")
 
@@ -69,18 +78,23 @@ class German(Grammar):
         return ""
 
     def number_in(self, amount: Amount, after: str, *, before: str) -> str:
-        return self.number(amount, self._accusative(self.gender_behind(after), before))
+        return self.number(amount, self._in_case(self.gender_behind(after), before))
 
     def counted(self, amount: Amount, noun: Noun, *, before: str = "") -> str:
         name = noun.one if self.is_singular(amount) else noun.plural
         word = _LAST_WORD.search(before)
-        if word and word[1].lower() in self.data.extra["dative"] and not amount.is_one and name.endswith(("er", "e")):
-            name += "n"
-        return f"{self.number(amount, self._accusative(self.gender(noun), before))} {name}"
+        if word and word[1].lower() in self.data.extra["dative"] and not amount.is_one:
+            name = _PLURAL.sub(r"\g<0>n", name)
+        return f"{self.number(amount, self._in_case(self.gender(noun), before))} {name}"
 
-    def _accusative(self, gender: str, before: str) -> str:
-        word = _LAST_WORD.search(before) if gender == "m" else None
-        return "accusative" if word and word[1].lower() in self.data.extra["accusative"] else gender
+    def _in_case(self, gender: str, before: str) -> str:
+        """The form of "ein" for this gender behind a verb or preposition."""
+        word = _LAST_WORD.search(before) if gender else None
+        if word is None:
+            return gender
+        if word[1].lower() in self.data.extra["dative"]:
+            return "dative_f" if gender == "f" else "dative"
+        return "accusative" if gender == "m" and word[1].lower() in self.data.extra["accusative"] else gender
 
     def fraction(self, whole: int | None, top: int, bottom: int, noun: str = "") -> str | None:
         if bottom not in self.data.denominators:
@@ -119,7 +133,8 @@ class German(Grammar):
         return self._ordinals(self.before_words(text))
 
     def before_words(self, text: str) -> str:
-        return _STREET.sub(lambda m: f"straße{'.' if TEXT_END.match(m.string, m.end()) else ''}", text)
+        text = _STREET.sub(lambda m: f"straße{'.' if TEXT_END.match(m.string, m.end()) else ''}", text)
+        return self._ordinals.centuries(text)
 
     def _say_hyphened_unit(self, match: re.Match[str]) -> str:
         return f"{self.cardinal(int(match[1]), 'n')}-{self._units[match[2]].one}-"

@@ -8,7 +8,8 @@ The lists of words that make an ordinal are those by which sentences are cut (``
 import re
 from typing import TYPE_CHECKING, Final
 
-from wyoming_pocket_tts.text.continental.patterns import TEXT_END, before, behind
+from wyoming_pocket_tts.text.continental.patterns import TEXT_END, before, behind, joined
+from wyoming_pocket_tts.text.continental.words import roman
 from wyoming_pocket_tts.text.language_data import load_boundaries
 
 if TYPE_CHECKING:
@@ -39,13 +40,19 @@ class GermanOrdinals:
         self._nouns, self._leaders = boundaries.ordinal_nouns, boundaries.ordinal_leaders
         self._starters = boundaries.starters
         self._weekdays = {name.lower() for name in grammar.data.dates.weekdays}
-        self._months = {name.lower() for name in grammar.data.dates.months}
+        self._months = {word.lower() for name, short in grammar.data.dates.months.items() for word in (name, *short)}
+
+        self._roman = re.compile(rf"(?<![\w.,-])([IVX]++)\.(?=\s(?i:{joined(self._nouns)})\b)")
+
+    def centuries(self, text: str) -> str:
+        """ "das XIX. Jahrhundert"."""
+        return self._roman.sub(lambda match: self._say(match) if roman(match[1]) else match[0], text)
 
     def __call__(self, text: str) -> str:
         if "." not in text:
             return text
-        text = _SHORT_DATE.sub(self._say_short_date, text)
         text = _DASH.sub(f" {self._grammar.words.range} ", text)
+        text = _SHORT_DATE.sub(self._say_short_date, text)
         return _ORDINAL.sub(self._say, text)
 
     def ending(self, front: str, gender: str) -> str:
@@ -78,7 +85,7 @@ class GermanOrdinals:
         return match is not None and match[3].lower() in self._leaders
 
     def _say(self, match: re.Match[str]) -> str:
-        front, value = before(match), int(match[1])
+        front, value = before(match), int(match[1]) if match[1].isdecimal() else roman(match[1])
         following = _FOLLOWER.match(behind(match))
         if following is None:
             return match[0]

@@ -35,7 +35,7 @@ class Quantities:
         range_word = re.escape(grammar.words.range)
         self._pattern = re.compile(
             rf"(?P<sign>{SIGN})?(?<![\w.,])(?P<low>{NUMBER})(?P<range>\s{range_word}\s(?P<minus>[-−])?(?P<high>{NUMBER}))?"
-            rf"(?:\s?(?P<tight>{tight})|\s(?P<spaced>{joined(spaced)}))(?:/(?P<per>{anything}))?(?![\w²³'])"
+            rf"(?:\s?(?P<tight>{tight})|\s(?P<spaced>{joined(spaced)}))(?:/(?P<per>{anything}|[^\W\d_]{{2,20}}))?(?![\w²³'])"
         )
         self._bare = re.compile(rf"(?<![\w.,/°])(?P<unit>{joined(bare)})(?:/(?P<per>{anything}))?(?![\w²³])")
 
@@ -96,10 +96,15 @@ class Money:
         self._after = re.compile(
             rf"(?P<sign>{SIGN})?(?<![\w.,]){figure}\s?(?:(?P<name>{signs})|(?P<code>{codes})\b)(?!\w){per}"
         )
+        self._rate = re.compile(rf"(?<![\w.,])(?P<name>{signs}|(?:{codes}))\s?/\s?(?P<per>[^\W\d_]\w*+[²³]?)")
         self._present = re.compile(rf"{signs}|\b(?:{codes})\b")
         self._scaled = re.compile(
             rf"(?P<sign>{SIGN})?(?<![\w.,])(?P<low>{NUMBER})\s?(?P<scale>{joined(self._scales)})(?!\w)"
         )
+
+    def rates(self, text: str) -> str:
+        """Prices without an amount need no digit: "€/kWh"."""
+        return self._rate.sub(self._say_rate, text) if "/" in text else text
 
     def __call__(self, text: str) -> str:
         if self._present.search(text):
@@ -123,6 +128,10 @@ class Money:
         last = grammar.money(amount(high), currency, before=front)
         first = grammar.number(low) if low.is_whole else grammar.money(low, currency, before=front)
         return f"{first} {grammar.words.range} {last}"
+
+    def _say_rate(self, match: re.Match[str]) -> str:
+        """A price without an amount: "in Euro pro Kilowattstunde"."""
+        return f"{self._currencies[match['name']].plural} {self._quantities.per(match['per'])}"
 
     def _scale(self, match: re.Match[str]) -> Scale:
         return self._scales[match["scale"]]

@@ -63,9 +63,10 @@ class Continental:
     def _read(self, text: str) -> str:
         text = plain_text(text, self._grammar.data.kept_marks)
         shouted = text.isupper() and len(_SHOUTED_WORDS.findall(text)) > 1
-        text = self._calendar.weekday_ranges(self._addresses(text))
+        text = self._calendar.weekdays(self._addresses(text))
         text = self._with_digits(text) if _DIGIT.search(text) else self._abbreviations(text)
-        text = self._names(self._quantities.bare(self._grammar.before_words(text)))
+        text = self._money.rates(self._grammar.before_words(text))
+        text = self._names(self._quantities.bare(text))
         if _CAPITALS.search(text):
             text = self._acronyms(text, shouted=shouted)
         return tidy(self._signs(text))
