@@ -9,23 +9,46 @@ from pathlib import Path
 import pytest
 
 from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.casting import Severity, resolve
 from wyoming_pocket_tts.commands.model_list import released_models
 from wyoming_pocket_tts.pocket import config as configs
-from wyoming_pocket_tts.settings import leaves
+from wyoming_pocket_tts.settings import Leaf, leaves
+from wyoming_pocket_tts.settings.section import ANY_NAME
+from wyoming_pocket_tts.settings_sources import load_settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 POCKET_COMMANDS = ("generate", "export-voice", "models", "download", "convert", "compare")
+SATELLITES = (ROOT / "docs" / "satellites.md").read_text(encoding="utf-8")
 POCKET = (ROOT / "docs" / "pocket-tts.md").read_text(encoding="utf-8")
 
 
 def settings_table() -> str:
     lines = ["| YAML key | Environment variable | Option | Default | What it does |", "|---|---|---|---|---|"]
     for leaf in leaves():
+        if ANY_NAME in leaf.key:  # in docs/satellites.md
+            continue
+        variable = f"`{leaf.variable}`" if leaf.variable else ""
         option = f"`{leaf.flag}`" if leaf.flag else ""
         default = f"`{leaf.default}`" if leaf.default else ""
-        lines.append(f"| `{leaf.yaml_key}` | `{leaf.variable}` | {option} | {default} | {leaf.description} |")
+        lines.append(f"| `{leaf.yaml_key}` | {variable} | {option} | {default} | {leaf.description} |")
     return "\n".join(lines)
+
+
+def keys_table(section: str) -> str:
+    """What stands below a name, without what voices and satellites share."""
+    shared = {key for _, key in keys_of("voices")} & {key for _, key in keys_of("satellites")} - {"description"}
+    lines = ["| Key | What it does |", "|---|---|"]
+    lines += [
+        f"| `{key}` | {leaf.description} |"
+        for leaf, key in keys_of(section or "voices")
+        if (key in shared) is not bool(section)
+    ]
+    return "\n".join(lines)
+
+
+def keys_of(section: str) -> list[tuple[Leaf, str]]:
+    return [(leaf, ".".join(leaf.key[2:])) for leaf in leaves() if leaf.key[:2] == (section, ANY_NAME)]
 
 
 def models_table() -> str:
@@ -61,6 +84,22 @@ def check_section(document: str, name: str, expected: str) -> None:
 
 def test_the_readme_lists_every_setting() -> None:
     check_section(README, "settings", settings_table())
+
+
+def test_the_page_on_satellites_lists_every_key() -> None:
+    check_section(SATELLITES, "voices", keys_table("voices"))
+    check_section(SATELLITES, "satellites", keys_table("satellites"))
+    check_section(SATELLITES, "manner", keys_table(""))
+
+
+def test_the_settings_on_the_page_on_satellites_can_be_used(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", SATELLITES, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        file = tmp_path / "settings.yaml"
+        file.write_text(block, encoding="utf-8")
+        problems = resolve(load_settings(file=file), embedded=("kokoro-ray", "kokoro-selma")).problems
+        assert all(problem.severity is Severity.MISSING for problem in problems)
 
 
 def test_the_models_and_voices_of_the_documentation_are_those_of_the_registry() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from wyoming_pocket_tts.casting import Severity, resolve
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.places import default_data_dir
 from wyoming_pocket_tts.settings import Settings, leaves, shown
-from wyoming_pocket_tts.settings_sources import load_settings, unknown_variables
+from wyoming_pocket_tts.settings_sources import load_settings, places_in, unknown_variables
 
 EXAMPLE = Path(__file__).parents[1] / "config" / "wyoming-pocket-tts.yaml"
 
@@ -41,7 +42,7 @@ def test_flags_win_over_environment_over_file_over_defaults(config: Path) -> Non
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:
-    names = [leaf.variable for leaf in leaves()]
+    names = [leaf.variable for leaf in leaves() if not leaf.file_only]
     assert len(names) == len(set(names))
     assert "WYOMING_POCKET_TTS_SERVER_URI" in names
     assert "WYOMING_POCKET_TTS_DATA_DIR" in names
@@ -158,9 +159,209 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
     example.write_text("\n".join(uncommented), encoding="utf-8")
     settings = load_settings(file=example)
     for leaf in leaves():
-        value: object = settings
         assert f"{leaf.key[-1]}:" in "\n".join(uncommented)
+        if leaf.file_only:
+            continue
+        value: object = settings
         for part in leaf.key:
             value = getattr(value, part)
         assert not leaf.default or shown(value) == leaf.default
     assert load_settings(file=EXAMPLE) == Settings()
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_can_be_used(example: Path) -> None:
+    casting = resolve(load_settings(file=example), embedded=("kokoro-ray", "kokoro-selma"))
+    casting.admit(places_in(example))
+    assert all(problem.severity is Severity.MISSING for problem in casting.problems)
+
+
+# Voices, satellites and texts
+
+
+def test_names_are_free_and_what_stands_below_them_is_checked_with_its_line(config: Path) -> None:
+    message = problem(config, "voices:\n  Anna B:\n    from: alba\n    speed: 3\n")
+    assert message == f"{config}, line 4: voices.Anna B.speed: should be less than or equal to 2, not 3"
+    message = problem(config, "satellites:\n  Kitchen:\n    voice: x\n    text:\n      emojis: drop\n")
+    assert f"{config}, line 5: unknown key 'satellites.Kitchen.text.emojis' (did you mean 'emoji'?)" in message
+    message = problem(config, "voices:\n  A:\n    speed: 1\n")
+    assert f"{config}, line 2: voices.A.from: is missing: Who lends the voice" in message
+    message = problem(config, "satellites:\n  Kitchen:\n    frm: x\n")
+    assert "allowed here: address, description, eos_threshold, leading_silence, listed, name" in message
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("speed: 0.4", "greater than or equal to 0.5"),
+        ("speed: .nan", "voices.A.speed"),
+        ("speed: yes", "should be a valid number, not True"),
+        ("speed: '1'", "should be a valid number, not '1'"),
+        ("steps: 0", "greater than or equal to 1"),
+        ("steps: 1.5", "should be a valid integer"),
+        ("volume: 21", "less than or equal to 20"),
+        ("volume: -41", "greater than or equal to -40"),
+        ("temperature: -0.1", "greater than or equal to 0"),
+        ("eos_threshold: .inf", "voices.A.eos_threshold"),
+        ("pause: 11", "less than or equal to 10"),
+        ("leading_silence: -1", "greater than or equal to 0"),
+        ("trailing_silence: x", "should be a valid number"),
+        ("rate: 7999", "greater than or equal to 8000"),
+        ("rate: 48001", "less than or equal to 48000"),
+        ("language: english!", "voices.A.language"),
+        ("description: ''", "voices.A.description"),
+        ("model: 5", "should be text, not 5"),
+        ("text: {emoji: shout}", "should be 'drop' or 'speak', not 'shout'"),
+        ("text: {normalize: 1}", "should be a valid boolean"),
+    ],
+)
+def test_every_value_of_a_voice_is_bounded(config: Path, entry: str, expected: str) -> None:
+    message = problem(config, f"voices:\n  A:\n    from: alba\n    {entry}\n")
+    assert f"{config}, line 4: voices.A." in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("address: 192.168.1.5/24", "'192.168.1.5/24' should be 192.168.1.0/24 (the network) or 192.168.1.5 (one"),
+        ("address: kitchen.local", "should be an IP address or network, such as 192.168.1.0/24"),
+        ("address: 10.1", "10.1 should be text such as"),
+        ("address: [10.0.0.1, 10.0.0.300]", "satellites.K.address.1: '10.0.0.300' should be"),
+        ("port: 0", "greater than or equal to 1"),
+        ("port: 65536", "less than or equal to 65535"),
+        ("port: '10201'", "should be a valid integer"),
+        ("listed: maybe", "should be a valid boolean"),
+        ("name: a.b", "satellites.K.name"),
+        ("voice: ''", "satellites.K.voice"),
+    ],
+)  # fmt: skip
+def test_every_value_of_a_satellite_is_checked(config: Path, entry: str, expected: str) -> None:
+    message = problem(config, f"satellites:\n  K:\n    {entry}\n")
+    assert f"{config}, line 3: satellites.K." in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("192.168.1.20", ["192.168.1.20/32"]),
+        ("[192.168.1.0/24, 'fd00::/8']", ["192.168.1.0/24", "fd00::/8"]),
+        ("fe80::1%eth0", ["fe80::1/128"]),
+        ("'::ffff:192.168.1.0/120'", ["192.168.1.0/24"]),
+        ("'::/0'", ["::/0"]),
+    ],
+)
+def test_addresses_and_networks_are_taken_as_people_write_them(config: Path, address: str, expected: list[str]) -> None:
+    config.write_text(f"satellites: {{K: {{address: {address}}}}}")
+    assert [str(network) for network in load_settings(file=config).satellites["K"].address] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("voices: {no: {from: alba}}", "the key False of voices: should be text, not False; text in quotes is"),
+        ("voices: {' A': {from: alba}}", "should be printable, without spaces around it or doubled"),
+        ("voices: {A: }", "line 1: voices.A: must hold keys of its own, not None"),
+        ("voices: {A: alba}", "line 1: voices.A: must hold keys of its own, not 'alba'"),
+        ("voices: [A]", "line 1: voices: must hold keys of its own"),
+        ("text: {replacements: {TV: }}", "line 1: text.replacements.TV: should be text, not None"),
+        ("text: {replacements: {off: a}}", "the key False of text.replacements: should be text"),
+        ("text: {replacements: {' ': a}}", "text.replacements"),
+        ("text: {replacements: [a]}", "text.replacements: must hold keys of its own"),
+        ("voices: {A: {from: 'https://x/a.wav'}}", "'https://x/a.wav' is an address; fetch the recording"),
+    ],
+)
+def test_mistakes_that_yaml_invites_are_explained(config: Path, text: str, expected: str) -> None:
+    assert expected in problem(config, text)
+
+
+def test_sections_below_names_may_have_commented_out_lines(config: Path) -> None:
+    config.write_text("voices:\n  A:\n    from: alba\n    speed:\n    text:\n      emoji:\nsatellites:\n")
+    assert load_settings(file=config).voices["A"].speed is None
+
+
+def test_the_text_section_can_be_set_from_everywhere(config: Path) -> None:
+    config.write_text("text: {normalize: false, emoji: speak, replacements: {HA: Home Assistant}}")
+    settings = load_settings(
+        file=config, environment={"WYOMING_POCKET_TTS_TEXT_EMOJI": "drop"}, flags={"text.normalize": True}
+    )
+    assert (settings.text.normalize, settings.text.emoji) == (True, "drop")
+    assert settings.text.replacements == {"HA": "Home Assistant"}
+
+
+def test_paths_in_a_file_start_where_the_file_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc").mkdir()
+    config = tmp_path / "etc" / "config.yaml"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config.write_text(
+        "data_dir: data\nmodels: {names: [english, mine.yaml, 'hf://a/b.yaml']}\n"
+        "voices: {A: {from: a.wav}, B: {from: recordings/b/}, C: {from: ~/c.wav}, D: {from: /d.wav}, E: {from: alba}}\n"
+    )
+    settings = load_settings(file=Path("etc/config.yaml"))
+    assert settings.data_dir == tmp_path / "etc" / "data"
+    assert settings.models.names == ("english", f"{tmp_path}/etc/mine.yaml", "hf://a/b.yaml")
+    sources = [voice.source for voice in settings.voices.values()]
+    etc = f"{tmp_path}/etc"
+    assert sources == [f"{etc}/a.wav", f"{etc}/recordings/b", "/home/somebody/c.wav", "/d.wav", "alba"]
+    assert load_settings(flags={"data_dir": Path("data")}).data_dir == Path("data")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "voices:\n  Anna: {from: alba}\nsatellites:\n  anna: {}\n",
+            "line 4: satellites.anna: 'anna' is the name of voices.Anna already",
+        ),
+        (
+            "satellites:\n  A: {address: 10.0.0.0/8}\n  B:\n    address: [10.0.0.1, 10.0.0.0/8]\n",
+            "line 4: satellites.B.address.1: 10.0.0.0/8 is an address of satellites.A already",
+        ),
+        (
+            "satellites:\n  A: {address: 10.0.0.1}\n  B: {address: '::ffff:10.0.0.1'}\n",
+            "line 3: satellites.B.address.0: 10.0.0.1 is an address of satellites.A already",
+        ),
+        (
+            "satellites:\n  A: {port: 10201}\n  B: {port: 10201}\n",
+            "line 3: satellites.B.port: 10201 is the port of satellites.A already; take another",
+        ),
+        (
+            "satellites:\n  A: {port: 10200}\n",
+            "line 2: satellites.A.port: 10200 is the port of server.uri already; take another",
+        ),
+        (
+            "server: {uri: 'unix:///run/x'}\nsatellites:\n  A: {port: 10200}\n",
+            "line 3: satellites.A.port: needs a server.uri of tcp://",
+        ),
+        (
+            "discovery: {name: House}\nsatellites:\n  A: {port: 1, name: house}\n",
+            "line 3: satellites.A.name: is announced already, as discovery.name",
+        ),
+        (
+            "satellites:\n  A: {port: 1, name: x}\n  B: {port: 2, name: X}\n",
+            "line 3: satellites.B.name: is announced already, as satellites.A.name",
+        ),
+        ("satellites:\n  A: {name: x}\n", "line 2: satellites.A.name: is what a port is announced as"),
+        ("satellites:\n  A: {listed: false}\n", "line 2: satellites.A: is not listed and has neither"),
+    ],
+)
+def test_settings_that_cannot_be_together_are_refused(config: Path, text: str, expected: str) -> None:
+    message = problem(config, text)
+    assert message.startswith(f"{config}, {expected}")
+    assert len(message.splitlines()) == 1
+
+
+def test_networks_may_nest_and_a_satellite_may_repeat_itself(config: Path) -> None:
+    config.write_text(
+        "satellites: {A: {address: [10.0.0.0/8, 10.0.0.0/8]}, B: {address: 10.1.0.0/16, port: 10201}, C: {port: 10202}}"
+    )
+    assert len(load_settings(file=config).satellites) == 3
+
+
+def test_a_clash_with_a_flag_is_found_too(config: Path) -> None:
+    config.write_text("satellites: {A: {port: 10201}}")
+    assert load_settings(file=config).satellites["A"].port == 10201
+    with pytest.raises(ConfigError, match="10201 is the port of server"):
+        load_settings(file=config, flags={"server.uri": "tcp://0.0.0.0:10201"})

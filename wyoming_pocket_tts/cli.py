@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from wyoming_pocket_tts import __version__, cli_pocket, options
+from wyoming_pocket_tts import __version__, cli_config, cli_pocket, options
 from wyoming_pocket_tts.cli_support import complain, read_settings, report
 from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
@@ -73,6 +73,8 @@ def serve(
     precision: options.PrecisionOption = None,
     threads: options.ThreadsOption = None,
     local_files_only: options.LocalFilesOnlyFlag = False,
+    normalize: options.NormalizeFlag = None,
+    emoji: options.EmojiOption = None,
     debug: options.DebugFlag = False,
     log_format: options.LogFormatOption = None,
     engine: EngineOption = Engine.KOKORO,
@@ -91,6 +93,8 @@ def serve(
         "models.precision": precision,
         "models.threads": threads,
         "models.local_files_only": local_files_only or None,
+        "text.normalize": normalize,
+        "text.emoji": emoji,
         "log.level": "debug" if debug else None,
         "log.format": log_format,
     }
@@ -164,6 +168,7 @@ def generate(
 
 
 cli_pocket.register(app)
+cli_config.register(app)
 
 
 @app.command()

@@ -29,6 +29,13 @@ PrecisionOption = Annotated[
 ]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the language model.")]
 LocalFilesOnlyFlag = Annotated[bool, typer.Option("--local-files-only", help="Download nothing.")]
+NormalizeFlag = Annotated[
+    bool | None,
+    typer.Option("--normalize/--no-normalize", help="Say numbers, units and markup as a person would, or not."),
+]
+EmojiOption = Annotated[
+    str | None, typer.Option("--emoji", metavar="drop|speak", help="Leave emoji out, or say what they show.")
+]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
 LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
 TextArgument = Annotated[

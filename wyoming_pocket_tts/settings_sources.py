@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.settings import ENVIRONMENT_PREFIX, Section, Settings, leaves
+from wyoming_pocket_tts.settings import ENVIRONMENT_PREFIX, Settings, leaves
+from wyoming_pocket_tts.settings.clashes import Key, clashes
+from wyoming_pocket_tts.settings.section import RelativeToFile, Section, holds_names, keys_of, section_in
 
-Key = tuple[str | int, ...]
-"""The way to a value through mappings and lists."""
+Where = Callable[[Key], str]
+"""Names the place in the sources where a key was set."""
 
 
 def load_settings(
@@ -25,13 +27,31 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Merge the sources into one checked tree.
+    """Merge the sources into one checked tree whose parts go together.
 
     ``flags`` maps dotted keys (``"log.level"``) to values; None means that the flag was not given.
 
     Raises:
         ConfigError: a source cannot be read or holds what is not allowed; one line per problem, each naming the file
             and line, the variable or the flag, and what is allowed.
+    """
+    settings = merge_sources(file=file, environment=environment, flags=flags)
+    problems = clash_lines(settings, places_in(file))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def merge_sources(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The same, whether the parts go together or not: each value alone is right.
+
+    Raises:
+        ConfigError: as ``load_settings``.
     """
     merged: dict[str, Any] = {}
     if file is not None:
@@ -41,17 +61,57 @@ def load_settings(
     return _check(merged, _always("settings"))
 
 
+def clash_lines(settings: Settings, where: Where) -> list[str]:
+    """Say which settings cannot be together, a line each."""
+    return [f"{where(clash.key)}: {dotted(clash.key)}: {clash.text}" for clash in clashes(settings)]
+
+
+def places_in(file: Path | None) -> Where:
+    """Make what names the line of a key in a settings file that was read before; without one, there is no line.
+
+    Raises:
+        ConfigError: the file is not what it was.
+    """
+    if file is None:
+        return _always("settings")
+    root, _ = _parse(file)
+    return lambda key: f"{file}, line {_line_of(root, key)}"
+
+
+def dotted(key: Key) -> str:
+    """As a key is written in messages: ``log.level``."""
+    return ".".join(str(part) for part in key)
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Name the variables that look like ours but set nothing.
 
     They are worth a warning, no more: Kubernetes itself invents such names for a service that is called like us.
     """
-    known = {leaf.variable for leaf in leaves()}
+    known = {leaf.variable for leaf in leaves() if not leaf.file_only}
     strangers = sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
     return [f"{name} is not a setting{_nearest(name, known)}" for name in strangers]
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    """Read and check a file; its paths then start where it lies.
+
+    Raises:
+        ConfigError: as ``load_settings``.
+    """
+    root, values = _parse(path)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}, line 1: must hold keys such as {_listed(Settings.model_fields)}")
+    for line, name in _repeated_keys(root):
+        raise ConfigError(f"{path}, line {line}: key '{name}' stands there a second time")
+    values = _without_empty(values, Settings)
+    checked = _check(values, lambda key: f"{path}, line {_line_of(root, key)}")
+    return _anchored(values, checked, path.absolute().parent)
+
+
+def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -59,27 +119,37 @@ def _read_file(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         place = f"{path}, line {error.problem_mark.line + 1}" if error.problem_mark else path
         raise ConfigError(f"{place}: is not valid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}, line 1: must hold keys such as {_listed(Settings.model_fields)}")
-    for line, name in _repeated_keys(root):
-        raise ConfigError(f"{path}, line {line}: key '{name}' stands there a second time")
-    values = _without_empty(values)
-    _check(values, lambda key: f"{path}, line {_line_of(root, key)}")
-    return values
+
+
+def _anchored(values: Mapping[str, Any], section: Section, folder: Path) -> dict[str, Any]:
+    """Let the paths among the values start at the folder; ``section`` is what the values became."""
+    anchored = dict(values)
+    for name, field in type(section).model_fields.items():
+        key = field.alias or name
+        if key not in values:
+            continue
+        checked = getattr(section, name)
+        if isinstance(checked, Section):
+            anchored[key] = _anchored(values[key], checked, folder)
+        elif holds_names(field) and section_in(field) is not None:
+            anchored[key] = {each: _anchored(values[key][each], below, folder) for each, below in checked.items()}
+        for mark in field.metadata:
+            if isinstance(mark, RelativeToFile):
+                anchored[key] = mark.anchor(checked, folder)
+    return anchored
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for leaf in leaves():
+        if leaf.file_only:
+            continue
         # Compose files pass variables on as empty text when nobody has set them.
         if text := environment.get(leaf.variable):
             one = _nested(leaf.key, text)
@@ -91,9 +161,9 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _read_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     by_key = {leaf.yaml_key: leaf for leaf in leaves()}
     values: dict[str, Any] = {}
-    for dotted, value in flags.items():
+    for key, value in flags.items():
         if value is not None:
-            leaf = by_key[dotted]
+            leaf = by_key[key]
             one = _nested(leaf.key, value)
             _check(one, _always(f"option {leaf.flag}"))
             values = _merge(values, one)
@@ -114,24 +184,32 @@ def _check(values: Mapping[str, Any], where: Callable[[Key], str]) -> Settings:
 
 def _explain(problem: ErrorDetails) -> str:
     *parents, last = problem["loc"] or ("",)
-    dotted = ".".join(str(part) for part in problem["loc"])
+    key = dotted(problem["loc"])
     if problem["type"] == "extra_forbidden":
-        allowed = _section_at(tuple(parents)).model_fields
-        return f"unknown key '{dotted}'{_nearest(str(last), allowed)}; allowed here: {_listed(allowed)}"
-    if problem["type"] in ("model_type", "dict_type"):
-        return f"{dotted}: must hold keys of its own, not {problem['input']!r}"
+        allowed = keys_of(_section_at(tuple(parents)))
+        return f"unknown key '{key}'{_nearest(str(last), allowed)}; allowed here: {_listed(allowed)}"
+    if problem["type"] == "missing":
+        meant = keys_of(_section_at(tuple(parents)))[str(last)]
+        return f"{key}: is missing: {meant.description}"
+    if problem["type"] in ("model_type", "dict_type", "mapping_type"):
+        return f"{key}: must hold keys of its own, not {problem['input']!r}"
+    if last == "[key]":
+        key = f"the key {problem['input']!r} of {dotted(tuple(parents[:-1]))}"
+    if problem["type"] == "string_type":
+        return f"{key}: should be text, not {problem['input']!r}; text in quotes is always text"
     if problem["type"] == "value_error":  # from our own checks, which name the value
-        return f"{dotted}: {problem['msg'].removeprefix('Value error, ')}"
+        return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
     message = problem["msg"].removeprefix("Input ")
-    return f"{dotted}: {message}, not {problem['input']!r}"
+    return f"{key}: {message}, not {problem['input']!r}"
 
 
 def _section_at(key: Key) -> type[Section]:
+    """The section that a key leads to, past names that people gave."""
     section: type[Section] = Settings
     for part in key:
-        annotation = section.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            section = annotation
+        field = keys_of(section).get(str(part))
+        below = section_in(field) if field is not None else None
+        section = below or section
     return section
 
 
@@ -158,13 +236,28 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop keys without a value: a section whose lines are all commented out is not an error."""
-    return {
-        key: _without_empty(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }
+def _without_empty(values: Mapping[str, Any], section: type[Section] | None) -> dict[str, Any]:
+    """Drop a section's keys without a value: a section whose lines are all commented out is not an error.
+
+    Names that people give stay: what has a name and no value is a mistake.
+    """
+    known = keys_of(section) if section is not None else {}
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        field = known.get(str(key))
+        below = section_in(field) if field is not None else None
+        if value is None and section is not None:
+            continue
+        if not isinstance(value, dict) or field is None:
+            kept[key] = value
+        elif holds_names(field):
+            named = {
+                name: _without_empty(each, below) if isinstance(each, dict) else each for name, each in value.items()
+            }
+            kept[key] = named if below is not None else value
+        else:
+            kept[key] = _without_empty(value, below)
+    return kept
 
 
 def _line_of(root: yaml.Node | None, key: Key) -> int:

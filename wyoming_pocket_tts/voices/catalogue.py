@@ -1,11 +1,11 @@
 """Finds the voice that a client means. Pure: knows nothing about clients, files or models."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from wyoming_pocket_tts.errors import VoiceError, shown
-from wyoming_pocket_tts.speech import Voice
+from wyoming_pocket_tts.speech import Manner, Voice
 
 T = TypeVar("T")
 
@@ -18,6 +18,8 @@ class Choice:
     speaker: str | None = None
     warnings: tuple[str, ...] = ()
     """Sentences for the log, written for the person who set the client up."""
+    manner: Manner = field(default_factory=Manner)
+    """How it is to speak."""
 
 
 def choose_voice(

@@ -1,0 +1,112 @@
+"""``config check`` and ``config show`` as a person runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wyoming_pocket_tts.settings_sources import load_settings
+
+
+def config(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wyoming_pocket_tts", "config", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tts.yaml"
+
+
+def test_a_file_without_mistakes_is_told_as_who_speaks_how(file: Path) -> None:
+    file.write_text(
+        "models: {names: [english, german]}\n"
+        "voices:\n"
+        "  Anna: {from: alba, speed: 0.9, pause: 0.5}\n"
+        "  Karl: {from: german-juergen, language: de-AT, text: {replacements: {WLAN: Funknetz}}}\n"
+        "satellites:\n"
+        "  Kitchen: {voice: anna, volume: 6, address: 10.0.0.0/8}\n"
+        "  Office: {voice: Karl, address: [10.0.0.1, 'fd00::/16'], port: 10201, name: office, listed: false}\n"
+        "  Hall: {temperature: 0}\n"
+        "voice: {default: Anna}\n"
+    )
+    done = config("check", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout
+        == f"""{file}: no mistakes
+
+Voices
+  Anna: english-alba, English, speed 0.9, 0.5 s between sentences
+  Karl: german-juergen, German, replacements of its own: 1
+
+Satellites
+  Kitchen: Anna, volume +6 dB, recognised by its name or the address 10.0.0.0/8
+  Office: Karl, recognised by the address 10.0.0.1 or the address fd00::/16 or port 10201, announced as 'office'
+  Hall: the default voice, temperature 0, recognised by its name
+
+Who speaks: the first of these that there is
+  1. the voice that the client names
+  2. the satellite of the port: 10201 is Office
+  3. the satellite of the address: 10.0.0.1 is Office, 10.0.0.0/8 is Kitchen, fd00::/16 is Office
+  4. voice.default: Anna
+  5. the first voice that is installed, of Anna, Karl, those of english, those of german, the embedded ones
+"""
+    )
+
+
+def test_all_mistakes_come_at_once_each_with_its_line_and_the_code_says_so(file: Path) -> None:
+    file.write_text(
+        "voices:\n"
+        "  Anna: {from: lost.wav}\n"
+        "  Karl: {from: kokoro-rai}\n"
+        "satellites:\n"
+        "  anna: {}\n"
+        "  Hall: {voice: Zoe, port: 10200}\n"
+    )
+    done = config("check", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    problems = done.stderr.splitlines()
+    assert all(problem.startswith(f"wyoming-pocket-tts: {file}, line ") for problem in problems)
+    for expected in (
+        "line 5: satellites.anna: 'anna' is the name of voices.Anna already",
+        "line 6: satellites.Hall.port: 10200 is the port of server.uri already",
+        f"line 2: voices.Anna.from: {file.parent}/lost.wav: there is no such file or folder",
+        "line 3: voices.Karl.from: there is no voice 'kokoro-rai' (did you mean 'kokoro-ray'?)",
+        "line 6: satellites.Hall.voice: there is no voice 'Zoe'",
+    ):
+        assert sum(expected in problem for problem in problems) == 1
+    assert len(problems) == 5
+
+
+def test_wrong_values_and_missing_files_end_with_the_same_code(file: Path) -> None:
+    assert config("check", str(file)).returncode == 2
+    file.write_text("log: {level: loud}")
+    done = config("check", str(file))
+    assert done.returncode == 2
+    assert "line 1: log.level: should be 'debug', 'info', 'warning' or 'error', not 'loud'" in done.stderr
+
+
+def test_warnings_are_no_mistakes(file: Path) -> None:
+    file.write_text("satellites: {Hall: {voice: english-bob}}")
+    done = config("check", str(file))
+    assert done.returncode == 0
+    assert "line 1: satellites.Hall.voice: there is no voice 'english-bob' yet" in done.stderr
+    assert "no mistakes" in done.stdout
+
+
+def test_the_settings_in_effect_are_shown_as_a_settings_file(file: Path) -> None:
+    file.write_text(
+        "voices: {Anna: {from: anna.wav, speed: 0.9}}\nsatellites: {Küche: {voice: Anna, address: 10.0.0.1}}\n"
+    )
+    done = config("show", "--config", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    again = file.parent / "again" / "tts.yaml"
+    again.parent.mkdir()
+    again.write_text(done.stdout, encoding="utf-8")
+    assert load_settings(file=again) == load_settings(file=file)
+    shown = yaml.safe_load(done.stdout)
+    assert shown["voices"] == {"Anna": {"speed": 0.9, "from": str(file.parent / "anna.wav")}}
+    assert "Küche" in done.stdout

@@ -1,0 +1,182 @@
+"""The narrator: what reaches the engine, and what becomes of its audio."""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+
+import numpy as np
+import pytest
+
+from wyoming_pocket_tts.cast import Cast
+from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from wyoming_pocket_tts.errors import ModelError, VoiceError
+from wyoming_pocket_tts.narrator import Narrator
+from wyoming_pocket_tts.satellites import Satellite
+from wyoming_pocket_tts.speech import Manner, Pcm, Reading, Request, Voice
+from wyoming_pocket_tts.voices.catalogue import Choice
+from wyoming_pocket_tts.voices.overrides import Overrides
+from wyoming_pocket_tts.voices.parts import ConfiguredVoice
+
+VOICES = (
+    ConfiguredVoice(name="Low", engine_voices=("tone-low",), overrides=Overrides(temperature=0.1)),
+    ConfiguredVoice(name="Ton", engine_voices=("ton",), shown_language="de-AT"),
+    ConfiguredVoice(name="Away", engine_voices=("own-english-away",)),
+)
+SATELLITES = (
+    Satellite(name="Kitchen", voice="Low", overrides=Overrides(volume_db=-20, speed=2, rate_hz=8_000)),
+    Satellite(name="Office", voice="Ton (heiter)", networks=(ip_network("10.0.0.0/8"),), listed=False),
+)
+
+
+class Recorder(ToneSynthesizer):
+    """Beeps, and keeps the requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+        self.closed = 0
+
+    def synthesize(self, request: Request) -> Iterator[Pcm]:
+        self.requests.append(request)
+        try:
+            yield from super().synthesize(request)
+        finally:
+            self.closed += 1
+
+
+def as_written(text: str, language: str, reading: Reading) -> str:
+    return text if reading == Reading() else f"{text}|{language}|{reading.emoji}"
+
+
+def narrator(engine: ToneSynthesizer) -> tuple[Narrator, Cast]:
+    cast = Cast(engine.voices, voices=VOICES, satellites=SATELLITES)
+    return Narrator(engine, cast, read=as_written), cast
+
+
+def asked(choice: Choice, text: str = "Good morning") -> Request:
+    return Request(text=text, voice=choice.voice, speaker=choice.speaker, manner=choice.manner)
+
+
+def together(blocks: Iterator[Pcm]) -> Pcm:
+    return np.concatenate([np.zeros(0, np.int16), *blocks])
+
+
+def test_it_lists_everybody_in_the_cast() -> None:
+    narrating, cast = narrator(ToneSynthesizer())
+    assert narrating.voices() == cast.voices()
+
+
+def test_speech_in_a_plain_manner_is_the_engines_own_block_for_block() -> None:
+    engine = ToneSynthesizer()
+    narrating, cast = narrator(engine)
+    plain = [voice for voice in engine.voices() if voice.name == "tone-high"]
+    expected = list(engine.synthesize(Request(text="Good morning", voice=plain[0])))
+    spoken = list(narrating.synthesize(asked(cast.choose(name="tone-high"))))
+    assert [block.tolist() for block in spoken] == [block.tolist() for block in expected]
+
+
+def test_the_engine_is_asked_for_its_own_voice_in_the_style_and_with_the_manner() -> None:
+    engine = Recorder()
+    narrating, cast = narrator(engine)
+    for name in ("Low", "Ton (heiter)", "Kitchen"):
+        together(narrating.synthesize(asked(cast.choose(name=name))))
+    together(narrating.synthesize(asked(cast.choose(address="10.0.0.1"))))
+    assert [(request.voice.name, request.speaker) for request in engine.requests] == [
+        ("tone-low", None),
+        ("ton", "heiter"),
+        ("tone-low", None),
+        ("ton", "heiter"),
+    ]
+    assert all(request.voice in engine.voices() for request in engine.requests)
+    assert engine.requests[0].manner.temperature == 0.1
+
+
+def test_audio_is_shaped_as_the_manner_says() -> None:
+    engine = ToneSynthesizer()
+    narrating, cast = narrator(engine)
+    plain = together(narrating.synthesize(asked(cast.choose(name="Low"), "A longer text, a second or so of speech.")))
+    shaped = together(
+        narrating.synthesize(asked(cast.choose(name="Kitchen"), "A longer text, a second or so of speech."))
+    )
+    assert len(shaped) == pytest.approx(len(plain) / 4, rel=0.02)  # twice as fast, at half the rate
+    level = float(np.sqrt(np.mean(np.square(shaped[400:-400], dtype=np.float64))))
+    plain_level = float(np.sqrt(np.mean(np.square(plain, dtype=np.float64))))
+    assert level == pytest.approx(plain_level / 10, rel=0.1)
+
+
+def test_the_text_is_read_in_the_language_that_the_voice_shows_or_the_text_has() -> None:
+    engine = Recorder()
+    narrating, _ = narrator(engine)
+    voice = next(each for each in narrating.voices() if each.name == "Ton")
+    manner = Manner(reading=Reading(emoji="speak"))
+    together(narrating.synthesize(Request(text="a", voice=voice, manner=manner)))
+    together(narrating.synthesize(Request(text="b", voice=voice, manner=manner, language="fr")))
+    assert [request.text for request in engine.requests] == ["a|de-AT|speak", "b|fr|speak"]
+
+
+@pytest.mark.parametrize("name", ["tone-high", "Kitchen"])
+def test_closing_it_closes_the_engine_at_once_shaped_or_not(name: str) -> None:
+    engine = Recorder()
+    narrating, cast = narrator(engine)
+    speech = narrating.synthesize(asked(cast.choose(name=name), "A text that takes several blocks to say" * 4))
+    assert engine.requests == [], "nothing happens before the first block"
+    next(speech)
+    assert engine.closed == 0
+    speech.close()
+    assert engine.closed == 1
+
+
+@pytest.mark.parametrize("name", ["tone-high", "Kitchen"])
+def test_what_fails_in_the_engine_comes_out_and_everything_is_closed(name: str) -> None:
+    failing = ToneSynthesizer(failure=lambda _, block: ModelError("broken") if block == 2 else None)
+    narrating, cast = narrator(failing)
+    with pytest.raises(ModelError, match="broken"):
+        together(narrating.synthesize(asked(cast.choose(name=name), "A text that takes several blocks to say")))
+    assert failing.journal.count("end") == 1
+
+
+def test_shaping_that_never_begins_leaves_nothing_open() -> None:
+    engine = Recorder()
+
+    def broken(blocks: Iterator[Pcm], rate_hz: int, manner: Manner) -> Iterator[Pcm]:
+        next(blocks)
+        raise ModelError("no such library")
+
+    cast = Cast(engine.voices)
+    with pytest.raises(ModelError, match="no such library"):
+        together(Narrator(engine, cast, read=as_written, shape=broken).synthesize(asked(cast.choose())))
+    assert engine.closed == 1
+
+
+def test_a_voice_that_left_or_has_not_come_is_named() -> None:
+    voices: list[Voice] = list(ToneSynthesizer().voices())
+
+    class Leaving(ToneSynthesizer):
+        def voices(self) -> Sequence[Voice]:
+            return voices
+
+    narrating, cast = narrator(Leaving())
+    request = asked(cast.choose(name="tone-high"))
+    voices[:] = voices[:1]
+    with pytest.raises(VoiceError, match="there is no voice 'tone-high'"):
+        next(narrating.synthesize(request))
+    away = next(voice for voice in narrating.voices() if voice.name == "Away")
+    with pytest.raises(VoiceError, match="'Away' is not installed yet"):
+        next(narrating.synthesize(Request(text="a", voice=away)))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("wyoming_pocket_tts.text.reading") is None, reason="texts cannot be read aloud yet"
+)
+def test_texts_are_read_aloud_unless_told_otherwise() -> None:
+    engine = Recorder()
+    cast = Cast(engine.voices)
+    narrating = Narrator(engine, cast)
+    choice = cast.choose(name="tone-low")
+    together(narrating.synthesize(asked(choice, "It is 5 %.")))
+    together(
+        narrating.synthesize(
+            Request(text="It is 5 %.", voice=choice.voice, manner=Manner(reading=Reading(normalize=False)))
+        )
+    )
+    assert [request.text for request in engine.requests] == ["It is five percent.", "It is 5 %."]

@@ -1,0 +1,49 @@
+from dataclasses import fields
+
+from wyoming_pocket_tts.speech import Manner, Pauses, Reading
+from wyoming_pocket_tts.voices.overrides import Overrides
+
+FULL = Overrides(
+    speed=1.5,
+    volume_db=0.0,
+    rate_hz=16_000,
+    temperature=0.0,
+    eos_threshold=0.0,
+    pause_before=0.0,
+    pause_between=0.2,
+    pause_after=0.3,
+    normalize=False,
+    emoji="speak",
+    replacements=(("TV", "television"),),
+    pronunciations=(("Ng", "Eng"),),
+)
+
+
+def test_nothing_said_changes_nothing() -> None:
+    manner = FULL.on(Manner())
+    assert Overrides().on(manner) == manner
+    assert Overrides().on(Manner()) == Manner()
+
+
+def test_everything_said_counts_also_what_is_zero_or_false() -> None:
+    below = Manner(speed=0.5, volume_db=3, temperature=1, eos_threshold=-4, pauses=Pauses(before=1))
+    assert FULL.on(below) == Manner(
+        speed=1.5,
+        volume_db=0,
+        rate_hz=16_000,
+        temperature=0,
+        eos_threshold=0,
+        pauses=Pauses(before=0, between=0.2, after=0.3),
+        reading=Reading(
+            normalize=False,
+            emoji="speak",
+            replacements=(("TV", "television"),),
+            pronunciations=(("Ng", "Eng"),),
+        ),
+    )
+    assert all(getattr(FULL, field.name) is not None for field in fields(FULL)), "a new field belongs into this test"
+
+
+def test_words_of_two_layers_add_up_and_the_upper_one_wins() -> None:
+    below = Manner(reading=Reading(replacements=(("HA", "Home Assistant"), ("tv", "telly"))))
+    assert FULL.on(below).reading.replacements == (("TV", "television"), ("HA", "Home Assistant"))

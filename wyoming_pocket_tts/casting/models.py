@@ -1,0 +1,74 @@
+"""The models that the settings name, as far as voices need to know. Loads none of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wyoming_pocket_tts.casting.problems import Problems
+from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.settings import ModelSettings
+from wyoming_pocket_tts.voices.names import may_come_later, ready_made_name, same
+from wyoming_pocket_tts.wanted import NONE, WantedModel, label_of, wanted_models
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What each model is called, speaks, and has for voices."""
+
+    languages: Mapping[str, str]
+    """Tags by labels, the most important model first."""
+    ready_made: Mapping[str, tuple[str, ...]]
+    """Names of ready-made voices by labels, without the model's name."""
+
+    @classmethod
+    def of(cls, settings: ModelSettings, problems: Problems) -> "Models":
+        """Look the models up; what cannot be looked up is noted and otherwise believed."""
+        try:
+            wanted: list[WantedModel] = wanted_models(settings.names, languages=settings.languages)
+        except ConfigError as error:
+            problems.at("models", "names").error(str(error).removeprefix("models.names: "))
+            labels = [label_of(name) for name in settings.names if name.lower() != NONE]
+            return cls(dict.fromkeys(labels, "en"), dict.fromkeys(labels, configs.voice_names()))
+        return cls({model.label: model.language for model in wanted}, {model.label: model.voices for model in wanted})
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What they are called, the most important one first."""
+        return tuple(self.languages)
+
+    def full_name(self, name: str, model: str | None = None) -> str | None:
+        """What clients call a ready-made voice that is given with or without its model's name; None if there is none.
+
+        Without the model's name, ``model`` or else the first model that has it is meant.
+        """
+        for label in self.labels:
+            for voice in self.ready_made[label]:
+                if same(ready_made_name(label, voice), name):
+                    return ready_made_name(label, voice)
+        for label in (model,) if model is not None else self.labels:
+            for voice in self.ready_made.get(label, ()):
+                if same(voice, name):
+                    return ready_made_name(label, voice)
+        return None
+
+    def split(self, full_name: str) -> tuple[str, str]:
+        """The model's label and the voice of a name that ``full_name`` gave."""
+        return next(
+            (label, voice)
+            for label in self.labels
+            for voice in self.ready_made[label]
+            if ready_made_name(label, voice) == full_name
+        )
+
+    def all_names(self) -> list[str]:
+        """What clients call all ready-made voices."""
+        return [ready_made_name(label, voice) for label in self.labels for voice in self.ready_made[label]]
+
+    def may_come(self, name: str) -> bool:
+        """Whether a voice that nobody has may be there one day: it is called like one of a model that is wanted.
+
+        Where no model is wanted for once, any model counts.
+        """
+        if self.labels:
+            return may_come_later(name, self.labels)
+        return may_come_later(name, configs.model_names()) or any(same(name, each) for each in configs.voice_names())

@@ -1,0 +1,77 @@
+"""Speaks for everybody in the cast: reads the text, lets the engine's voice speak, shapes what it says.
+
+Knows no model and no client. What is neither read nor shaped passes as the engine made it.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+
+from wyoming_pocket_tts.audio.shaping import shape
+from wyoming_pocket_tts.cast import Cast
+from wyoming_pocket_tts.errors import VoiceError
+from wyoming_pocket_tts.speech import Manner, Pcm, Reading, Request, Synthesizer, Voice
+
+Read = Callable[[str, str, Reading], str]
+Shape = Callable[[Iterator[Pcm], int, Manner], Iterator[Pcm]]
+
+
+class Narrator:
+    """The engine with everybody who is in the cast. Implements ``speech.Synthesizer``.
+
+    Args:
+        engine: what speaks.
+        cast: who can be asked, made with this engine's voices.
+        read: makes of a text what is to be said: text, language tag, reading; None for ``text.reading``.
+        shape: gives audio the manner's speed, volume and rate: blocks, their rate, manner.
+    """
+
+    def __init__(self, engine: Synthesizer, cast: Cast, *, read: Read | None = None, shape: Shape = shape) -> None:
+        self._engine = engine
+        self._cast = cast
+        self._read = read or _read_aloud()
+        self._shape = shape
+
+    def voices(self) -> Sequence[Voice]:
+        """Everybody in the cast, the default voice first."""
+        return self._cast.voices()
+
+    def synthesize(self, request: Request) -> Generator[Pcm, None, None]:
+        """Speak in blocks, as soon as each exists, at ``request.manner.rate_hz`` or else the engine's voice's rate.
+
+        The request's manner counts, whole; ``Cast.choose`` made it.
+
+        Raises:
+            VoiceError: the voice is not there, or not yet.
+            SpeechError: the text cannot be spoken.
+        """
+        part = self._cast.part(request.voice.name)
+        if part.engine is None:
+            raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")
+        language = request.language or part.voice.languages[0]
+        asked = replace(
+            request,
+            text=self._read(request.text, language, request.manner.reading),
+            voice=part.engine,
+            speaker=part.speaker or request.speaker,
+        )
+        blocks = self._engine.synthesize(asked)
+        try:
+            shaped = self._shape(blocks, part.engine.sample_rate_hz, request.manner)
+            try:
+                yield from shaped
+            finally:
+                _close(shaped)
+        finally:
+            _close(blocks)  # also where the shaping never began: it could not close them
+
+
+def _read_aloud() -> Read:
+    from wyoming_pocket_tts.text.reading import read_aloud  # noqa: PLC0415  (the languages' tables)
+
+    return read_aloud
+
+
+def _close(blocks: Iterator[Pcm]) -> None:
+    close = getattr(blocks, "close", None)  # generators have it, plain iterators need not
+    if close is not None:
+        close()

@@ -1,0 +1,30 @@
+"""The styles of a voice: the recordings in its folder, each named for how it sounds. Reads no recording."""
+
+from pathlib import Path
+
+DEFAULT = "default"
+"""The style that comes first, if a folder has it."""
+
+_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".safetensors", ".wav")
+
+
+def style_files(path: Path) -> dict[str, Path]:
+    """The file of each style, the default one first: ``default`` if there is one, else the first by name.
+
+    Args:
+        path: a folder of recordings or exported voices, or one of these alone, whose style has no name: ``""``.
+
+    Returns:
+        Nothing if it is not there or cannot be read. Of files that differ in their suffix an exported voice counts.
+    """
+    if path.is_file():
+        return {"": path}
+    try:
+        found = sorted(path.iterdir(), key=lambda file: (file.stem.casefold(), file.suffix.lower() != ".safetensors"))
+    except OSError:
+        return {}
+    files: dict[str, Path] = {}
+    for file in found:
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file():
+            files.setdefault(file.stem, file)
+    return dict(sorted(files.items(), key=lambda style: style[0].casefold() != DEFAULT))
