@@ -71,9 +71,9 @@ _ENTITY: Final = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A
 _ENTITY_IN_PART: Final = re.compile(r"&(?:#(?:\d{0,7}|[xX][0-9A-Fa-f]{0,6})|(?:[A-Za-z][A-Za-z0-9]{0,30})?)\Z")
 _FIVE: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _ASIDES: Final = (
-    ("<!--", re.compile(r"<!--.*?-->", re.DOTALL)),
-    ("<?", re.compile(r"<\?.*?\?>", re.DOTALL)),
-    ("<!", re.compile(r"<![^>\[]*+(?:(?P<declarations>\[).*?\]\s*)?>", re.DOTALL)),
+    ("<!--", "-->", re.compile(r"<!--.*?-->", re.DOTALL)),
+    ("<?", "?>", re.compile(r"<\?.*?\?>", re.DOTALL)),
+    ("<!", ">", re.compile(r"<![^>\[]*+(?:(?P<declarations>\[)(?:[^\]]++|\](?!\s*+>))*+\]\s*+)?>")),
 )
 _CDATA: Final = "<![CDATA["
 _CDATA_END: Final = "]]>"
@@ -160,8 +160,8 @@ class MarkupReader:
         rest = self._text[self._at : self._at + LONGEST_ASIDE]
         if not self._finished and any(opening.startswith(rest) for opening in ("<!--", _CDATA)):
             return
-        opening, aside = next(pair for pair in _ASIDES if rest.startswith(pair[0]))
-        match = aside.match(rest)
+        opening, closing, aside = next(kind for kind in _ASIDES if rest.startswith(kind[0]))
+        match = aside.match(rest) if closing in rest else None  # the pattern is slow to find that there is no end
         if match is not None:
             self._at += match.end()
             if match.lastgroup:

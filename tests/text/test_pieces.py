@@ -1,0 +1,166 @@
+"""Plain text in pieces: pauses written in brackets, and that no cutting into deltas changes anything."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wyoming_pocket_tts.text.any_pieces import pieces_for
+from wyoming_pocket_tts.text.pieces import (
+    DEFAULT_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Piece,
+    PieceBuilder,
+    Pieces,
+    PlainPieces,
+    Style,
+)
+from wyoming_pocket_tts.text.sentences import SentenceStream
+
+
+def read(pieces: Pieces, deltas: list[str]) -> list[Piece]:
+    return [*(piece for delta in deltas for piece in pieces.feed(delta)), *pieces.finish()]
+
+
+def said(text: str) -> list[tuple[float, str]]:
+    """Pauses and texts."""
+    return [(piece.pause_seconds, piece.text) for piece in read(PlainPieces("en"), [text])]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two.", [(0, "One."), (0, "Two.")]),
+        ("One. [pause 500ms] Two.", [(0, "One."), (0.5, "Two.")]),
+        ("Wait [pause 1.5s] for it.", [(0, "Wait"), (1.5, "for it.")]),
+        ("Wait [PAUSE 2 S]for it.", [(0, "Wait"), (2, "for it.")]),
+        ("Wait[ pause ]for it.", [(0, "Wait"), (DEFAULT_PAUSE_SECONDS, "for it.")]),
+        ("[pause 1s]One.[pause 2s]", [(1, "One."), (2, "")]),
+        ("One. [pause 1s] [pause 2s] Two.", [(0, "One."), (3, "Two.")]),
+        ("One. [pause 8s][pause 9s] Two.", [(0, "One."), (LONGEST_PAUSE_SECONDS, "Two.")]),
+        ("One. [pause 999999s] Two.", [(0, "One."), (LONGEST_PAUSE_SECONDS, "Two.")]),
+        ("[pause 0s]One.", [(0, "One.")]),
+        ("[pause]", [(DEFAULT_PAUSE_SECONDS, "")]),
+        ("Press [pause the music] now.", [(0, "Press [pause the music] now.")]),
+        ("Press [pause 5] now.", [(0, "Press [pause 5] now.")]),
+        ("Press [pauses] now.", [(0, "Press [pauses] now.")]),
+        ("Press [[pause 1s] now.", [(0, "Press ["), (1, "now.")]),
+        ("Press [pause", [(0, "Press [pause")]),
+        ("Press [pause 1s", [(0, "Press [pause 1s")]),
+        ("Press [pause -1s] now.", [(0, "Press [pause -1s] now.")]),
+        ("Read [this](https://a.b/pause) now.", [(0, "Read [this](https://a.b/pause) now.")]),
+    ],
+)  # fmt: skip
+def test_pauses(text: str, expected: list[tuple[float, str]]) -> None:
+    assert said(text) == expected
+
+
+def test_a_sentence_comes_out_as_soon_as_without_pauses() -> None:
+    pieces = PlainPieces("en")
+    assert pieces.feed("The light is on. ") == [Piece(text="The light is on.")]
+    assert pieces.feed("Wait [pau") == []
+    assert pieces.feed("se 1s]") == [Piece(text="Wait")]
+    assert pieces.feed("Now. ") == [Piece(text="Now.", pause_seconds=1)]
+    assert pieces.finish() == []
+
+
+def test_a_long_sentence_says_where_it_goes_on() -> None:
+    text = "When the washing machine in the basement of the house is done at last, I will tell you at once. Good."
+    assert [(piece.text, piece.continues) for piece in read(PlainPieces("en"), [text])] == [
+        ("When the washing machine in the basement of the house is done at last,", False),
+        ("I will tell you at once.", True),
+        ("Good.", False),
+    ]
+
+
+def test_only_the_very_first_piece_is_cut_early() -> None:
+    text = (
+        "[pause 1s]Well. [pause 1s]When the washing machine in the basement of the house is done, I will tell you all."
+    )
+    assert [text for _, text in said(text)][1:] == [text.rpartition("]")[2]]
+
+
+def test_marks_behind_a_change_of_style_belong_to_what_was_said_before() -> None:
+    builder = PieceBuilder("en")
+    slow = Style(speed=0.5)
+    for text, style in (("Are you", Style()), (" there", slow), ("?", Style()), ("! Yes", Style()), ("...", slow)):
+        builder.say(text, style)
+    assert [(piece.text, piece.style, piece.continues) for piece in builder.finish()] == [
+        ("Are you", Style(), False),
+        ("there?!", slow, True),
+        ("Yes...", Style(), False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "ssml"),
+    [
+        ("<speak>One</speak>", True),
+        (" \n<SPEAK version='1.0'>One</speak>", True),
+        ("<?xml version='1.0'?><speak>One</speak>", True),
+        ("<speak/>", True),
+        ("<speaker>One", False),
+        ("<s>One</s>", False),
+        ("< speak>", False),
+        ("One <speak>", False),
+        ("<speak", False),
+        ("<", False),
+        ("", False),
+    ],
+)
+def test_who_does_not_say_what_it_sends_is_understood_by_the_beginning(text: str, ssml: bool) -> None:
+    expected = read(pieces_for("en", ssml=ssml), [text])
+    assert read(pieces_for("en", ssml=None), [text]) == expected
+    assert read(pieces_for("en", ssml=None), list(text)) == expected
+
+
+def test_what_is_said_to_be_plain_is_read_as_it_is() -> None:
+    assert read(pieces_for("en", ssml=False), ["<speak>One"]) == [Piece(text="<speak>One")]
+
+
+def test_plain_text_comes_out_before_all_of_it_is_there() -> None:
+    pieces = pieces_for("en", ssml=None)
+    assert pieces.feed("<") == []
+    assert pieces.feed("3 is a heart. ") == [Piece(text="<3 is a heart.")]
+    assert pieces.problems() == []
+
+
+FRAGMENTS = st.sampled_from(
+    ["[pause 1s]", "[pause 250ms]", "[pause]", "[pause ", "[", "]", "pause", "1s", " ", "\n", ".", "! ", "Dr. ", "One",
+     "ms", "word " * 15, "a, ", "<speak>", "</speak>"]
+)  # fmt: skip
+TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=40).map("".join), st.text(max_size=80))
+
+
+@given(TEXTS, st.data(), st.sampled_from([None, False]))
+@settings(max_examples=300, deadline=None)
+def test_the_cutting_does_not_matter(text: str, data: st.DataObject, ssml: bool | None) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    deltas = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    whole = read(pieces_for("en", ssml=ssml), [text])
+    assert read(pieces_for("en", ssml=ssml), deltas) == whole
+    assert read(pieces_for("en", ssml=ssml), list(text)) == whole
+
+
+@given(TEXTS.filter(lambda text: "pause" not in text))
+@settings(max_examples=200, deadline=None)
+def test_text_without_pauses_is_read_as_sentences_and_no_different(text: str) -> None:
+    stream = SentenceStream("en")
+    assert [piece.text for piece in read(PlainPieces("en"), list(text))] == [*stream.feed(text), *stream.finish()]
+
+
+@pytest.mark.parametrize("unit", ["[", "[pause ", "[pause 1s]", "[p", "a[pause]"], ids=repr)
+def test_time_is_linear(unit: str) -> None:
+    """A quadratic reading would run into the time limit of a test."""
+    text = unit * (100_000 // len(unit))
+    assert read(PlainPieces("en"), [text]) == read(PlainPieces("en"), list(text))
+
+
+def test_importing_is_cheap() -> None:
+    code = (
+        "import sys, wyoming_pocket_tts.text.any_pieces; print(*{'yaml', 'pydantic', 'num2words'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
