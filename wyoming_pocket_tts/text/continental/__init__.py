@@ -11,6 +11,7 @@ from wyoming_pocket_tts.text.continental.grammar import Grammar
 
 GRAMMARS: Final = {
     "de": ("german", "German"),
+    "fr": ("french", "French"),
 }
 """Language (two letters) -> the module in this package and the class that knows its grammar."""
 

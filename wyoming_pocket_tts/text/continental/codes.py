@@ -18,7 +18,7 @@ class Codes:
         self._grammar = grammar
         data = grammar.data
         self._international = re.compile(r"(?<![\w+])\+(\d{1,3}(?:[ .-]?\(?\d{1,12}\)?(?![.,:]\d)){1,6})(?!\w)")
-        self._trunk = re.compile(r"(?<![\w.,:-])0\d{2,5}\s?[ /-]\s?\d{3,9}(?:[ -]\d{2,9}){0,3}(?![\w-])")
+        self._trunk = re.compile(r"(?<![\w.,:-])(?<!\d )0\d{2,5}\s?[ /-]\s?\d{3,9}(?:[ -]\d{2,9}){0,3}(?![\w-])")
         self._pairs = re.compile(r"(?<![\w.,:-])0\d(?:[ .-]\d\d){4}(?![\w-])")
         self._after_word = re.compile(rf"\b((?i:{joined(data.digit_words)})\s)(\d{{3,}})(?![\w%°]|[.,:]\d)")
         self._ip = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?:([:/])(\d{1,5}))?(?![\w]|\.\d)")
@@ -49,7 +49,7 @@ class Codes:
         parts, words = match[1].split("."), self._grammar.words
         if any(int(part) > _MAX_BYTE for part in parts):
             return match[0]
-        said = f" {words.dot} ".join(self._grammar.digits(part) for part in parts)
+        said = f" {words.dot} ".join(self._grammar.address_part(part) for part in parts)
         if match[2] == ":":
             said += f" {words.port} {self._grammar.digits(match[3])}"
         return said + (f" {words.slash} {self._grammar.cardinal(int(match[3]))}" if match[2] == "/" else "")

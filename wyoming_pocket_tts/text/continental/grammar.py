@@ -54,6 +54,10 @@ class Grammar:
         """A telephone number in the groups it is written in."""
         return ", ".join(self.digits(group) for group in groups)
 
+    def address_part(self, text: str) -> str:
+        """One of the four numbers of an IP address."""
+        return self.digits(text)
+
     def year(self, value: int) -> str:
         return self.cardinal(value)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NUMBER: Final = (
-    r"(?:\d{1,3}(?:\.\d{3})++(?![\d.])(?:,\d++)?"  # 1.234,5
+    r"(?:\d{1,3}(?:\.\d{3})++(?!\.?\d)(?:,\d++)?"  # 1.234,5
     r"|[1-9]\d{0,2}(?: \d{3})++(?!\d)(?:,\d++)?"  # 1 234,5
     r"|\d{1,3}(?:'\d{3})++(?!\d)(?:[.,]\d++)?"  # 1'234.5
     r"|\d{1,3}(?:,\d{3})++\.\d++"  # 1,234.5, as programs write it
