@@ -12,6 +12,7 @@ from wyoming_pocket_tts.text.continental.grammar import Grammar
 GRAMMARS: Final = {
     "de": ("german", "German"),
     "fr": ("french", "French"),
+    "es": ("spanish", "Spanish"),
 }
 """Language (two letters) -> the module in this package and the class that knows its grammar."""
 
