@@ -13,6 +13,7 @@ GRAMMARS: Final = {
     "de": ("german", "German"),
     "fr": ("french", "French"),
     "es": ("spanish", "Spanish"),
+    "it": ("italian", "Italian"),
 }
 """Language (two letters) -> the module in this package and the class that knows its grammar."""
 
