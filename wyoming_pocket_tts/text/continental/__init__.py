@@ -14,6 +14,7 @@ GRAMMARS: Final = {
     "fr": ("french", "French"),
     "es": ("spanish", "Spanish"),
     "it": ("italian", "Italian"),
+    "pt": ("portuguese", "Portuguese"),
 }
 """Language (two letters) -> the module in this package and the class that knows its grammar."""
 
