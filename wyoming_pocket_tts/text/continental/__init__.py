@@ -15,6 +15,7 @@ GRAMMARS: Final = {
     "es": ("spanish", "Spanish"),
     "it": ("italian", "Italian"),
     "pt": ("portuguese", "Portuguese"),
+    "nl": ("dutch", "Dutch"),
 }
 """Language (two letters) -> the module in this package and the class that knows its grammar."""
 
