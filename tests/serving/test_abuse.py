@@ -184,7 +184,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a voice that is a list": ({"text": "Hi.", "voice": []}, "'voice' must be an object"),
     "a name that is a number": ({"text": "Hi.", "voice": {"name": 3}}, "the voice's 'name' must be a text"),
     "a language that is an object": ({"text": "Hi.", "voice": {"language": {}}}, "'language' must be a text"),
-    "a format of another kind": ({"text": "Hi.", "text_format": "html"}, "'html' is not supported; send 'text' or 'ssml'"),
+    "a format of another kind": ({"text": "Hi.", "text_format": "html"}, "'html' is not supported; send 'text' or"),
     "a format that is a list": ({"text": "Hi.", "text_format": []}, "is not supported"),
 }
 

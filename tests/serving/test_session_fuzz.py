@@ -1,5 +1,6 @@
 """Whatever clients and engines do, in any order: nothing crashes, and every answer keeps the protocol's order."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -7,12 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from wyoming.event import Event
 
-from tests.serving.test_session import LIMITS, new_session
+from tests.serving.test_session import LIMITS, choose
 from wyoming_pocket_tts.errors import ModelError, Overloaded, ProtocolError
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Rest, Send, Speak
+from wyoming_pocket_tts.serving.session import Session
+from wyoming_pocket_tts.speech import Manner, Pauses
+from wyoming_pocket_tts.text.any_pieces import pieces_for
+from wyoming_pocket_tts.voices.catalogue import Choice
 
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "One.", "ton", "en", "de", "fr", "x" * 40]),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from(["", "One.", "ton", "en", "de", "fr", "x" * 40, "ssml"]),
     lambda inner: (
         st.lists(inner, max_size=2)
         | st.dictionaries(st.sampled_from(["name", "speaker", "language", "text"]), inner, max_size=2)
@@ -21,10 +29,19 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 )
 VOICES = st.fixed_dictionaries({}, optional={"name": ANYTHING, "speaker": ANYTHING, "language": ANYTHING})
 DATA = st.fixed_dictionaries({}, optional={"text": ANYTHING, "voice": VOICES | ANYTHING, "text_format": ANYTHING})
-TEXTS = st.sampled_from(["", " ", "One. Two.", "Thr", "ee. ", "x" * 40])
+TEXTS = st.sampled_from(
+    ["", " ", "One. Two.", "Thr", "ee. ", "x" * 40, "[pause 1s]", "[pau", "se]", "<speak>", "<break/>", "</speak>",
+     "<", "& ",
+     "<voice name='ton'>", "<voice name='zoe'>Hi. ", "<lang xml:lang='de'>", "<s>", "<sub alias='x'>"]
+)  # fmt: skip
+PAUSES = Pauses(before=0.1, between=0.2, after=0.3)
 KINDS = st.sampled_from(
     ["describe", "ping", "select-program", "synthesize", "synthesize-start", "synthesize-chunk", "synthesize-stop", "?"]
 )
+
+
+def choose_calmly(*, name: str | None, speaker: str | None, language: str | None) -> Choice:
+    return replace(choose(name=name, speaker=speaker, language=language), manner=Manner(pauses=PAUSES))
 
 
 class Conversation(RuleBasedStateMachine):
@@ -32,8 +49,9 @@ class Conversation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = new_session()
+        self.session = Session(choose=choose_calmly, pieces=pieces_for, info=lambda: Event("info", {}), limits=LIMITS)
         self.speech: int | None = None
+        self.rest: int | None = None
         self.sounding = False
         self.closed = False
         self.ended = False
@@ -63,8 +81,13 @@ class Conversation(RuleBasedStateMachine):
                     self.heard(event)
                 case Speak():
                     assert self.speech is None, "one speech at a time"
+                    assert self.rest is None, "a rest is over before the next speech"
                     assert action.request.text.strip()
                     self.speech = action.speech
+                case Rest():
+                    assert self.speech is None
+                    assert self.sounding, "silence alone is no answer"
+                    self.rest = action.rest
                 case Hush():
                     assert self.speech is not None
                     self.speech = None
@@ -84,6 +107,7 @@ class Conversation(RuleBasedStateMachine):
                 assert self.sounding
             case "audio-stop":
                 self.sounding = False
+                self.rest = None
                 self.audio_stops += 1
             case "synthesize-stopped":
                 assert not self.sounding
@@ -115,6 +139,20 @@ class Conversation(RuleBasedStateMachine):
 
     @precondition(lambda self: self.speech is not None)
     @rule()
+    def silence_is_taken_before_audio(self) -> None:
+        assert self.speech is not None
+        self.perform(self.session.silence(self.speech))
+
+    @precondition(lambda self: self.rest is not None)
+    @rule()
+    def a_rest_goes_on(self) -> None:
+        assert self.rest is not None
+        actions = self.session.silence(self.rest)
+        assert actions, "a rest ends with what follows it"
+        self.perform(actions)
+
+    @precondition(lambda self: self.speech is not None)
+    @rule()
     def engine_is_done(self) -> None:
         speech, self.speech = self.speech, None
         assert speech is not None
@@ -130,6 +168,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(speech=st.integers(-1, 0))
     def stale_reports_change_nothing(self, speech: int) -> None:
         assert self.session.audio(speech, bytes(10)) == []
+        assert self.session.silence(speech) == []
         assert self.session.spoken(speech) == []
         assert self.session.failed(speech, ModelError("late")) == []
 
@@ -146,7 +185,7 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def both_agree_on_the_speech(self) -> None:
-        assert self.session.speaking == (self.speech is not None)
+        assert self.session.speaking == (self.speech is not None or self.rest is not None)
 
     @invariant()
     def the_queue_is_bounded(self) -> None:
@@ -155,8 +194,11 @@ class Conversation(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The client ends its side, the engine finishes: all that was asked is answered, and the connection closes."""
         self.perform(self.session.ended())
-        while self.speech is not None:
-            self.engine_is_done()
+        while self.speech is not None or self.rest is not None:
+            if self.rest is not None:
+                self.a_rest_goes_on()
+            else:
+                self.engine_is_done()
         assert self.closed
         if not self.overloaded:  # then nothing was refused unheard
             assert self.stopped == self.stops

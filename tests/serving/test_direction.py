@@ -1,0 +1,88 @@
+"""Pieces become requests: whose voice speaks them, and how."""
+
+import pytest
+
+from tests.serving.test_session import choose
+from wyoming_pocket_tts.engine.tone import VOICES
+from wyoming_pocket_tts.errors import VoiceError
+from wyoming_pocket_tts.serving.direction import Direction
+from wyoming_pocket_tts.speech import Manner, Pauses, Reading
+from wyoming_pocket_tts.text.pieces import Piece, Style
+from wyoming_pocket_tts.voices.catalogue import Choice
+
+LOW, HIGH, TON, _ = VOICES
+CALM = Manner(speed=0.8, volume_db=-6, temperature=0.4, pauses=Pauses(after=1), reading=Reading(emoji="speak"))
+
+
+def direction(choice: Choice | None = None) -> Direction:
+    return Direction(choice or Choice(voice=LOW), choose)
+
+
+def test_a_plain_piece_is_spoken_as_the_answer_was_begun() -> None:
+    request = direction(Choice(voice=TON, speaker="heiter", manner=CALM)).request(Piece(text="Hallo."))
+    assert (request.text, request.voice, request.speaker, request.language) == ("Hallo.", TON, "heiter", None)
+    assert request.manner == Manner(
+        speed=0.8, volume_db=-6, temperature=0.4, pauses=Pauses(after=1), reading=Reading(emoji="speak"), rate_hz=16_000
+    )
+
+
+@pytest.mark.parametrize(
+    ("style", "speed", "volume_db"),
+    [
+        (Style(speed=1.25, volume_db=4), 1.0, -2),
+        (Style(speed=0.1, volume_db=-300), 0.5, -100),
+        (Style(speed=9, volume_db=300), 2, 20),
+    ],
+)
+def test_speeds_multiply_and_volumes_add_within_what_can_be_done(style: Style, speed: float, volume_db: float) -> None:
+    manner = direction(Choice(voice=LOW, manner=CALM)).request(Piece(text="Hi.", style=style)).manner
+    assert manner.speed == pytest.approx(speed)
+    assert manner.volume_db == volume_db
+
+
+def test_another_voice_speaks_at_the_answers_rate() -> None:
+    request = direction().request(Piece(text="Hi.", style=Style(voice="TONE-high")))
+    assert (request.voice, request.manner.rate_hz) == (HIGH, 16_000)
+    own_rate = direction(Choice(voice=LOW, manner=Manner(rate_hz=48_000)))
+    assert own_rate.rate_hz == 48_000
+    assert own_rate.request(Piece(text="Hi.", style=Style(voice="tone-high"))).manner.rate_hz == 48_000
+
+
+def test_a_voice_that_is_not_there_is_told_once_and_the_answers_own_speaks() -> None:
+    director = direction(Choice(voice=TON, speaker="heiter"))
+    for _ in range(2):
+        request = director.request(Piece(text="Hi.", style=Style(voice="zoe")))
+        assert (request.voice, request.speaker) == (TON, "heiter")
+    assert director.warnings() == ["the text asks for voice 'zoe', which is not there; 'ton' reads on"]
+    assert director.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("language", "voice", "warnings"),
+    [
+        ("de", TON, []),
+        ("de_AT", TON, []),
+        ("en-AU", LOW, []),
+        ("fr", LOW, ["no voice speaks 'fr'; 'tone-low' reads on"]),
+    ],
+)
+def test_a_voice_of_the_language_speaks_if_there_is_one(language: str, voice: object, warnings: list[str]) -> None:
+    director = direction()
+    request = director.request(Piece(text="Hi.", style=Style(language=language)))
+    assert (request.language, director.warnings()) == (language, warnings)
+    assert request.voice is voice
+
+
+def test_a_named_voice_wins_over_the_language() -> None:
+    request = direction().request(Piece(text="Hi.", style=Style(voice="tone-high", language="de")))
+    assert (request.voice, request.language) == (HIGH, "de")
+
+
+def test_if_no_voice_can_be_chosen_any_more_the_answers_own_reads_on() -> None:
+    def nobody(*, name: str | None, speaker: str | None, language: str | None) -> Choice:
+        raise VoiceError("no voice is installed")
+
+    director = Direction(Choice(voice=LOW), nobody)
+    for style in (Style(voice="ton"), Style(language="de")):
+        assert director.request(Piece(text="Hi.", style=style)).voice is LOW
+    assert len(director.warnings()) == 2

@@ -1,0 +1,196 @@
+"""Marked-up text and pauses over real sockets: what is spoken by whom, and the silence that clients hear."""
+
+import logging
+
+import pytest
+from wyoming.event import Event
+from wyoming.tts import Synthesize, SynthesizeStart, SynthesizeTextFormat, SynthesizeVoice
+
+from tests.serving.client import Client, audio_seconds, errors, kinds, service, shape
+from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.speech import Request
+
+ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
+
+
+class Ear(ToneSynthesizer):
+    """Remembers what it was asked for."""
+
+    def __init__(self, gate: Gate | None = None) -> None:
+        super().__init__(gate=lambda _: gate)
+        self.requests: list[Request] = []
+
+    def synthesize(self, request: Request):  # type: ignore[no-untyped-def]  # noqa: ANN201  (as the one above)
+        self.requests.append(request)
+        return super().synthesize(request)
+
+
+def silences(events: list[Event]) -> list[float]:
+    """Seconds of silence between stretches of sound, the first and last stretch of silence included."""
+    found, run = [], 0.0
+    for event in events:
+        if event.type == "audio-chunk":
+            payload = event.payload or b""
+            if any(payload):
+                found.append(run)
+                run = 0.0
+            else:
+                run += len(payload) / 2 / event.data["rate"]
+    return [round(seconds, 3) for seconds in [*found, run] if seconds]
+
+
+async def whole(client: Client, text: str, **more: object) -> list[Event]:
+    await client.send("synthesize", text=text, **more)
+    return await client.until("audio-stop")
+
+
+async def test_the_librarys_own_events_for_ssml_are_understood() -> None:
+    ear = Ear()
+    async with service(ear) as house, await house.connect() as client:
+        event = Synthesize(
+            text="One &amp; <sub alias='two'>2</sub>.",
+            text_format=SynthesizeTextFormat.SSML,
+            voice=SynthesizeVoice(name="ton", speaker="heiter"),
+        ).event()
+        await client.send(event.type, **event.data)
+        assert shape(await client.until("audio-stop")) == ANSWER
+        start = SynthesizeStart(text_format=SynthesizeTextFormat.SSML).event()
+        await client.send(start.type, **start.data)
+        for delta in ("Three <bre", "ak time='300ms'", "/>four &am", "p; five."):
+            await client.send("synthesize-chunk", text=delta)
+        await client.send("synthesize-stop")
+        events = await client.until("synthesize-stopped")
+        assert shape(events) == [*ANSWER, "synthesize-stopped"]
+        assert silences(events) == [0.3]
+        assert [request.text for request in ear.requests] == ["One & two.", "Three", "four & five."]
+        assert (ear.requests[0].voice.name, ear.requests[0].speaker) == ("ton", "heiter")
+
+
+async def test_ssml_is_known_by_its_beginning_and_plain_text_by_what_the_client_says() -> None:
+    ear = Ear()
+    async with service(ear) as house, await house.connect() as client:
+        await whole(client, "<speak>One</speak>")
+        await whole(client, "<speak>One</speak>", text_format="text")
+        await client.stream(" <spe", "ak>Two<bre", "ak/> thr", "ee")
+        await client.until("synthesize-stopped")
+        texts = [request.text for request in ear.requests]
+        assert texts == ["One", "<speak>One</speak>", "Two", "three"]
+
+
+async def test_each_piece_is_spoken_in_its_own_way_at_one_rate() -> None:
+    ear = Ear()
+    async with service(ear) as house, await house.connect() as client:
+        events = await whole(
+            client,
+            "<speak>One. <prosody rate='slow' volume='+6dB'>Two.</prosody> <voice name='ton'>Drei.</voice>"
+            "<lang xml:lang='de'>Vier.</lang></speak>",
+        )
+        assert {event.data["rate"] for event in events if "rate" in event.data} == {16_000}
+    said = [(r.text, r.voice.name, r.manner.speed, r.manner.volume_db, r.language) for r in ear.requests]
+    assert said == [
+        ("One.", "tone-low", 1.0, 0.0, None),
+        ("Two.", "tone-low", 0.8, 6.0, None),
+        ("Drei.", "ton", 1.0, 0.0, None),
+        ("Vier.", "ton", 1.0, 0.0, "de"),
+    ]
+    assert {request.manner.rate_hz for request in ear.requests} == {16_000}
+
+
+async def test_what_is_wrong_is_spoken_all_the_same_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    ear = Ear()
+    async with service(ear) as house, await house.connect() as client:
+        await whole(client, "<speak><blink>One</blink> & <voice name='zoe'>two</voice> & <blink>three</blink>")
+    assert " ".join(request.text for request in ear.requests) == "One & two & three"
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    warnings = [line.partition("] ")[2] for line in lines if "] " in line]
+    assert warnings == [
+        "SSML: <blink> is not known: its text is read",
+        "SSML: an '&' begins no entity; write &amp;",
+        "SSML: <speak> is not closed",
+        "the text asks for voice 'zoe', which is not there; 'tone-low' reads on",
+    ]
+
+
+async def test_pauses_are_heard_and_timed() -> None:
+    async with service() as house, await house.connect() as client:
+        plain = await whole(client, "One. Two.")
+        events = await whole(client, "One. [pause 700ms] Two. [pause 1s]")
+        assert silences(plain) == []
+        assert silences(events) == [0.7, 1.0]
+        assert audio_seconds(events) == pytest.approx(audio_seconds(plain) + 1.7)
+        times = [event.data["timestamp"] for event in events if event.type == "audio-chunk"]
+        assert times == sorted(times)
+        assert events[-1].data["timestamp"] == plain[-1].data["timestamp"] + 1_700
+        assert max(len(event.payload or b"") for event in events) <= 3_200
+
+
+@pytest.mark.parametrize(
+    "text", ["[pause 5s]", "[pause 5s]...[pause 5s]", "<speak><break time='5s'/></speak>", "<speak/>"]
+)
+async def test_an_answer_without_speech_has_no_pauses(text: str) -> None:
+    async with service() as house, await house.connect() as client:
+        assert kinds(await whole(client, text)) == ["audio-start", "audio-stop"]
+        await client.stream(text)
+        assert kinds(await client.until("synthesize-stopped")) == ["audio-start", "audio-stop", "synthesize-stopped"]
+
+
+async def test_pauses_of_one_answer_are_bounded() -> None:
+    async with service(limits=Limits(pause_seconds=3)) as house, await house.connect() as client:
+        events = await whole(client, "One. [pause 2s] Two. [pause 2s] Three. [pause 2s]")
+        assert silences(events) == [2.0, 1.0]
+        assert silences(await whole(client, "One. [pause 2s] Two.")) == [2.0]
+
+
+async def test_a_client_that_does_not_read_holds_up_the_silence_and_no_memory() -> None:
+    """Its kernel takes some megabytes; all silence but that waits until it reads."""
+    limits = Limits(pause_seconds=600, write_buffer_bytes=16_384)
+    text = "a[pause 10s]" * 60
+    async with service(limits=limits) as house:
+        async with await house.connect() as client:
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await client.send("synthesize", text=text)
+            await house.happened("begin", "a")
+            await house.speaks()
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            assert sum(silences(await client.until("audio-stop"))) == pytest.approx(600)
+        async with await house.connect() as client:
+            await client.send("synthesize", text=text)
+            await client.until("audio-chunk")
+        await house.left()  # leaving in a pause ends it
+        await house.speaks()
+
+
+async def test_a_half_closed_client_hears_the_last_pause() -> None:
+    async with service() as house, await house.connect() as client:
+        await client.stream("One. [pause 2s]")
+        client.writer.write_eof()
+        events = await client.rest()
+        assert silences(events) == [2.0]
+        assert kinds(events)[-2:] == ["audio-stop", "synthesize-stopped"]
+
+
+async def test_a_new_start_spares_the_client_the_pause_it_would_have_heard() -> None:
+    gate = Gate()
+    ear = Ear(gate)
+    async with service(ear) as house, await house.connect() as client:
+        await client.send("synthesize-start")
+        await client.send("synthesize-chunk", text="One. [pause 9s] Two. ")
+        gate.let(1)
+        await client.until("audio-chunk")
+        await house.happened("begin", "Two.")
+        await client.send("synthesize-start")
+        await client.send("ping")
+        assert kinds(await client.until("pong")) == ["audio-stop", "pong"]
+        gate.open()
+        await client.send("synthesize-chunk", text="Three.")
+        await client.send("synthesize-stop")
+        events = await client.until("synthesize-stopped")
+        assert shape(events) == [*ANSWER, "synthesize-stopped"]
+        assert silences(events) == []
+
+
+async def test_a_text_too_long_is_refused_as_ever() -> None:
+    async with service(limits=Limits(text_characters=30)) as house, await house.connect() as client:
+        events = await whole(client, "<speak>" + "One. " * 9, text_format="ssml")
+        assert errors(events)[0][0] == "protocol-error"
