@@ -14,6 +14,8 @@ from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.server import Server
+from wyoming_pocket_tts.text.any_pieces import pieces_for
+from wyoming_pocket_tts.text.pieces import MakePieces
 
 PATIENCE_SECONDS = 15.0
 
@@ -131,6 +133,7 @@ async def service(
     max_waiting: int = 32,
     backlog_blocks: int = 8,
     default_voice: str | None = None,
+    pieces: MakePieces = pieces_for,
 ) -> AsyncIterator[Service]:
     """Serve while the context lasts, and prove that nothing is left after it."""
     tone = tone or ToneSynthesizer()
@@ -138,7 +141,7 @@ async def service(
     async with Workers(
         tone, threads=threads, max_active=max_active, max_waiting=max_waiting, backlog_blocks=backlog_blocks
     ) as workers:
-        server = Server(workers, uris=[uri], limits=limits, default_voice=default_voice)
+        server = Server(workers, uris=[uri], limits=limits, default_voice=default_voice, pieces=pieces)
         await server.start()
         try:
             yield Service(server, workers, tone)

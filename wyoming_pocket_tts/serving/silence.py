@@ -44,8 +44,8 @@ class Silence:
         self._heard, self._sentence_begins = True, False
 
     def nothing_follows(self) -> None:
-        """The last piece was spoken: what is owed at the end can be taken, if anything sounded at all."""
-        if self._heard and not self._ended:
+        """The last piece of an answer that was heard is spoken: what is owed at the end can be taken."""
+        if not self._ended:
             self._owe(self._asked_seconds + self._pauses.after)
         self._ended = True
 
