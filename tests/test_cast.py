@@ -102,6 +102,22 @@ def test_what_is_listed_says_what_clients_get() -> None:
     assert not listed["Attic"].installed
 
 
+def test_a_port_of_its_own_offers_the_satellite_alone() -> None:
+    everybody = cast()
+    (office,) = everybody.voices(satellite="Office")
+    assert (office.name, office.languages) == ("Office", ("de",))
+    choice = everybody.choose(name="Office", satellite="Office")
+    assert (choice.voice.name, choice.warnings) == ("Office", ())
+    assert everybody.voices(satellite="Garage") == everybody.voices()
+
+
+def test_a_port_of_its_own_speaks_before_its_voice_has_come() -> None:
+    (attic,) = cast().voices(satellite="Attic")
+    assert attic.installed
+    assert not cast(ENGINE[2:3]).voices(satellite="Attic")[0].installed
+    assert cast().choose(name="Attic", satellite="Attic").voice.name == "Anna"
+
+
 def test_before_the_engine_has_a_voice_it_is_listed_with_its_styles_as_not_installed() -> None:
     listed = {voice.name: voice for voice in cast(ENGINE[:2]).voices()}
     for name in ("Anna", "Anna (happy)", "Kitchen", "Desk", "Lola"):
@@ -233,8 +249,21 @@ def test_who_is_not_there_has_no_voice_of_the_engine() -> None:
     assert cast(()).voices()
 
 
+def test_a_voice_that_comes_later_under_a_name_that_is_taken_stays_behind() -> None:
+    everybody = cast((*ENGINE, voice("Kitchen"), voice("anna")))
+    kitchens = [each for each in everybody.voices() if each.name == "Kitchen"]
+    assert [each.description for each in kitchens] == ["Kitchen (Anna, English)"]
+    assert everybody.choose(name="Kitchen").manner.volume_db == 6
+    assert everybody.base(everybody.choose(name="Anna").voice.name) == "own-english-anna"
+
+
 def test_the_engine_is_told_what_to_make() -> None:
     assert cast().sources() == (SOURCE,)
+
+
+def test_a_single_style_is_no_voice_of_its_own() -> None:
+    lonely = Cast(lambda: [voice("a", speakers=("calm",)), voice("b", speakers=("calm", "sad"))])
+    assert [each.name for each in lonely.voices()] == ["a", "b", "b (calm)", "b (sad)"]
 
 
 def test_a_cast_of_nobody_is_the_engines_voices() -> None:

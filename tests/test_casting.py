@@ -121,6 +121,7 @@ ERROR, MISSING, WARNING = Severity.ERROR, Severity.MISSING, Severity.WARNING
     ("text", "key", "severity", "expected"),
     [
         ("models: {names: [englsh]}", "models.names", ERROR, "englsh"),
+        ("models: {languages: {mine: sv}}", "models.languages", ERROR, "there is no model 'mine'"),
         ("voices: {A: {from: albba}}", "voices.A.from", ERROR, "there is no voice 'albba' (did you mean 'alba'?)"),
         ("voices: {A: {from: albba}}", "voices.A.from", ERROR, "allowed are alba, anna, azelma"),
         ("voices: {A: {from: styles}}", "voices.A.from", ERROR, "or a file or folder: ./styles"),

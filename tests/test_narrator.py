@@ -29,14 +29,19 @@ SATELLITES = (
 
 
 class Recorder(ToneSynthesizer):
-    """Beeps, and keeps the requests."""
+    """Beeps, and keeps the requests and its iterators, so that nothing but a call closes them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[Request] = []
+        self.speeches: list[Iterator[Pcm]] = []
         self.closed = 0
 
     def synthesize(self, request: Request) -> Iterator[Pcm]:
+        self.speeches.append(self._speak(request))
+        return self.speeches[-1]
+
+    def _speak(self, request: Request) -> Iterator[Pcm]:
         self.requests.append(request)
         try:
             yield from super().synthesize(request)
@@ -89,6 +94,14 @@ def test_the_engine_is_asked_for_its_own_voice_in_the_style_and_with_the_manner(
     ]
     assert all(request.voice in engine.voices() for request in engine.requests)
     assert engine.requests[0].manner.temperature == 0.1
+
+
+def test_a_style_is_spoken_also_for_those_who_give_its_voice_alone() -> None:
+    engine = Recorder()
+    narrating, _ = narrator(engine)
+    style = next(each for each in narrating.voices() if each.name == "Ton (heiter)")
+    together(narrating.synthesize(Request(text="a", voice=style)))
+    assert engine.requests[0].speaker == "heiter"
 
 
 def test_audio_is_shaped_as_the_manner_says() -> None:

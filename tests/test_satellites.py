@@ -91,4 +91,6 @@ def test_only_listed_satellites_are_asked_for_by_name_and_case_does_not_count() 
     satellites = Satellites([KITCHEN, OFFICE])
     assert satellites.named("kitchen") is KITCHEN
     assert satellites.named("Office") is None
+    assert satellites.named("Office", of_port="Kitchen") is None
+    assert satellites.named("office", of_port="Office") is OFFICE
     assert [satellite.name for satellite in satellites] == ["Kitchen", "Office"]

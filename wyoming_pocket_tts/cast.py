@@ -64,12 +64,20 @@ class Cast:
         """What the engine has to make so that every configured voice can speak."""
         return tuple(voice.source for voice in self._configured if voice.source is not None)
 
-    def voices(self) -> list[Voice]:
+    def voices(self, *, satellite: str | None = None) -> list[Voice]:
         """What clients can ask for: the default voice, satellites, configured voices, and the engine's own.
 
         The default is never a satellite. Voices that cannot speak yet are listed as not installed.
+
+        Args:
+            satellite: the name of the satellite whose own port is asked: that port offers the satellite alone, so that
+                nobody who chooses from its list chooses somebody else. It is installed if anybody is, since a
+                substitute speaks while its voice is missing.
         """
         scene = self._scene()
+        if satellite is not None and satellite in scene.satellites:
+            anybody = any(part.voice.installed for part in scene.plain)
+            return [replace(scene.satellites[satellite].voice, installed=anybody)]
         default = self._usual(None, scene.plain).part
         satellites = [scene.satellites[each.name] for each in self._satellites if each.listed]
         by_name: dict[str, Voice] = {}
@@ -100,7 +108,7 @@ class Cast:
             VoiceError: no voice is installed, or nobody who is speaks the language.
         """
         scene = self._scene()
-        asked_for = self._satellites.named(name) if name else None
+        asked_for = self._satellites.named(name, satellite) if name else None
         host = asked_for or self._satellites.asking(address=address, satellite=satellite)
         usual = self._usual(host, scene.plain)
         usual_name = usual.part.voice.name if usual.part is not None else None
@@ -108,7 +116,7 @@ class Cast:
             [part.voice for part in scene.plain],
             name=usual_name if asked_for else name,
             speaker=speaker,
-            language=None if asked_for else language,
+            language=language,
             default=usual_name,
         )
         part = scene.by_name[choice.voice.name]

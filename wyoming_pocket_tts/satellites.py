@@ -52,9 +52,10 @@ class Satellites:
         """All of them, in the order of the settings."""
         return iter(self._all)
 
-    def named(self, name: str) -> Satellite | None:
-        """The satellite that a client asks for: one that is listed."""
-        return next((satellite for satellite in self._all if satellite.listed and same(satellite.name, name)), None)
+    def named(self, name: str, of_port: str | None = None) -> Satellite | None:
+        """The satellite that a client asks for: one that is listed, or the one of the port, ``of_port``."""
+        alike = (satellite for satellite in self._all if same(satellite.name, name))
+        return next((satellite for satellite in alike if satellite.listed or satellite.name == of_port), None)
 
     def asking(self, *, address: str, satellite: str | None) -> Satellite | None:
         """Who asks: the satellite whose port it is, else that of the narrowest network with the client's address.
@@ -82,9 +83,9 @@ class Satellites:
 
 
 def _plain_address(text: str) -> Address | None:
-    """An address as networks are written: without a zone, and an IPv4 client of an IPv6 socket as IPv4."""
+    """An address, that of an IPv4 client of an IPv6 socket as IPv4. A zone (``%eth0``) makes no difference."""
     try:
-        address = ip_address(text.partition("%")[0])
+        address = ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

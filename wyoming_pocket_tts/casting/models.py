@@ -26,7 +26,8 @@ class Models:
         try:
             wanted: list[WantedModel] = wanted_models(settings.names, languages=settings.languages)
         except ConfigError as error:
-            problems.at("models", "names").error(str(error).removeprefix("models.names: "))
+            key = "languages" if str(error).startswith("models.languages: ") else "names"
+            problems.at("models", key).error(str(error).removeprefix(f"models.{key}: "))
             labels = [label_of(name) for name in settings.names if name.lower() != NONE]
             return cls(dict.fromkeys(labels, "en"), dict.fromkeys(labels, configs.voice_names()))
         return cls({model.label: model.language for model in wanted}, {model.label: model.voices for model in wanted})

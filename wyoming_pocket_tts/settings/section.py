@@ -99,19 +99,11 @@ def leaves_of(section: type[Section], at: tuple[str, ...] = (), *, file_only: bo
             continue
         extra = field.json_schema_extra
         assert isinstance(extra, dict), f"{name} is not made by setting"  # noqa: S101  (our own invariant)
+        tells = not field.default_factory and not field.is_required() and field.default not in (None, (), {})
         yield Leaf(
             key=(*at, name),
             description=field.description or "",
             flag=str(extra["flag"]),
-            default="" if field.default_factory or field.is_required() or not _tells(field.default) else _shown(field),
+            default=shown(field.default) if tells else "",
             file_only=file_only or named,
         )
-
-
-def _shown(field: FieldInfo) -> str:
-    return shown(field.default)
-
-
-def _tells(default: object) -> bool:
-    """Whether a default is worth showing: none and nothing are not."""
-    return default is not None and default not in ((), {})

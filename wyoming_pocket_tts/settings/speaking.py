@@ -15,9 +15,9 @@ from wyoming_pocket_tts.settings.section import RelativeToFile, Section, setting
 
 Network = IPv4Network | IPv6Network
 
-LONGEST_NAME = 64
 _MAPPED_BITS = 96
 _MOST_WORDS = 5_000
+_TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 _PATH = re.compile(r"[/\\]|^[~.]|\.\w{2,11}$")
 
 
@@ -66,20 +66,35 @@ def _read_network(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
     return network
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_check_name)]
+def _check_tag(tag: str) -> str:
+    if not _TAG.fullmatch(tag):
+        raise ValueError(f"{tag!r} should be the tag of a language, such as de or de-DE")
+    return tag
+
+
+def _check_label(label: str) -> str:
+    if not label.isprintable() or "." in label:
+        raise ValueError(f"{label!r} should be printable and without a dot")
+    return label
+
+
+def _check_written(text: str) -> str:
+    if not text.strip():
+        raise ValueError(f"{text!r} should hold a word or sign")
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_check_name)]
 """What a voice or satellite is called."""
-Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$")]
+Tag = Annotated[str, AfterValidator(_check_tag)]
 """A BCP-47 tag; ``de_DE`` is taken as well."""
-Written = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_check_label)]
+"""What is announced on the network: as long as DNS can hold."""
+Written = Annotated[str, StringConstraints(max_length=200), AfterValidator(_check_written)]
 """What stands in a text."""
 Spoken = Annotated[str, StringConstraints(max_length=1_000)]
 """What is to be said."""
 Words = Mapping[Written, Spoken]
-Label = Annotated[
-    str,
-    # The name that a DNS label holds: no dot, no control character.
-    StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f.]*$"),
-]
 
 
 class TextSettings(Section):
