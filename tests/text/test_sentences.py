@@ -72,6 +72,39 @@ SPLIT = [
     "Milk, eggs, etc. are on it.",
 ]
 
+SPLIT_GERMAN = [
+    "Das Licht ist an.| Die Tür ist zu.",
+    "Am 3. Oktober ist Feiertag.| Am 4. nicht.",
+    "Heute ist der 3. Oktober.| Morgen ist der 4. Oktober 2026.",
+    "Vom 3. bis 5. Oktober ist zu.| Danach nicht.",
+    "Vom 3.–5. Mai und am 7./8. Juni.| Gut.",
+    "Der 2. Versuch klappte.| Der 3. auch.",
+    "Ihr 40. Geburtstag naht.| Feiern!",
+    "Licht im 2. Stock ist an.| Das im 1. Stock auch.",
+    "Es sind 3.| Das ist gut.",
+    "Es sind 21.| Lampen gibt es genug.",
+    "Der Termin ist am 3.| Bitte komm.",
+    "Sie kam 2026.| Dann ging sie.",
+    "Am 3.10. Anna fragen.| Am 3.10. ist frei.",
+    "Am Montag, 5. Mai, ist frei.| Am Mo, 5. Mai auch.",
+    "Obst, z. B. Äpfel, d. h. rote.| Lecker.",
+    "Obst, z.B. Äpfel, u.a. rote.| Lecker.",
+    "Nr. 5 lebt.| Haus Nr. 7 auch.",
+    "Äpfel, Birnen usw. sind da.| Äpfel usw.| Die Liste ist lang.",
+    "Dr. Müller und Prof. Schmidt, ca. 50.| Nett.",
+    "Hr. Meier, Fr. Meier u. a. waren da.| Ja.",
+    "In 5 Min. ist es so weit.| Noch 5 Min.| Dann ist Schluss.",
+    "Siehe Abb. 3 und Art. 5.| Das ist eine neue Art.| Sie lebt.",
+    "Das gilt max. 5 Tage.| Das ist Max.| Hallo!",
+    "Die Hauptstr. 5 ist da.| Die Hauptstr. in Köln auch.",
+    "1. Mehl sieben.| 2. Butter rühren.",
+    "Ludwig XIV. war König.| Kaiser Wilhelm II.| Er war es.",
+    "Update auf 2026.11.| Das ist neu.",
+    "21,5 Grad.| 1.000 Watt.| Fertig.",
+]
+"""The same in German, where digits with a full stop are ordinals."""
+SPLIT_BY_LANGUAGE = [("en", example) for example in SPLIT] + [("de", example) for example in SPLIT_GERMAN]
+
 
 def marked(example: str) -> tuple[str, list[str]]:
     """The text and its sentences. A line end always ends a sentence and an emoji after a mark starts the next."""
@@ -89,16 +122,25 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.parametrize("example", SPLIT)
-def test_sentences_end_where_they_end(example: str) -> None:
+@pytest.mark.parametrize(("language", "example"), SPLIT_BY_LANGUAGE)
+def test_sentences_end_where_they_end(language: str, example: str) -> None:
     text, expected = marked(example)
-    assert split_sentences(text) == expected
+    assert split_sentences(text, language) == expected
 
 
-@pytest.mark.parametrize("example", SPLIT)
-def test_one_character_at_a_time_gives_the_same(example: str) -> None:
+@pytest.mark.parametrize(("language", "example"), SPLIT_BY_LANGUAGE)
+def test_one_character_at_a_time_gives_the_same(language: str, example: str) -> None:
     text, expected = marked(example)
-    assert stream(list(text), cut_first_early=False) == expected
+    assert stream(list(text), language, cut_first_early=False) == expected
+
+
+def test_a_german_date_is_waited_for_but_no_longer_than_needed() -> None:
+    sentences = SentenceStream("de")
+    assert sentences.feed("Es sind 3. ") == []
+    assert sentences.feed("Das ") == ["Es sind 3."]
+    assert sentences.feed("war am 3. ") == []
+    assert sentences.feed("Okt") == []
+    assert sentences.feed("ober. ") == ["Das war am 3. Oktober."]
 
 
 def test_a_sentence_comes_out_as_soon_as_it_is_certain() -> None:
@@ -177,19 +219,22 @@ def test_any_repetition_keeps_the_buffer_bounded(unit: str) -> None:
 
 FRAGMENTS = st.sampled_from(
     [*"abXYZ.!?…,;:-—()[]\"'”*_ \n\t\r5。，」🎉", ". ", ", ", "e.g.", "a.m. ", "Dr. ", "The ", "I'm ", "...", "](",
-     "U.S. ", "3.5", "[1]", "http://a.b/c?d ", "word " * 15, "y" * 90, "No. "]
+     "U.S. ", "3.5", "[1]", "http://a.b/c?d ", "word " * 15, "y" * 90, "No. ",
+     "am 3. ", "Mai ", "und 4. ", "z. B. ", "usw. ", "3.–"]
 )  # fmt: skip
 TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=60).map("".join), st.text(max_size=200))
 
 
-@given(TEXTS, st.data(), st.booleans())
-@settings(max_examples=400, deadline=None)
-def test_the_cutting_does_not_matter_and_nothing_is_lost(text: str, data: st.DataObject, early: bool) -> None:
+@given(TEXTS, st.data(), st.booleans(), st.sampled_from(["en", "de"]))
+@settings(max_examples=600, deadline=None)
+def test_the_cutting_does_not_matter_and_nothing_is_lost(
+    text: str, data: st.DataObject, early: bool, language: str
+) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     deltas = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    whole = stream([text], cut_first_early=early)
-    assert stream(deltas, cut_first_early=early) == whole
-    assert stream(list(text), cut_first_early=early) == whole
+    whole = stream([text], language, cut_first_early=early)
+    assert stream(deltas, language, cut_first_early=early) == whole
+    assert stream(list(text), language, cut_first_early=early) == whole
     assert squeezed("".join(whole)) == squeezed(text)
     assert all(piece and piece == piece.strip() for piece in whole)
 

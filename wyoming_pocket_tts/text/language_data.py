@@ -24,6 +24,7 @@ class Boundaries(Strict):
     never: frozenset[str] = frozenset()
     before_number: frozenset[str] = frozenset()
     before_starter: frozenset[str] = frozenset()
+    before_starter_endings: tuple[str, ...] = ()
     before_capital: frozenset[str] = frozenset()
     capitals_within: frozenset[str] = frozenset()
     starters: frozenset[str] = frozenset()

@@ -45,6 +45,9 @@ _UNFINISHED_NOTE = re.compile(r"\[\^?\d{0,3}\Z")
 _WORD_BEFORE = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*\Z")
 _WORD_AFTER = re.compile(r"['\"“‘(\[*_«¿¡]*([^\W\d_]+(?:['’][^\W\d_]+)*)")
 _LIST_NUMBER = re.compile(r"\s*[*_]*(?:\d{1,3}|[a-z])\Z")
+_ORDINAL = re.compile(r"(?:([^\W\d_]+),?\s+)?(?<![\w.,])\d{1,4}(?:\.\d{1,2})?\Z")
+_ROMAN = re.compile(r"[IVX]+\Z")
+_LIST_GOES_ON = frozenset("-–/&")
 _DOTTED_LETTERS = re.compile(r"[^\W\d_]{1,2}(?:\.[^\W\d_]{1,2})+\Z")
 
 
@@ -223,21 +226,47 @@ class SentenceStream:
         match = _WORD_BEFORE.search(self._text, max(self._start, at - _WORD_CHARS), at)
         word = match.group() if match else ""
         kind = self._boundaries
+        is_number = self._text[at - 1 : at].isdigit() or _ROMAN.match(word)
+        if is_number and kind.ordinal_nouns and not self._is_list_number(at):
+            return self._ordinal_ends(at, after, waiting=waiting)
         is_initial = len(word) == 1 and word.isupper() and word != "I"
         word = word.lower()
-        if word in kind.never or (at - self._start < _WORD_CHARS and _LIST_NUMBER.match(self._text, self._start, at)):
+        if word in kind.never or self._is_list_number(at):
             return False
         if word in kind.before_number:
             return None if waiting and not after else not after[:1].isdigit()
         needs_capital = word in kind.before_capital
-        if not (needs_capital or is_initial or word in kind.before_starter or _DOTTED_LETTERS.match(word)):
+        needs_starter = word in kind.before_starter or word.endswith(kind.before_starter_endings)
+        if not (needs_capital or is_initial or needs_starter or _DOTTED_LETTERS.match(word)):
             return True
-        following = _WORD_AFTER.match(after)
-        if waiting and (following is None or after[following.end() :] in ("", "'", "’")):
+        next_word = _next_word(after, waiting=waiting)
+        if next_word is None:
             return None
-        next_word = following.group(1).replace("’", "'") if following else ""
         opens = next_word.lower() not in kind.capitals_within if needs_capital else next_word.lower() in kind.starters
         return opens and next_word[:1].isupper()
+
+    def _is_list_number(self, at: int) -> bool:
+        """Whether the full stop belongs to the number of a list's item, with which the sentence opens."""
+        return at - self._start < _WORD_CHARS and _LIST_NUMBER.match(self._text, self._start, at) is not None
+
+    def _ordinal_ends(self, at: int, after: str, *, waiting: bool) -> bool | None:
+        """Whether a full stop behind digits ends the sentence, where it makes an ordinal: "am 3. Oktober"."""
+        next_word = _next_word(after, waiting=waiting)
+        if next_word is None:
+            return None
+        if after[:1] in _LIST_GOES_ON or next_word[:1].islower() or next_word.lower() in self._boundaries.ordinal_nouns:
+            return False
+        match = _ORDINAL.search(self._text, max(self._start, at - _WORD_CHARS), at)
+        leads = match is not None and (match[1] or "").lower() in self._boundaries.ordinal_leaders
+        return not (leads and next_word and next_word.lower() not in self._boundaries.starters)
+
+
+def _next_word(after: str, *, waiting: bool) -> str | None:
+    """The first word of ``after``, empty if there is none, None when it may be longer than what has come."""
+    following = _WORD_AFTER.match(after)
+    if waiting and (following is None or after[following.end() :] in ("", "'", "’")):
+        return None
+    return following.group(1).replace("’", "'") if following else ""
 
 
 def _mark_ends(run: str, closers: str, after: str, *, waiting: bool) -> bool | None:
