@@ -365,3 +365,11 @@ def test_a_clash_with_a_flag_is_found_too(config: Path) -> None:
     assert load_settings(file=config).satellites["A"].port == 10201
     with pytest.raises(ConfigError, match="10201 is the port of server"):
         load_settings(file=config, flags={"server.uri": "tcp://0.0.0.0:10201"})
+
+
+def test_what_stands_not_in_the_file_has_no_line_of_it(config: Path) -> None:
+    config.write_text("voice: {}\n\nsatellites:\n  Kitchen: {}\n")
+    where = places_in(config)
+    assert where(("satellites", "Kitchen", "port")) == f"{config}, line 4"
+    assert where(("voice", "default")) == where(("models", "names")) == "settings"
+    assert places_in(None)(("voice", "default")) == "settings"

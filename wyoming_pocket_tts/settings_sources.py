@@ -36,9 +36,8 @@ def load_settings(
             and line, the variable or the flag, and what is allowed.
     """
     settings = merge_sources(file=file, environment=environment, flags=flags)
-    problems = clash_lines(settings, places_in(file))
-    if problems:
-        raise ConfigError("\n".join(problems))
+    if any(clashes(settings)):
+        raise ConfigError("\n".join(clash_lines(settings, places_in(file))))
     return settings
 
 
@@ -67,15 +66,23 @@ def clash_lines(settings: Settings, where: Where) -> list[str]:
 
 
 def places_in(file: Path | None) -> Where:
-    """Make what names the line of a key in a settings file that was read before; without one, there is no line.
+    """Make what names the line of a key in a settings file that was read before; what stands elsewhere has no line.
 
     Raises:
         ConfigError: the file is not what it was.
     """
     if file is None:
         return _always("settings")
-    root, _ = _parse(file)
-    return lambda key: f"{file}, line {_line_of(root, key)}"
+    root, values = _parse(file)
+
+    def place(key: Key) -> str:
+        section, *below = key
+        in_file = isinstance(values, dict) and section in values
+        if in_file and below and isinstance(values[section], dict):
+            in_file = below[0] in values[section]
+        return f"{file}, line {_line_of(root, key)}" if in_file else "settings"
+
+    return place
 
 
 def dotted(key: Key) -> str:
