@@ -28,6 +28,7 @@ _FOLLOWER = re.compile(
 _SHORT_DATE = re.compile(r"(?<![\w./-])(\d{1,2})\.\s?(1[0-2]|0?[1-9])\.(?![\d.])")
 _ORDINAL = re.compile(r"(?<![\w.,:-])(\d{1,4})\.(?![\d.\w])")
 _DASH = re.compile(r"(?<=\d\.)\s?[-–]\s?(?=\d{1,2}\.)")
+_DOT_BEFORE = re.compile(r"\d\.\s\Z")
 _DAYS = 31
 
 
@@ -58,7 +59,7 @@ class GermanOrdinals:
     def ending(self, front: str, gender: str) -> str:
         """The ending of an ordinal behind the text ``front``, before a noun of this gender."""
         match = _LEADER.search(front)
-        if match is None:
+        if match is None or _DOT_BEFORE.search(front, 0, match.start(3)):
             return _STRONG[gender]
         further, word, comma = (match[1] or "").lower(), match[3].lower(), match[4]
         if comma or word in self._weekdays:
