@@ -1,6 +1,5 @@
 """The narrator: what reaches the engine, and what becomes of its audio."""
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
@@ -178,9 +177,6 @@ def test_a_voice_that_left_or_has_not_come_is_named() -> None:
         next(narrating.synthesize(Request(text="a", voice=away)))
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("wyoming_pocket_tts.text.reading") is None, reason="texts cannot be read aloud yet"
-)
 def test_texts_are_read_aloud_unless_told_otherwise() -> None:
     engine = Recorder()
     cast = Cast(engine.voices)

@@ -10,6 +10,7 @@ from wyoming_pocket_tts.audio.shaping import shape
 from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.errors import VoiceError
 from wyoming_pocket_tts.speech import Manner, Pcm, Reading, Request, Synthesizer, Voice
+from wyoming_pocket_tts.text.reading import read_aloud
 
 Read = Callable[[str, str, Reading], str]
 Shape = Callable[[Iterator[Pcm], int, Manner], Iterator[Pcm]]
@@ -21,14 +22,14 @@ class Narrator:
     Args:
         engine: what speaks.
         cast: who can be asked, made with this engine's voices.
-        read: makes of a text what is to be said: text, language tag, reading; None for ``text.reading``.
+        read: makes of a text what is to be said: text, language tag, reading.
         shape: gives audio the manner's speed, volume and rate: blocks, their rate, manner.
     """
 
-    def __init__(self, engine: Synthesizer, cast: Cast, *, read: Read | None = None, shape: Shape = shape) -> None:
+    def __init__(self, engine: Synthesizer, cast: Cast, *, read: Read = read_aloud, shape: Shape = shape) -> None:
         self._engine = engine
         self._cast = cast
-        self._read = read or _read_aloud()
+        self._read = read
         self._shape = shape
 
     def voices(self) -> Sequence[Voice]:
@@ -63,12 +64,6 @@ class Narrator:
                 _close(shaped)
         finally:
             _close(blocks)  # also where the shaping never began: it could not close them
-
-
-def _read_aloud() -> Read:
-    from wyoming_pocket_tts.text.reading import read_aloud  # noqa: PLC0415  (the languages' tables)
-
-    return read_aloud
 
 
 def _close(blocks: Iterator[Pcm]) -> None:

@@ -155,8 +155,6 @@ def _anchored(values: Mapping[str, Any], section: Section, folder: Path) -> dict
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for leaf in leaves():
-        if leaf.file_only:
-            continue
         # Compose files pass variables on as empty text when nobody has set them.
         if text := environment.get(leaf.variable):
             one = _nested(leaf.key, text)
@@ -243,25 +241,24 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _without_empty(values: Mapping[str, Any], section: type[Section] | None) -> dict[str, Any]:
+def _without_empty(values: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
     """Drop a section's keys without a value: a section whose lines are all commented out is not an error.
 
     Names that people give stay: what has a name and no value is a mistake.
     """
-    known = keys_of(section) if section is not None else {}
+    known = keys_of(section)
     kept: dict[str, Any] = {}
     for key, value in values.items():
         field = known.get(str(key))
         below = section_in(field) if field is not None else None
-        if value is None and section is not None:
+        if value is None:
             continue
-        if not isinstance(value, dict) or field is None:
+        if field is None or below is None or not isinstance(value, dict):
             kept[key] = value
         elif holds_names(field):
-            named = {
+            kept[key] = {
                 name: _without_empty(each, below) if isinstance(each, dict) else each for name, each in value.items()
             }
-            kept[key] = named if below is not None else value
         else:
             kept[key] = _without_empty(value, below)
     return kept
