@@ -9,6 +9,7 @@ from wyoming_pocket_tts.text.continental.patterns import joined
 from wyoming_pocket_tts.text.continental.western import Western
 
 _THOUSAND = re.compile(r"duizend(?=\w)")
+_DOTTED_TIME = re.compile(r"(?<=\d\.[0-5]\d)\s?u(?:ur)?(?!\w)")
 _UP_TO = re.compile(r"(?<![\w/])t/m(?![\w/])")
 _ORDINAL = re.compile(r"(?<![\w.,])(\d{1,4})(?:ste|de|e)(?!\w)")
 _FIRST_HUNDREDS, _LAST_HUNDREDS = 1100, 1999
@@ -23,15 +24,20 @@ class Dutch(Western):
     phones = r"0\d{1,3}[ -]\d{6,8}|06(?:[ -]\d{2}){4}"
     winds: ClassVar = {"O": "oost"}
     wind_prepositions = "uit|naar|van|wind"
-    halves: ClassVar = {"": "een half"}
+    halves: ClassVar = {"": "een half", "n": "een half", "m": "een halve"}
 
     def __init__(self, data: LanguageData) -> None:
         super().__init__(data)
         letters = joined(letters for letters in data.compass if len(letters) > 1)
+        self._weekday_of = {word: name for name, short in data.dates.weekdays.items() for word in (name, *short)}
+        weekday = joined(self._weekday_of)
+        self._weekdays = re.compile(rf"\b({weekday})\.? (tot en met|tot|t/m) ({weekday})(?!\w)")
         self._quarter = re.compile(rf"\b([Hh]et) ({letters})(?![\w'&]|\s[A-Z]\b)")
 
     def cardinal(self, value: int, gender: str = "") -> str:
         del gender
+        if _FIRST_HUNDREDS <= value <= _LAST_HUNDREDS and value % _HUNDRED == 0:
+            return f"{number_words(value // _HUNDRED, self.language)}honderd"
         words = number_words(value, self.language)
         if words.startswith("een "):  # "een miljoen"
             words = f"één{words[3:]}"
@@ -64,8 +70,10 @@ class Dutch(Western):
 
     def before_numbers(self, text: str) -> str:
         text = _ORDINAL.sub(lambda match: self.ordinal(int(match[1])), _UP_TO.sub("tot en met", text))
-        return super().before_numbers(text)
+        return super().before_numbers(_DOTTED_TIME.sub(" uur", text))
 
     def before_words(self, text: str) -> str:
+        days = self._weekday_of
+        text = self._weekdays.sub(lambda match: f"{days[match[1]]} {match[2]} {days[match[3]]}", text)
         text = self._quarter.sub(lambda match: f"{match[1]} {self.data.compass[match[2]]}en", text)
         return super().before_words(text)

@@ -1,26 +1,28 @@
 """Italian grammar: "un'ora", "il terzo piano", "alle diciannove e trenta". Knows no symbols."""
 
+# ruff: noqa: RUF001  (signs that look like others are read here)
+
 import re
 from typing import ClassVar, Final
 
-from wyoming_pocket_tts.text.continental.data import LanguageData, Noun
+from wyoming_pocket_tts.text.continental.data import Noun, UnitWords
 from wyoming_pocket_tts.text.continental.grammar import number_words
 from wyoming_pocket_tts.text.continental.numbers import Amount
-from wyoming_pocket_tts.text.continental.patterns import joined
+from wyoming_pocket_tts.text.continental.patterns import before
 from wyoming_pocket_tts.text.continental.western import Western
-from wyoming_pocket_tts.text.continental.words import roman
 
 _VOWELS: Final = "aeiouh"
 _NEEDS_UNO = re.compile(r"s[^aeiouh]|z|gn|ps|x|y")
 _DOTTED_TIME = re.compile(r"\b((?i:alle|dalle|ore|le|all'|dall')\s?)([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
-_ONE_O_CLOCK = re.compile(r"(?<=[lL]')1(?![\d:.,]|\s[^\W\d_])")
+_FROM_THE_FIRST = re.compile(r"\b(?:([Dd]al|[Aa]l)l'|([Ll])')1(?=\s(al|[a-z]{5,9})\b)")
+_ONE_OF_IT = re.compile(r"(?<![\w.,:/'+~±≈-])(?<![-−–+] )1 ([a-zà-ÿ]{3,30})(?!\w|')")
 
 
 class Italian(Western):
     """Elision, ordinals for rulers and centuries, and times with a dot."""
 
     language = "it"
-    phones = r"3\d{2}[ .-]\d{3}[ .-]?\d{3,4}|0\d{1,3}[ /-]\d{5,8}"
+    phones = r"3\d{2}[ .-]\d{3}[ .-]?\d{3,4}|0\d{1,3}[ /-]\d{5,8}|800 \d{3} \d{3}"
     titles: ClassVar = {"S": "San"}
     winds: ClassVar = {"O": "ovest", "E": "est"}
     wind_prepositions = "da|verso|a"
@@ -30,12 +32,6 @@ class Italian(Western):
     articles = frozenset(
         {"il", "lo", "i", "gli", "del", "dello", "al", "allo", "nel", "dal", "sul", "suo", "mio", "un"}
     )
-
-    def __init__(self, data: LanguageData) -> None:
-        super().__init__(data)
-        nouns = joined(data.extra["ordinal_nouns"])
-        self._takes_ordinal = re.compile(rf"\s(?:{nouns})(?!\w)")
-        self._roman = re.compile(rf"(?<![\w'.-])([IVX]{{1,8}})(?=\s(?:{nouns})(?!\w))")
 
     def cardinal(self, value: int, gender: str = "") -> str:
         if value == 1 and gender[:1] in ("m", "f"):
@@ -52,6 +48,17 @@ class Italian(Western):
         if amount.is_one and self.gender(noun) == "m" and _NEEDS_UNO.match(noun.one):
             return f"uno {noun.one}"
         return super().counted(amount, noun, before=before)
+
+    def per(self, noun: Noun, per: str = "") -> str:
+        """ "al mese", "alla settimana", "all'anno"."""
+        name = noun.one
+        if per:
+            return per
+        if name[0].lower() in _VOWELS:
+            return f"all'{name}"
+        if (self.gender(noun) if isinstance(noun, UnitWords) else self.gender_of(name)) == "f":
+            return f"alla {name}"
+        return f"allo {name}" if _NEEDS_UNO.match(name) else f"al {name}"
 
     def day(self, value: int, *, before: str = "") -> str:
         return "primo" if value == 1 else super().day(value, before=before)
@@ -71,11 +78,17 @@ class Italian(Western):
 
     def before_numbers(self, text: str) -> str:
         text = _DOTTED_TIME.sub(r"\1\2:\3", text)
-        return super().before_numbers(_ONE_O_CLOCK.sub("una", text))
+        text = _FROM_THE_FIRST.sub(self._say_first, text)
+        return super().before_numbers(_ONE_OF_IT.sub(self._say_one, text))
 
-    def before_words(self, text: str) -> str:
-        return self._roman.sub(self._say_roman, super().before_words(text))
+    def _say_first(self, match: re.Match[str]) -> str:
+        """ "l'1 maggio" is "il primo maggio"; "all'1" alone is a time."""
+        if match[3] != "al" and match[3] not in self.data.dates.months:
+            return match[0]
+        return f"{match[1] or ('Il' if match[2] == 'L' else 'il')} primo"
 
-    def _say_roman(self, match: re.Match[str]) -> str:
-        value = roman(match[1])
-        return self.ordinal(value) if value else match[0]
+    def _say_one(self, match: re.Match[str]) -> str:
+        """ "un'ora", "uno studente": the article depends on the noun's first letters."""
+        is_other = self.is_label(before(match)) or match[1] in self._units_of or match[1] in self.data.dates.months
+        gender = "" if is_other else self.gender_of(match[1])
+        return self.counted(Amount("1"), Noun(one=match[1], gender=gender)) if gender else match[0]

@@ -4,7 +4,7 @@ import re
 from typing import ClassVar, Final
 
 from wyoming_pocket_tts.text.continental.grammar import number_words
-from wyoming_pocket_tts.text.continental.western import Western
+from wyoming_pocket_tts.text.continental.western import Western, thousands
 
 _LAST_REGNAL_ORDINAL: Final = 10
 _MASCULINE = re.compile(r"\b(um|dois)\b|(entos)\b")
@@ -24,8 +24,8 @@ class Portuguese(Western):
     """Feminine ones, twos and hundreds; hours that are named when they are full."""
 
     language = "pt"
-    phones = r"[29]\d{2} \d{3} \d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
-    titles: ClassVar = {"D": "dom"}
+    phones = r"[289]\d{2} \d{3} \d{3}|\d{4}-\d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
+    titles: ClassVar = {"D": "dom", "S": "São"}
     winds: ClassVar = {"O": "oeste", "E": "este"}
     wind_prepositions = "de|do|para|a"
     halves: ClassVar = {"": "um meio", "m": "meio", "f": "meia"}
@@ -49,6 +49,12 @@ class Portuguese(Western):
     def time_of_day(self, hour: int, minute: int) -> str:
         name = "" if minute and hour else " hora" if hour == 1 else " horas"
         return f"{self.hour(hour)}{name} e {self.cardinal(minute)}" if minute else f"{self.hour(hour)}{name}"
+
+    def title(self, letter: str, name: str) -> str:
+        return "dona" if letter == "D" and name.endswith("a") else super().title(letter, name)
+
+    def before_numbers(self, text: str) -> str:
+        return super().before_numbers(thousands(text))
 
     def regnal(self, value: int, name: str) -> str:
         if value > _LAST_REGNAL_ORDINAL:

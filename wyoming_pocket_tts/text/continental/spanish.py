@@ -3,8 +3,9 @@
 import re
 from typing import ClassVar, Final
 
+from wyoming_pocket_tts.text.continental.data import Noun
 from wyoming_pocket_tts.text.continental.grammar import number_words
-from wyoming_pocket_tts.text.continental.western import Western
+from wyoming_pocket_tts.text.continental.western import Western, thousands
 
 _NOON: Final = 12
 _LAST_REGNAL_ORDINAL: Final = 10
@@ -25,7 +26,7 @@ class Spanish(Western):
 
     language = "es"
     phones = r"[6-9]\d{2} \d{3} \d{3}|[6-9]\d{2}(?: \d{2}){3}|9\d \d{3} \d{2} \d{2}"
-    titles: ClassVar = {"D": "don"}
+    titles: ClassVar = {"D": "don", "S": "san"}
     winds: ClassVar = {"O": "oeste", "E": "este"}
     wind_prepositions = "del|al|el|de|desde"
     halves: ClassVar = {"": "un medio", "m": "medio", "f": "media"}
@@ -56,8 +57,14 @@ class Spanish(Western):
         zero = f"{self.cardinal(0)} " if minute < _ONE_DIGIT else ""
         return f"{said} {zero}{self.cardinal(minute)}" if minute else f"{said} horas"
 
+    def per(self, noun: Noun, per: str = "") -> str:
+        return f"al {noun.one}" if noun.one in self.data.extra["times"] else super().per(noun, per)
+
+    def ordinal_before(self, value: int, gender: str) -> str:
+        return self.ordinal(value, gender if gender == "f" else "er")
+
     def before_numbers(self, text: str) -> str:
-        return super().before_numbers(_CLOCK_H.sub("", text))
+        return super().before_numbers(thousands(_CLOCK_H.sub("", text)))
 
     def regnal(self, value: int, name: str) -> str:
         if value > _LAST_REGNAL_ORDINAL:

@@ -13,16 +13,29 @@ from wyoming_pocket_tts.text.continental.data import LanguageData, load_measures
 from wyoming_pocket_tts.text.continental.grammar import Grammar
 from wyoming_pocket_tts.text.continental.numbers import Amount
 from wyoming_pocket_tts.text.continental.patterns import behind, joined
+from wyoming_pocket_tts.text.continental.words import roman
 from wyoming_pocket_tts.text.language_data import load_boundaries
 
 _THOUSANDS = re.compile(r"(?<![\w.,])(\d{1,3})(?:[.,](\d))?k(?!\w)")
-_HOURS_MINUTES = re.compile(r"(?<![\w:.,])(\d{1,3})\s?h\s?(\d{1,2})\s?min(?!\w)")
-_HOUR_DASH = re.compile(r"(?<=\dh)\s?[-–]\s?(?=\d{1,2}\s?h)")
+_HOURS_MINUTES = re.compile(
+    r"(?<![\w:.,])(\d{1,3})\s?(?:h|u|uur|heures?|horas?)\s?((?:en?|et|y)\s)?(\d{1,2})\s?min(?![^\W\d_])"
+)
+_MIL = re.compile(r"(?<![\w.,])([1-9]\d{0,2}) mil(?!\w|\sm?il)")
+_HOUR_DASH = re.compile(r"(?<=\d[hu])\s?[-–]\s?(?=\d{1,2}\s?[hu])")
 _HALVES = re.compile(r"(?<![\w.,/])(\d{1,3})(?:\s?½|\s1/2)\s([^\W\d_]++)")
 _ORDINAL_SIGN = re.compile(r"(?<![\w.,])(\d{1,4})(\.?[ºª]|°)(?![\w°]|\s?[CF]\b)")
+_NUMBER_SIGN = re.compile(r"(?<!\w)[nN]\.?[°º]\s?(?=\d)")
+_MILLIONS = re.compile(r"(?<![\w.,])(\d{1,3}(?P<gap>[. ])000(?:(?P=gap)000){1,3})\s(?P<noun>[^\W\d_]{4,40})(?!\w)")
+_SHORT_DATE = re.compile(r"(?<![\w./-])(0[1-9]|[12]\d|3[01])/(0[1-9]|1[0-2])(?![\w/]|[.,]\d)")
+_ELIDED = re.compile(r"(?<=[^\W\d_]')(\d{1,4})(?=[.,;:!?)]?(?:\s(?:al|alle|e|ed|et|au|à)\s|\s?\Z)|[.,;:!?)]\s)")
 _WORD_BEFORE = re.compile(r"([^\W\d_]{1,12})\s\Z")
 _A_MILLION: Final = 1_000_000
 _TITLED = r"\.(?=\s([A-ZÀ-ÖØ-Þ][^\W\d_A-Z]+))"
+
+
+def thousands(text: str) -> str:
+    """ "2 mil" in Spanish and Portuguese in digits, so that its noun's gender counts: "duas mil pessoas"."""
+    return _MIL.sub(r"\g<1>000", text)
 
 
 class Western(Grammar):
@@ -50,13 +63,19 @@ class Western(Grammar):
         self._phone = re.compile(
             rf"(?<![\w.,+-])(?<!\+\d )(?<!\+\d\d )(?<!\+\d{{3}} )(?:{self.phones})(?![\w-]|[.,]\d)"
         )
-        self._title = re.compile(rf"(?<![\w'.-])(?<![A-Z] )({joined(self.titles)}){_TITLED}")
+        self._title = re.compile(rf"(?<![\w'.-])(?<![B-DF-NP-XZ] )({joined(self.titles)}){_TITLED}")
         self._wind = re.compile(rf"\b(?:{joined(data.wind_words)})", re.IGNORECASE)
         self._windy = re.compile(rf"\b({self.wind_prepositions})\s({joined(self.winds)})(?![\w'&]|\s[A-Z]\b)")
         short = joined(word for names in data.dates.months.values() for word in names)
         joint = rf"(?:(?:{joined(data.dates.joints)})\s)?"
         bare = (m.symbols for name, m in load_measures().units.items() if m.bare and data.units[name].many)
         self._units_of = {symbol: name for name, m in load_measures().units.items() for symbol in m.symbols}
+        self._labels = data.extra["labels"] | data.numbered
+        after = joined(data.clock.after)
+        self._part_of_hour = re.compile(rf"(?<![\w.,/])([1-9])/([2-9])(?=\s({after})\b)")
+        nouns = joined(data.extra.get("ordinal_nouns", ()))
+        self._takes_ordinal = re.compile(rf"\s(?:{nouns})(?!\w)")
+        self._roman = re.compile(rf"(?<![\w'.-])([IVX]{{1,8}})(?=\s((?i:{nouns}))(?!\w))")
         singular = joined(data.extra["singular_after"])
         self._one_unit = re.compile(rf"\b({singular})\s({joined(s for many in bare for s in many)})(?![\w²³/])")
         self._short_month = re.compile(rf"(?<=\d)(\s{joint}(?:{short}))\.(?=\s[^\W\dA-ZÀ-ÖØ-Þ_])")
@@ -77,6 +96,15 @@ class Western(Grammar):
     def for_this(self, value: int, gender: str) -> str:
         """The gender that counts for a value: ``gender_behind`` with its "1" taken into account."""
         return gender if len(gender) < 2 else gender[0] if value == 1 else ""  # noqa: PLR2004  ("f1")
+
+    def number_in(self, amount: Amount, after: str, *, before: str) -> str:
+        """A label counts nothing: "zone 1 active"."""
+        return self.number(amount, "" if self.is_label(before) else self.gender_behind(after))
+
+    def is_label(self, before: str) -> bool:
+        """Whether the word in front of a number makes it a name: "zone 1"."""
+        front = _WORD_BEFORE.search(before[-14:])
+        return front is not None and front[1].lower() in self._labels
 
     def behind_number(self, amount: Amount, noun: str) -> str:
         is_round = amount.is_whole and not amount.is_code and int(amount.integer) >= _A_MILLION
@@ -116,15 +144,21 @@ class Western(Grammar):
     def before_numbers(self, text: str) -> str:
         text = self._phone.sub(lambda match: self.phone(re.findall(r"\d+", match[0])), text)
         text = _THOUSANDS.sub(lambda match: f"{match[1]}{match[2] or '0'}00".lstrip("0") or "0", text)
+        text = _NUMBER_SIGN.sub(f"{self.words.number} ", text)
+        text = _MILLIONS.sub(self._say_millions, text)
+        text = _SHORT_DATE.sub(self._say_short_date, text)
         text = _HOURS_MINUTES.sub(self._say_duration, text)
         if self.data.clock.letters:
             text = _HOUR_DASH.sub(f" {self.words.range} ", text)
         text = _HALVES.sub(self._say_halves, text)
+        text = self._part_of_hour.sub(self._say_part, text)
+        text = _ELIDED.sub(lambda match: self.cardinal(int(match[1])), text)
         text = _ORDINAL_SIGN.sub(self._say_ordinal_sign, text)
         return self._short_month.sub(r"\1", text)
 
     def before_words(self, text: str) -> str:
         text = self._title.sub(self._say_title, text)
+        text = self._roman.sub(self._say_roman, text)
         text = self._one_unit.sub(lambda m: f"{m[1]} {self.data.units[self._units_of[m[2]]].one}", text)
         return self._windy.sub(lambda m: f"{m[1]} {self.winds[m[2]]}", text) if self._wind.search(text) else text
 
@@ -132,13 +166,46 @@ class Western(Grammar):
         """Not when the next word may open a sentence: "Vitamina D. El sol ..."."""
         if match[2].lower() in self._starters:
             return match[0]
-        words = self.titles[match[1]]
+        words = self.title(match[1], match[2])
         return words[0].upper() + words[1:] if match.start() == 0 else words
+
+    def title(self, letter: str, name: str) -> str:
+        """What a letter of ``titles`` is before a name."""
+        del name
+        return self.titles[letter]
+
+    def _say_roman(self, match: re.Match[str]) -> str:
+        """ "II Guerra Mundial" has an ordinal in front of its noun."""
+        value = roman(match[1])
+        return self.ordinal_before(value, self.gender_of(match[2])) if value else match[0]
+
+    def ordinal_before(self, value: int, gender: str) -> str:
+        """An ordinal in front of its noun."""
+        return self.ordinal(value, gender)
+
+    def _say_millions(self, match: re.Match[str]) -> str:
+        """ "25 000 000 habitants" are millions of them."""
+        noun, value = match["noun"], int(re.sub(r"\D", "", match[1]))
+        if not noun.islower() or not self.gender_of(noun):
+            return match[0]
+        return f"{self.cardinal(value)} {self.behind_scale(noun)}"
+
+    def _say_short_date(self, match: re.Match[str]) -> str:
+        """ "03/10" is a date, "10/12" only behind a word for one: it may be a mark."""
+        front = _WORD_BEFORE.search(match.string, max(0, match.start() - 14), match.start())
+        is_date = match[1][0] == "0" or match[2][0] == "0"
+        if is_date or (front and front[1].lower() in self.data.extra["date_words"]):
+            return self.date(int(match[1]), int(match[2]), None)
+        return match[0]
 
     def _say_duration(self, match: re.Match[str]) -> str:
         units = self.data.units
-        hours, minutes = Amount(str(int(match[1]))), Amount(str(int(match[2])))
-        return f"{self.counted(hours, units['hour'])} {self.counted(minutes, units['minute'])}"
+        hours, minutes = Amount(str(int(match[1]))), Amount(str(int(match[3])))
+        return f"{self.counted(hours, units['hour'])} {match[2] or ''}{self.counted(minutes, units['minute'])}"
+
+    def _say_part(self, match: re.Match[str]) -> str:
+        """ "1/2 uur" is no time of day."""
+        return self.fraction(None, int(match[1]), int(match[2]), match[3]) or match[0]
 
     def _say_halves(self, match: re.Match[str]) -> str:
         """ "2½ horas" is "dos horas y media"; without a noun the fraction's own rule reads it."""
