@@ -35,7 +35,7 @@ class Calendar:
             r"(?<![\w.-])(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
             r"(?:[T ](?P<time>" + _TIME + r")(?P<zone>Z|[+-]\d\d:?\d\d)?)?(?![\w-])"
         )
-        self._numeric = re.compile(r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?![\w/-]|[.,]\d)")
+        self._numeric = re.compile(r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{2,4})(?![\w/-]|[.,]\d)")
         self._day_month = re.compile(
             rf"(?<![\w.,:])(?:(?P<first>\d{{1,2}}){mark}\s?[-–]\s?)?(?P<day>\d{{1,2}}){mark}\s{joint}"
             rf"(?P<month>(?i:{month}))\b(?:\.(?=\s?\d|[,;]))?(?:,?\s{joint}(?P<year>\d{{4}})(?![\w%°]|[.,]\d))?"

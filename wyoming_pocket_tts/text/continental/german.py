@@ -43,11 +43,11 @@ class German(Grammar):
             for symbol in (*measure.symbols, *data.units[name].symbols)
         }
         self._hyphened_unit = re.compile(rf"(?<![\w.,])(\d{{1,4}})-({joined(self._units)})-(?=[^\W\d])")
-        self._compound = re.compile(r"(?<![\w,])(\d{1,3}(?:\.\d{3})++|\d{1,9})-(?=[a-zäöüß])")
+        self._compound = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})++|\d{1,9})-(?=[a-zäöüß])")
         self._percent_adjective = re.compile(r"(?<![\w.,])(\d{1,4})\s?%-?ig")
         self._decade = re.compile(r"(?<![\w.,])(\d{1,4})er(?!\w)")
-        self._hour = re.compile(r"\b((?i:um|gegen|ab|bis)\s)([01]?\d|2[0-4])\s?h(?!\w)")
-        self._times_a_day = re.compile(r"(?<![\w.,])(\d{1,4})\s?[x×]\s?(?=[a-zäöü])")
+        self._hour = re.compile(r"\b((?i:um|gegen|ab|bis)\s)((?:[01]?\d|2[0-4])(?::[0-5]\d)?)\s?h(?!\w)")
+        self._times_a_day = re.compile(r"(?<![\w.,])(\d{1,4})(?:\s?[x×]\s?(?=[a-zäöü])|\smal(?!\w)(?!\s\d))")
 
     def cardinal(self, value: int, gender: str = "") -> str:
         if value == 1 and gender:

@@ -20,13 +20,18 @@ _STRONG_DATIVE: Final = {"m": "em", "f": "er", "n": "em"}
 _WITHOUT_ENDING: Final = ("ein", "mein", "dein", "sein", "ihr", "unser", "kein")
 _WEAK_NOMINATIVE: Final = ("das", "dieser", "jeder", "dieses", "jedes")
 _PREPOSITIONS: Final = "in|an|auf|aus|bei|mit|nach|seit|von|zu|vor|hinter|über|unter|neben|zwischen|ab|während|wegen"
-_LIST = r"(?:\d{1,4}\.\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?){0,3}"
+_LIST = r"(?:\d{1,4}\.(?:\s?\d{1,2}\.)?\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?){0,3}"
 _LEADER = re.compile(rf"(?:([^\W\d_]+)(,?)\s)?([^\W\d_]+)(,?)\s{_LIST}\Z")
 _FOLLOWER = re.compile(
     r"(?:\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?\d{1,4}\.){0,3}(?:\s([^\W\d_]+)|(\Z|[,;:!?)]))"
 )
 _SHORT_DATE = re.compile(r"(?<![\w./-])(\d{1,2})\.\s?(1[0-2]|0?[1-9])\.(?![\d.])")
 _ORDINAL = re.compile(r"(?<![\w.,:-])(\d{1,4})\.(?![\d.\w])")
+_SLASH = re.compile(r"(?<=\d\.)\s?/\s?(?=\d{1,2}\.)")
+_NO_SPACE = re.compile(r"(?<![\w.,])(\d{1,3}\.)(?=[A-ZÄÖÜ][a-zäöüß])")
+_SUPERLATIVE = re.compile(
+    r"(?<![\w.,])(\d{1,3})\.[\s-]?(?=(?:größt|höchst|best|längst|schnellst|kleinst|letzt|ältest|jüngst)e)"
+)
 _DASH = re.compile(r"(?<=\d\.)\s?[-–]\s?(?=\d{1,2}\.)")
 _DOT_BEFORE = re.compile(r"\d\.\s\Z")
 _DAYS = 31
@@ -52,7 +57,9 @@ class GermanOrdinals:
     def __call__(self, text: str) -> str:
         if "." not in text:
             return text
-        text = _DASH.sub(f" {self._grammar.words.range} ", text)
+        text = _NO_SPACE.sub(r"\1 ", text)
+        text = _SUPERLATIVE.sub(lambda match: self._grammar.ordinal(int(match[1])).removesuffix("e"), text)
+        text = _SLASH.sub(" und ", _DASH.sub(f" {self._grammar.words.range} ", text))
         text = _SHORT_DATE.sub(self._say_short_date, text)
         return _ORDINAL.sub(self._say, text)
 
@@ -92,7 +99,7 @@ class GermanOrdinals:
             return match[0]
         word = following[1] or ""
         if not self._is_ordinal(front, word):
-            is_list = not front.strip() and word and value <= 99  # noqa: PLR2004  (no list is longer)
+            is_list = (not front.strip() or front.rstrip()[-1] in ":;,(") and word and value <= 99  # noqa: PLR2004  (no list is longer)
             return f"{self._grammar.ordinal(value, 'e')}ns," if is_list else match[0]
         noun = word if word[:1].isupper() else ""
         gender = "m" if noun.lower() in self._months or not noun else self._grammar.gender_of(noun)

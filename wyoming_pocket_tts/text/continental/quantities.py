@@ -131,6 +131,8 @@ class Money:
 
     def _say_rate(self, match: re.Match[str]) -> str:
         """A price without an amount: "in Euro pro Kilowattstunde"."""
+        if self._quantities.symbol(match["per"]) is None:
+            return match[0]
         return f"{self._currencies[match['name']].plural} {self._quantities.per(match['per'])}"
 
     def _scale(self, match: re.Match[str]) -> Scale:
