@@ -1,0 +1,70 @@
+"""Observers: nobody misses anything, and what is added to the protocol is added everywhere."""
+
+import inspect
+
+import pytest
+
+from wyoming_pocket_tts.engine.observer import Ended, Observer, Several, Silent
+
+METHODS = [name for name, member in vars(Observer).items() if inspect.isfunction(member) and not name.startswith("_")]
+ENDED = Ended(
+    request="r",
+    peer="p",
+    outcome="spoken",
+    voice="v",
+    characters=1,
+    audio_seconds=2.0,
+    first_audio_seconds=0.1,
+    waited_seconds=0.5,
+)
+
+
+class Diary(Silent):
+    """Writes down what it hears, whatever it is."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def __getattribute__(self, name: str) -> object:
+        if name in METHODS:
+            return lambda *values: self.heard.append((name, *values))
+        return super().__getattribute__(name)
+
+
+def arguments_of(name: str) -> list[object]:
+    kinds: dict[object, object] = {float: 0.5, int: 3, str: "word", Ended: ENDED}
+    parameters = list(inspect.signature(getattr(Observer, name)).parameters.values())[1:]
+    return [kinds[parameter.annotation] for parameter in parameters]
+
+
+def test_there_is_something_to_hear() -> None:
+    assert len(METHODS) >= 9
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_several_observers_hear_the_same(name: str) -> None:
+    first, second = Diary(), Diary()
+    getattr(Several([first, second]), name)(*arguments_of(name))
+    assert first.heard == second.heard == [(name, *arguments_of(name))]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("kind", [Silent, Several])
+def test_nothing_is_left_to_the_protocol(kind: type, name: str) -> None:
+    """A method that the protocol alone has would do nothing, silently."""
+    assert name in vars(kind)
+
+
+def test_the_real_time_factor_needs_audio() -> None:
+    assert ENDED.real_time_factor == 0.25
+    silent = Ended(
+        request="r",
+        peer="p",
+        outcome="cancelled",
+        voice=None,
+        characters=0,
+        audio_seconds=0.0,
+        first_audio_seconds=None,
+        waited_seconds=0.5,
+    )
+    assert silent.real_time_factor is None
