@@ -12,14 +12,7 @@ from wyoming_pocket_tts.text.continental.numbers import Amount
 from wyoming_pocket_tts.text.continental.patterns import TEXT_END, joined
 
 _ONE: Final = {"m": "ein", "n": "ein", "f": "eine", "accusative": "einen", "dative": "einem", "dative_f": "einer"}
-_HALF: Final = {
-    "m": "ein halber",
-    "n": "ein halbes",
-    "f": "eine halbe",
-    "accusative": "einen halben",
-    "dative": "einem halben",
-    "dative_f": "einer halben",
-}
+_HALF: Final = {"m": "ein halber", "n": "ein halbes", "f": "eine halbe"}
 _LAST_WORD = re.compile(r"([^\W\d_]+)\s\Z")
 _BEHIND = re.compile(r"\s([^\W\d_]+)(?:\s([^\W\d_]+))?")
 _STREET = re.compile(r"(?<=[a-zäöüß])str\.(?![\w-])")
@@ -27,6 +20,11 @@ _PLURAL = re.compile(r"\A[^\W\d_]+(?:er|e)(?= pro |\Z)")
 """What gets an n in the dative: "mit Kilometern pro Stunde"."""
 _FIRST_HUNDREDS_YEAR, _LAST_HUNDREDS_YEAR = 1100, 1999
 _ADJECTIVE = re.compile(r".{2,}e[nrs]?\Z")
+
+
+def _without_one(words: str) -> str:
+    """ "hundert" rather than "einhundert"."""
+    return words.removeprefix("ein") if words.startswith(("einhundert", "eintausend")) else words
 
 
 class German(Grammar):
@@ -52,14 +50,11 @@ class German(Grammar):
     def cardinal(self, value: int, gender: str = "") -> str:
         if value == 1 and gender:
             return _ONE[gender]
-        words = number_words(value, self.language)
-        return words.removeprefix("ein") if words.startswith(("einhundert", "eintausend")) else words
+        return _without_one(number_words(value, self.language))
 
     def ordinal(self, value: int, form: str = "") -> str:
         """``form``: the ending, "e", "en", "er", "es" or "em"."""
-        words = number_words(value, self.language, "ordinal")
-        words = words.removeprefix("ein") if words.startswith(("einhundert", "eintausend")) else words
-        return words + form.removeprefix("e")
+        return _without_one(number_words(value, self.language, "ordinal")) + form.removeprefix("e")
 
     def year(self, value: int) -> str:
         if not _FIRST_HUNDREDS_YEAR <= value <= _LAST_HUNDREDS_YEAR:
@@ -102,7 +97,7 @@ class German(Grammar):
         one = self.data.denominators[bottom][0]
         if bottom == 2 and top == 1:  # noqa: PLR2004  (a half)
             if whole:
-                return f"{self.cardinal(whole, 'n') if whole == 1 else self.cardinal(whole)}einhalb"
+                return f"{self.cardinal(whole, 'n')}einhalb"
             gender = self.gender(self._units[noun]) if noun in self._units else self.gender_of(noun) if noun else ""
             return _HALF.get(gender, "ein halb")
         if whole:

@@ -23,7 +23,7 @@ _PREPOSITIONS: Final = "in|an|auf|aus|bei|mit|nach|seit|von|zu|vor|hinter|über|
 _LIST = r"(?:\d{1,4}\.(?:\s?\d{1,2}\.)?\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?){0,3}"
 _LEADER = re.compile(rf"(?:([^\W\d_]+)(,?)\s)?([^\W\d_]+)(,?)\s{_LIST}\Z")
 _FOLLOWER = re.compile(
-    r"(?:\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?\d{1,4}\.){0,3}(?:\s([^\W\d_]+)|(\Z|[,;:!?)]))"
+    r"(?:\s?(?:und|oder|sowie|bis(?:\szu[mr])?|,|/|[-–])\s?\d{1,4}\.){0,3}(?:\s([^\W\d_]+)|\s(?=\d)|(?:\Z|[,;:!?)]))"
 )
 _SHORT_DATE = re.compile(r"(?<![\w./-])(\d{1,2})\.\s?(1[0-2]|0?[1-9])\.(?![\d.])")
 _ORDINAL = re.compile(r"(?<![\w.,:-])(\d{1,4})\.(?![\d.\w])")
@@ -47,7 +47,6 @@ class GermanOrdinals:
         self._starters = boundaries.starters
         self._weekdays = {name.lower() for name in grammar.data.dates.weekdays}
         self._months = {word.lower() for name, short in grammar.data.dates.months.items() for word in (name, *short)}
-
         self._roman = re.compile(rf"(?<![\w.,-])([IVX]++)\.(?=\s(?i:{joined(self._nouns)})\b)")
 
     def centuries(self, text: str) -> str:
@@ -98,9 +97,10 @@ class GermanOrdinals:
         if following is None:
             return match[0]
         word = following[1] or ""
+        if following[0].isspace():  # digits follow: "1. 500 g Mehl"
+            return match[0] if front.strip() else f"{self._grammar.ordinal(value, 'e')}ns,"
         if not self._is_ordinal(front, word):
-            is_list = (not front.strip() or front.rstrip()[-1] in ":;,(") and word and value <= 99  # noqa: PLR2004  (no list is longer)
-            return f"{self._grammar.ordinal(value, 'e')}ns," if is_list else match[0]
+            return f"{self._grammar.ordinal(value, 'e')}ns," if _opens_an_item(front, word) else match[0]
         noun = word if word[:1].isupper() else ""
         gender = "m" if noun.lower() in self._months or not noun else self._grammar.gender_of(noun)
         ending = self.ending(front, gender) if noun or self._leads(front) else "e"
@@ -114,3 +114,9 @@ class GermanOrdinals:
         if word and word[0].islower():
             return bool(front.strip())
         return self._leads(front) and (not word or word.lower() not in self._starters)
+
+
+def _opens_an_item(front: str, word: str) -> bool:
+    """Whether a number with a dot is that of a list's item: first of all, or behind a mark: "1. Milch, 2. Brot"."""
+    front = front.rstrip()
+    return bool(word) and (not front or front[-1] in ":;,(")

@@ -31,11 +31,6 @@ def behind(match: re.Match[str]) -> str:
     return match.string[match.end() : match.end() + _BEHIND_CHARS]
 
 
-def kept_stop(match: re.Match[str]) -> str:
-    """The full stop of an abbreviation when it ends the text as well."""
-    return "." if match[0].endswith(".") and TEXT_END.match(match.string, match.end()) else ""
-
-
 def sign_words(words: Words) -> dict[str, str]:
     """What each ``SIGN`` means, with the space behind it; nothing for no sign."""
     minus, about = f"{words.minus} ", f"{words.about} "
