@@ -61,6 +61,11 @@ COMMON = [
 GRAMMAR_WORDS = {
     "en": ["The ", "chapter ", "wind "],
     "de": ["am ", "der ", "vom ", "Uhr", "Mai ", "Kapitel ", "Wind ", "str.", "z. ", "bis ", "und ", "jeder "],
+    "fr": ["le ", "du ", "M. ", "vent ", "heures", "mai ", "l'", "zone ", "siècle ", "c. à café "],
+    "es": ["el ", "la ", "D. ", "viento ", "de ", "mayo ", "¿", "mil ", "zona ", "a. m. ", "guerra "],
+    "it": ["il ", "le ", "S. ", "vento ", "alle ", "maggio ", "dell'", "ora ", "zona ", "secolo ", "piano "],
+    "pt": ["o ", "O ", "D. ", "vento ", "de ", "maio ", "mil ", "horas", "zona ", "século "],
+    "nl": ["de ", "het ", "wind ", "uur", "u", "mei ", "t/m ", "ma ", "zo ", "'t "],
 }
 
 
@@ -134,6 +139,7 @@ UNITS = [
     "1 1", "+1 ", "1/", "$1", "5 °", "May ", "St. ", "J. ", "the 1", "1h", "12:", "1:00-", "0123 1", "1,2", "1.1.1.1",
     "v1.", "a@", "http://a", "www.a", "AB-", "X ", "chapter I ", "\n- ", "\n|-|", "per kWh", "e.g.", "a.b:", "3. ",
     "3.–", "am 3. ", "3. und ", "1.234 ", "1 234 ", "1'234", "03.10.", "1 Mio. ", "5 €/", "14h", "Mo-", "str.", "XIV. ",
+    "612 345 678 ", "1'234'", "1 mil ", "2½ a ", "M. Ab ", "03/10 ", "l'1 ", "ma t/m vr ",
 ]  # fmt: skip
 
 
