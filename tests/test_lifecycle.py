@@ -19,9 +19,11 @@ from wyoming.tts import Synthesize
 
 from tests.service import LIMIT_SECONDS, service
 from tests.serving.test_discovery import Browser
+from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.engines import Ensemble
 from wyoming_pocket_tts.lifecycle import run_service
+from wyoming_pocket_tts.narrator import Narrator
 from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
 from wyoming_pocket_tts.settings_sources import load_settings
 
@@ -116,7 +118,7 @@ async def test_wrong_settings_are_a_clear_error(tmp_path: Path) -> None:
 async def test_an_unknown_voice_is_warned_about_and_another_speaks(tmp_path: Path) -> None:
     async with service("--voice", "nobody", tmp_path=tmp_path) as running:
         await running.uri()
-        await running.until_logged("voice.default: voice 'nobody' does not exist")
+        await running.until_logged("voice.default: there is no voice 'nobody'")
 
 
 async def test_a_variable_that_is_no_setting_is_warned_about(tmp_path: Path) -> None:
@@ -174,7 +176,9 @@ async def test_a_signal_while_the_model_loads_ends_the_start(
     def load() -> Ensemble:
         os.kill(os.getpid(), signal.SIGTERM)
         assert taken.wait(LIMIT_SECONDS)
-        return Ensemble(ToneSynthesizer())
+        tone = ToneSynthesizer()
+        cast = Cast(tone.voices)
+        return Ensemble(Narrator(tone, cast), cast)
 
     with caplog.at_level(logging.INFO):
         async with asyncio.timeout(LIMIT_SECONDS):

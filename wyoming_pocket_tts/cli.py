@@ -101,7 +101,7 @@ def serve(
     settings = read_settings(config, flags)
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415  (the server and what it needs)
 
-    asyncio.run(run_service(lambda: load_ensemble(engine, settings), settings))
+    asyncio.run(run_service(lambda: load_ensemble(engine, settings, file=config), settings))
 
 
 @app.command()

@@ -1,15 +1,26 @@
 """Loads what speaks, and what brings more of it. The one place that knows all engines; imports each when asked for."""
 
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from wyoming_pocket_tts.cores import usable_cores
 
 if TYPE_CHECKING:
-    from wyoming_pocket_tts.installer import Installer
+    from collections.abc import Collection, Sequence
+
+    from wyoming_pocket_tts.cast import Cast
+    from wyoming_pocket_tts.casting import Casting
+    from wyoming_pocket_tts.narrator import Narrator
+    from wyoming_pocket_tts.repertoire import Repertoire
     from wyoming_pocket_tts.settings import Settings
     from wyoming_pocket_tts.speech import Synthesizer
+    from wyoming_pocket_tts.voices.parts import VoiceSource
+    from wyoming_pocket_tts.wanted import WantedModel
+
+_LOGGER = logging.getLogger(__name__)
 
 _MOST_THREADS = 4
 """The language model waits for memory: more cores than this do not make it faster."""
@@ -41,40 +52,99 @@ def load_engine(engine: Engine) -> "Synthesizer":
             return ToneSynthesizer()
 
 
+class Helper(Protocol):
+    """Works beside the service, on threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """Give up what is under way; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Stop, and join the threads."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """What the service speaks with, and who brings the models that are not there yet."""
+    """What the service speaks with, who is in it, and who brings what is not there yet."""
 
-    synthesizer: "Synthesizer"
-    installer: "Installer | None" = None
+    synthesizer: "Narrator"
+    cast: "Cast"
+    helpers: tuple[Helper, ...] = ()
 
 
-def load_ensemble(engine: Engine, settings: "Settings") -> Ensemble:
-    """Load the embedded voices; models come later, when their installer is started. Takes seconds.
+def load_ensemble(engine: Engine, settings: "Settings", *, file: Path | None = None) -> Ensemble:
+    """Load the embedded voices; models and voices of the user's own come when the helpers are started. Takes seconds.
+
+    Args:
+        engine: what is embedded.
+        settings: whose voices, satellites and models.
+        file: where they stand, for messages.
 
     Raises:
-        ConfigError: a model is wanted that there is not.
+        ConfigError: they name what there is not.
         ModelError: the embedded voices are broken.
     """
-    embedded = load_engine(engine)
-    if list(settings.models.names) == ["none"]:
-        return Ensemble(embedded)
-    from wyoming_pocket_tts.installer import Installer, InstallOptions  # noqa: PLC0415  (slow)
-    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
+    from wyoming_pocket_tts.casting import resolve  # noqa: PLC0415  (slow, like all that follow)
+    from wyoming_pocket_tts.narrator import Narrator  # noqa: PLC0415
     from wyoming_pocket_tts.repertoire import Repertoire  # noqa: PLC0415
-    from wyoming_pocket_tts.wanted import wanted_models  # noqa: PLC0415
+    from wyoming_pocket_tts.settings_sources import places_in  # noqa: PLC0415
+    from wyoming_pocket_tts.voices.dropped import dropped_folder, dropped_voices  # noqa: PLC0415
+    from wyoming_pocket_tts.wanted import NONE, wanted_models  # noqa: PLC0415
 
-    wanted = wanted_models(settings.models.names)
+    embedded = load_engine(engine)
+    names = [voice.name for voice in embedded.voices()]
+    is_alone = [name.lower() for name in settings.models.names] == [NONE]
+    wanted = [] if is_alone else wanted_models(settings.models.names, languages=settings.models.languages)
+    labels = [model.label for model in wanted]
+    dropped = [voice.name for voice in dropped_voices(dropped_folder(settings.data_dir), labels)]
+    casting = resolve(settings, embedded=names, dropped=dropped)
+    for warning in casting.admit(places_in(file)):
+        _LOGGER.warning("%s", warning)
     repertoire = Repertoire(embedded, {model.label: model.listed() for model in wanted})
+    cast = casting.cast(repertoire.voices)
+    helpers = _helpers(wanted, repertoire, casting, settings, embedded=names) if wanted else ()
+    return Ensemble(Narrator(repertoire, cast), cast, helpers)
+
+
+def _helpers(
+    wanted: "Sequence[WantedModel]",
+    repertoire: "Repertoire",
+    casting: "Casting",
+    settings: "Settings",
+    *,
+    embedded: "Collection[str]",
+) -> tuple[Helper, ...]:
+    """Make who brings models, and who brings voices of the user's own."""
+    from wyoming_pocket_tts.installer import Installer, InstallOptions  # noqa: PLC0415  (the models)
+    from wyoming_pocket_tts.library import Library  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
+
+    sources = tuple(voice.source for voice in casting.voices if voice.source is not None)
+    models = [*wanted, *_variants(wanted, sources)]
+    ready_made = {voice.name for model in wanted for voice in model.listed()}
+    library = Library(
+        settings.data_dir, models=models, sources=sources, taken=casting.names() | ready_made | set(embedded)
+    )
     options = InstallOptions(
         data_dir=settings.data_dir,
         precision=Precision(settings.models.precision),
         threads=settings.models.threads or threads_of_this_machine(),
         local_files_only=settings.models.local_files_only,
         all_voices=settings.models.voices == "all",
-        needed=frozenset([settings.voice.default] if settings.voice.default else []),
+        needed=casting.needed(),
     )
-    return Ensemble(repertoire, Installer(wanted, repertoire, options))
+    return Installer(models, repertoire, options, came=library.model_came), library
+
+
+def _variants(wanted: "Sequence[WantedModel]", sources: "Sequence[VoiceSource]") -> "list[WantedModel]":
+    """Conversions of the models with other numbers of steps, for voices that have one of their own."""
+    pairs = dict.fromkeys((source.model, source.steps) for source in sources if source.steps is not None)
+    return [model.in_steps(steps) for model in wanted for label, steps in pairs if label == model.label and steps]
 
 
 def threads_of_this_machine() -> int:

@@ -22,7 +22,7 @@ from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, miss
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer, voice_name
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.repertoire import Repertoire
-from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.voices.state import VoiceState
 from wyoming_pocket_tts.wanted import WantedModel
 
 logger = logging.getLogger(__name__)
@@ -166,18 +166,18 @@ class Installer:
         directory = self._directory(model, bundle)
         self._bring_needed_voices(model, bundle, directory, report)
         speaker = TTSModel(open_for_onnx(bundle, flow_threads=options.threads))
-        self._try_voice(speaker, directory / f"{model.voices[0]}{SUFFIX}")
+        self._warm_up(speaker, self._try_voice(speaker, directory / f"{model.voices[0]}{SUFFIX}"))
+        voices = () if model.is_hidden else model.voices
         synthesizer = arrival.synthesizer = PocketSynthesizer(
-            speaker, name=model.label, voices=model.voices, language=model.language, directory=directory
+            speaker, name=model.label, voices=voices, language=model.language, directory=directory
         )
-        self._warm_up(synthesizer)
         self._repertoire.add(model.label, synthesizer)
         logger.info("the model %s speaks now (%s), by default as %s", model.label, bundle.precision, model.voices[0])
         self._came(model, bundle, synthesizer)
 
     def _directory(self, model: WantedModel, bundle: Bundle) -> Path:
         if model.name is None:
-            return heard_directory(self._options.data_dir, model.label, bundle)
+            return heard_directory(self._options.data_dir, model.variant_of or model.label, bundle)
         return ready_made_directory(self._options.data_dir, model.name)
 
     def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: "_Reporter") -> None:
@@ -200,26 +200,26 @@ class Installer:
         )
 
     @staticmethod
-    def _try_voice(speaker: TTSModel, path: Path) -> None:
-        """Make sure that the voice without which the model would be mute can be used; else the next attempt brings it.
+    def _try_voice(speaker: TTSModel, path: Path) -> VoiceState:
+        """Read the voice without which the model would be mute; if it cannot be used the next attempt brings it.
 
         Raises:
             SpeechError: it cannot.
         """
         try:
-            speaker.get_state_for_audio_prompt(path)
+            return speaker.get_state_for_audio_prompt(path)
         except VoiceError as error:
             path.unlink(missing_ok=True)
             raise SpeechError(f"{error}; it was deleted, to be brought again") from error
 
-    def _warm_up(self, synthesizer: PocketSynthesizer) -> None:
-        with closing(synthesizer.synthesize(Request(text=_WARM_UP, voice=synthesizer.voices()[0]))) as blocks:
-            for _ in blocks:
+    def _warm_up(self, speaker: TTSModel, voice: VoiceState) -> None:
+        with closing(speaker.generate_audio_stream(voice, _WARM_UP)) as pieces:
+            for _ in pieces:
                 if self._stop.is_set():
                     raise Cancelled("the service is stopping")
 
     def _has_more_voices(self, model: WantedModel) -> bool:
-        return model.name is not None and self._options.all_voices
+        return model.name is not None and self._options.all_voices and not model.is_hidden
 
     def _bring_other_voices(self, arrival: _Arrival) -> None:
         model = arrival.model

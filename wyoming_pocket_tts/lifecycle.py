@@ -3,22 +3,27 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.engines import Ensemble
+from wyoming_pocket_tts.memory import return_freed_memory
+from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.serving.discovery import Announcer, stable_name
+from wyoming_pocket_tts.serving.door import Door
+from wyoming_pocket_tts.serving.info import PROGRAM
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.network import reachable_addresses
 from wyoming_pocket_tts.serving.server import Server
 from wyoming_pocket_tts.serving.systemd import Notifier
 from wyoming_pocket_tts.settings import LimitSettings, Settings
-from wyoming_pocket_tts.speech import Synthesizer
-from wyoming_pocket_tts.voices.catalogue import choose_voice
+from wyoming_pocket_tts.speech import Voice
+from wyoming_pocket_tts.voices.catalogue import Choice
 
 _JSON_BYTES_PER_CHARACTER = 13
 """At most: two escapes like ``\\ud83d``, and some room around the text."""
@@ -66,6 +71,7 @@ async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
         ConfigError: the address cannot be listened on.
         ModelError: the synthesizer cannot be loaded.
     """
+    return_freed_memory()
     notifier = Notifier()
     try:
         with _orders_by_signal() as orders:
@@ -77,35 +83,64 @@ async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
 
 
 async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, orders: Orders) -> None:
-    _warn_about_the_voice(ensemble.synthesizer, settings)
     async with Workers(ensemble.synthesizer) as workers:
-        announcer = _announcer(settings)
-        server = Server(
-            workers,
-            uris=[str(parse_uri(settings.server.uri))],
-            default_voice=settings.voice.default,
-            limits=_limits(settings.server.limits),
-            announcer=announcer,
-        )
+        doors = _doors(ensemble.cast, settings)
+        server = Server(workers, doors=doors, limits=_limits(settings.server.limits))
         await server.start()
         alive = notifier.keep_alive(lambda: workers.healthy and bool(server.addresses))
         watchdog = asyncio.create_task(alive, name="watchdog")
         try:
-            _tell_how_to_reach(server.addresses, announced=announcer is not None)
+            _tell_how_to_reach(server.addresses, announced=doors[0].announcer is not None)
             notifier.ready(f"Speaking at {', '.join(server.addresses)}")
-            if ensemble.installer is not None:
-                ensemble.installer.start()
+            for helper in ensemble.helpers:
+                helper.start()
             await server.serve_until(orders.stop)
         finally:
             notifier.stopping()
             watchdog.cancel()
-            if ensemble.installer is not None:
-                ensemble.installer.stop()
+            for helper in ensemble.helpers:
+                helper.stop()
             await _close(server, orders, settings.server.shutdown_seconds)
-            if ensemble.installer is not None:
-                await asyncio.to_thread(ensemble.installer.close)
+            for helper in ensemble.helpers:
+                await asyncio.to_thread(helper.close)
             await asyncio.gather(watchdog, return_exceptions=True)
     _LOGGER.info("Stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class _CastAt:
+    """The cast as it is seen at one door."""
+
+    cast: Cast
+    satellite: str | None = None
+
+    def voices(self) -> Sequence[Voice]:
+        return self.cast.voices(satellite=self.satellite)
+
+    def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> Choice:
+        return self.cast.choose(
+            name=name, speaker=speaker, language=language, address=address, satellite=self.satellite
+        )
+
+
+def _doors(cast: Cast, settings: Settings) -> list[Door]:
+    """The main door, and one for each satellite with a port of its own."""
+    main = parse_uri(settings.server.uri)
+    first = Door(uris=(str(main),), reception=_CastAt(cast), announcer=_announcer(settings, settings.discovery.name))
+    if not isinstance(main, TcpAddress):
+        return [first]
+    own = (satellite for satellite in cast.satellites if satellite.port is not None)
+    return [first, *(_door_of(satellite, main.host, cast, settings) for satellite in own)]
+
+
+def _door_of(satellite: Satellite, host: str, cast: Cast, settings: Settings) -> Door:
+    assert satellite.port is not None, "it has a port of its own"  # noqa: S101  (our own invariant)
+    return Door(
+        uris=(str(TcpAddress(host, satellite.port)),),
+        reception=_CastAt(cast, satellite.name),
+        program=f"{PROGRAM} {satellite.name}",  # the title of its entry in Home Assistant
+        announcer=_announcer(settings, satellite.announced_as),
+    )
 
 
 async def _close(server: Server, orders: Orders, deadline_seconds: float) -> None:
@@ -128,8 +163,8 @@ def _limits(settings: LimitSettings) -> Limits:
     return replace(limits, data_bytes=max(limits.data_bytes, _JSON_BYTES_PER_CHARACTER * limits.text_characters))
 
 
-def _announcer(settings: Settings) -> Announcer | None:
-    """Make the announcer, if the settings want one for this address."""
+def _announcer(settings: Settings, name: str | None) -> Announcer | None:
+    """Make an announcer, if the settings want one for their address; without a name it makes one for the port."""
     address = parse_uri(settings.server.uri)
     wanted = settings.discovery.announce
     if not isinstance(address, TcpAddress):
@@ -138,13 +173,7 @@ def _announcer(settings: Settings) -> Announcer | None:
         return None
     if wanted is False or (wanted is None and address.is_loopback):
         return None
-    name = settings.discovery.name
     return Announcer(lambda port: name or stable_name(settings.data_dir, port))
-
-
-def _warn_about_the_voice(synthesizer: Synthesizer, settings: Settings) -> None:
-    for warning in choose_voice(synthesizer.voices(), name=settings.voice.default).warnings:
-        _LOGGER.warning("voice.default: %s", warning)
 
 
 def _tell_how_to_reach(addresses: tuple[str, ...], *, announced: bool) -> None:

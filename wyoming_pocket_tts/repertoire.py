@@ -28,17 +28,18 @@ class Repertoire:
         self._lock = Lock()
 
     def add(self, name: str, model: Synthesizer) -> None:
-        """Let one of the expected models speak from now on; what is being spoken goes on."""
+        """Let a model speak from now on, in its expected place or behind the others; what is being spoken goes on."""
         with self._lock:
             self._models = {**self._models, name: model}
 
     def voices(self) -> Sequence[Voice]:
         """The voices of all models, here or on their way, then the embedded ones."""
         models = self._models
+        expected = {**self._expected, **{name: () for name in models if name not in self._expected}}
         of_models = (
             voice
-            for name, expected in self._expected.items()
-            for voice in (models[name].voices() if name in models else expected)
+            for name, coming in expected.items()
+            for voice in (models[name].voices() if name in models else coming)
         )
         return [*of_models, *self._embedded.voices()]
 

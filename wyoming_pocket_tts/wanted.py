@@ -1,7 +1,7 @@
 """The models that a service is to speak with, as its settings name them. Knows nothing about how they are brought."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +31,8 @@ class WantedModel:
         voices: names of its ready-made voices, the default one first; for a model of one's own the one whose recording
             it hears.
         steps: of the sampler; None for what the model needs.
+        variant_of: the label of the model of which this is another conversion, for voices of the settings alone: it has
+            no voices that clients could ask for; None for a model by itself.
     """
 
     label: str
@@ -39,6 +41,16 @@ class WantedModel:
     language: str
     voices: tuple[str, ...]
     steps: int | None = None
+    variant_of: str | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether its ready-made voices are nobody's to ask for."""
+        return self.variant_of is not None
+
+    def in_steps(self, steps: int) -> "WantedModel":
+        """The same model with so many steps of the sampler, which are part of its conversion."""
+        return replace(self, label=f"{self.label} ({steps} steps)", steps=steps, variant_of=self.label)
 
     @classmethod
     def of(cls, wanted: str, *, language: str | None = None) -> "WantedModel":
@@ -64,6 +76,8 @@ class WantedModel:
 
     def listed(self) -> list[Voice]:
         """Its voices, none of which can be spoken with yet."""
+        if self.is_hidden:
+            return []
         return listed_voices(
             self.label, self.voices, language=self.language, rate_hz=self.config.mimi.sample_rate, there=set()
         )

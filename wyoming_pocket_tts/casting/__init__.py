@@ -36,6 +36,10 @@ class Casting:
     """The voice for clients that name none; None for the first that is installed."""
     problems: tuple[Problem, ...]
 
+    def names(self) -> frozenset[str]:
+        """What voices and satellites of the settings are called, and therefore nobody else."""
+        return frozenset([*(voice.name for voice in self.voices), *(each.name for each in self.satellites)])
+
     def cast(self, engine: Callable[[], Sequence[Voice]]) -> Cast:
         """Let an engine play it; ``engine`` gives the engine's voices, from any thread."""
         return Cast(engine, voices=self.voices, satellites=self.satellites, reading=self.reading, default=self.default)
@@ -64,12 +68,13 @@ class Casting:
         return [problem.line(where) for problem in self.problems]
 
 
-def resolve(settings: Settings, *, embedded: Collection[str]) -> Casting:
+def resolve(settings: Settings, *, embedded: Collection[str], dropped: Collection[str] = ()) -> Casting:
     """Find everybody that the settings name.
 
     Args:
         settings: checked.
         embedded: names of the embedded voices.
+        dropped: names of the voices that lie in the data directory's folder for them; they come and go.
     """
     problems = Problems()
     models = Models.of(settings.models, problems)
@@ -77,7 +82,7 @@ def resolve(settings: Settings, *, embedded: Collection[str]) -> Casting:
         resolve_voice(name, entry, models=models, embedded=embedded, problems=problems.at("voices", name))
         for name, entry in settings.voices.items()
     )
-    names = Names(voices, settings.satellites, models=models, embedded=embedded)
+    names = Names(voices, settings.satellites, models=models, embedded=embedded, dropped=dropped)
     _check_names(voices, settings, names, problems)
     satellites = tuple(
         _satellite(name, entry, names, problems.at("satellites", name)) for name, entry in settings.satellites.items()

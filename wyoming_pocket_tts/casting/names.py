@@ -22,7 +22,9 @@ class Names:
         *,
         models: Models,
         embedded: Collection[str],
+        dropped: Collection[str] = (),
     ) -> None:
+        self._dropped = tuple(dropped)
         self._voices = tuple(voices)
         self._satellites = tuple(satellites)
         self._models = models
@@ -58,7 +60,7 @@ class Names:
         return name
 
     def _found(self, name: str) -> str | None:
-        for known in (*(voice.name for voice in self._voices), *self._styles(), *self._embedded):
+        for known in (*(voice.name for voice in self._voices), *self._styles(), *self._embedded, *self._dropped):
             if same(name, known):
                 return known
         return self._models.full_name(name)
@@ -68,7 +70,7 @@ class Names:
 
     def _known(self) -> list[str]:
         names = [voice.name for voice in self._voices]
-        return [*names, *self._styles(), *self._embedded, *self._models.all_names()]
+        return [*names, *self._styles(), *self._embedded, *self._dropped, *self._models.all_names()]
 
     def _explain_unknown(self, name: str, problems: Problems) -> None:
         match = _STYLE.fullmatch(name)
@@ -81,11 +83,18 @@ class Names:
             problems.error(f"'{name}' is a satellite; name its voice")
         else:
             few = dict.fromkeys(
-                [*(voice.name for voice in self._voices), *self._models.all_names()[:1], "...", *self._embedded]
+                [
+                    *(voice.name for voice in self._voices),
+                    *self._dropped,
+                    *self._models.all_names()[:1],
+                    "...",
+                    *self._embedded,
+                ]
             )
-            problems.error(
-                f"there is no voice '{name}'{did_you_mean(name, self._known())}; allowed are those of 'voices' and "
-                f"those that the service lists: {', '.join(few)}"
+            # No error that keeps the service from starting: it may be a dropped voice that somebody took away.
+            problems.missing(
+                f"there is no voice '{name}'{did_you_mean(name, self._known())}; allowed are those of 'voices', those "
+                f"that lie in the data directory's folder 'voices', and those that the service lists: {', '.join(few)}"
             )
 
     @staticmethod

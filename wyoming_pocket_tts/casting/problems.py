@@ -13,7 +13,7 @@ class Severity(Enum):
     ERROR = auto()
     """The service does not start."""
     MISSING = auto()
-    """A file is not there: the service starts without it."""
+    """A file or voice is not there: the service starts without it."""
     WARNING = auto()
     """Worth a line in the log."""
 
@@ -51,7 +51,7 @@ class Problems:
         self._found.append(Problem(self._key, text, Severity.ERROR))
 
     def missing(self, text: str) -> None:
-        """A file that is not there."""
+        """What is not there, and may be one day."""
         self._found.append(Problem(self._key, text, Severity.MISSING))
 
     def warn(self, text: str) -> None:

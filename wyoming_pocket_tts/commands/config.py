@@ -15,9 +15,11 @@ from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.settings_sources import clash_lines, merge_sources, places_in
 from wyoming_pocket_tts.speech import Manner
+from wyoming_pocket_tts.voices.dropped import dropped_folder, dropped_voices
 from wyoming_pocket_tts.voices.names import spoken_language
 from wyoming_pocket_tts.voices.overrides import Overrides
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice
+from wyoming_pocket_tts.wanted import label_of
 
 Tell = Callable[[str], None]
 
@@ -36,7 +38,9 @@ def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[st
         ConfigError: a line for each thing that is wrong.
     """
     settings = merge_sources(file=file, environment=environment)
-    casting = resolve(settings, embedded=embedded)
+    folder = dropped_folder(settings.data_dir)
+    dropped = [voice.name for voice in dropped_voices(folder, [label_of(name) for name in settings.models.names])]
+    casting = resolve(settings, embedded=embedded, dropped=dropped)
     where = places_in(file)
     problems = clash_lines(settings, where)
     try:

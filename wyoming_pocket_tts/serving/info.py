@@ -12,10 +12,10 @@ PROGRAM = "wyoming-pocket-tts"
 """The program's name. Home Assistant's memory of a server hangs on it, so it never changes."""
 
 
-def info_event(voices: Sequence[Voice]) -> Event:
+def info_event(voices: Sequence[Voice], *, program: str = PROGRAM) -> Event:
     """Describe the voices, in their order. Home Assistant rebuilds its list of voices when anything of it changes."""
-    program = TtsProgram(
-        name=PROGRAM,
+    described = TtsProgram(
+        name=program,
         description="Text to speech that streams, offline",
         attribution=Attribution(name="wyoming-pocket-tts", url=""),
         installed=any(voice.installed for voice in voices),
@@ -23,7 +23,7 @@ def info_event(voices: Sequence[Voice]) -> Event:
         voices=[_voice(voice) for voice in voices],
         supports_synthesize_streaming=True,
     )
-    return Info(tts=[program]).event()
+    return Info(tts=[described]).event()
 
 
 def _voice(voice: Voice) -> TtsVoice:

@@ -1,39 +1,29 @@
 """The Wyoming server: listens, announces, serves, withdraws, drains, closes. Knows nothing about models or signals."""
 
 import asyncio
+import functools
 import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import Cancelled, Overloaded, SpeechError
 from wyoming_pocket_tts.serving import wire
 from wyoming_pocket_tts.serving.connection import Connection
+from wyoming_pocket_tts.serving.door import Announcer, Door
 from wyoming_pocket_tts.serving.info import info_event
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.listener import Listener, listen
 from wyoming_pocket_tts.serving.response import error_event
 from wyoming_pocket_tts.serving.session import Session
+from wyoming_pocket_tts.speech import Voice
 from wyoming_pocket_tts.text.any_pieces import pieces_for
 from wyoming_pocket_tts.text.pieces import MakePieces
 from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
 
 _LOGGER = logging.getLogger(__name__)
 _GIVE_UP_SECONDS = 1.0
-
-
-class Announcer(Protocol):
-    """Makes a listening server known on the network."""
-
-    async def announce(self, addresses: Sequence[str]) -> None:
-        """Announce the bound addresses (URIs as in ``Server.addresses``). Called once, after all of them listen."""
-        ...
-
-    async def withdraw(self) -> None:
-        """Take the announcement back. Called before the server stops accepting; again if that was cancelled."""
-        ...
 
 
 class Server:
@@ -54,34 +44,35 @@ class Server:
         self,
         workers: Workers,
         *,
-        uris: Sequence[str],
+        uris: Sequence[str] = (),
         default_voice: str | None = None,
         limits: Limits | None = None,
         announcer: Announcer | None = None,
+        doors: Sequence[Door] = (),
         pieces: MakePieces = pieces_for,
     ) -> None:
         """Take what to serve and where.
 
         Args:
-            workers: speaks; also the source of the voices that ``describe`` lists.
-            uris: ``tcp://host:port`` (an IPv6 host in brackets, an empty host for all interfaces, port 0 for any free
-                one), ``unix:///path`` or ``stdio://``.
-            default_voice: the name of the voice for clients that choose none; ``None`` for the first installed.
-            limits: what clients may ask for; ``None`` for the defaults.
-            announcer: makes the server known while it listens.
+            workers: speaks; also the source of the voices at the addresses of ``uris``.
+            uris: a door of these addresses at which all of the workers' voices can be asked for; see ``Door``.
+            default_voice: the name of the voice for clients of that door that choose none; ``None`` for the first
+                installed.
+            limits: what clients may ask for, whatever door they come by; ``None`` for the defaults.
+            announcer: makes that door known while the server listens.
+            doors: others.
             pieces: makes a reader of a text for a language (``en``) and for whether it is SSML, if that is known.
         """
         self._workers = workers
-        self._uris = tuple(uris)
-        self._default_voice = default_voice
+        plain = Door(uris=tuple(uris), reception=_Everybody(workers, default_voice), announcer=announcer)
+        self._doors = (*([plain] if uris else []), *doors)
         self._limits = limits or Limits()
-        self._announcer = announcer
         self._make_pieces = pieces
         self._listeners: list[Listener] = []
         self._clients: dict[asyncio.Task[None], _Client] = {}
         self._refusals: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
-        self._announced = False
+        self._announced: list[Announcer] = []
         self._closing = False
 
     @property
@@ -102,15 +93,24 @@ class Server:
         """
         self._make_pieces("en", ssml=False)  # loads its tables now, which would stall the loop under the first client
         try:
-            for uri in self._uris:
-                self._listeners.append(await listen(uri, self._accept, buffer_bytes=self._limits.header_bytes))
-                _LOGGER.info("Listening on %s", ", ".join(self._listeners[-1].addresses))
-            if self._announcer is not None:
-                self._announced = True
-                await self._announcer.announce(self.addresses)
+            opened = [(door, await self._open(door)) for door in self._doors]
+            for door, addresses in opened:
+                if door.announcer is not None:
+                    self._announced.append(door.announcer)
+                    await door.announcer.announce(addresses)
         except BaseException:
             await self.aclose(deadline_seconds=0)
             raise
+
+    async def _open(self, door: Door) -> tuple[str, ...]:
+        """Listen at a door; return its bound addresses."""
+        addresses: list[str] = []
+        for uri in door.uris:
+            accept = functools.partial(self._accept, door)
+            self._listeners.append(await listen(uri, accept, buffer_bytes=self._limits.header_bytes))
+            addresses += self._listeners[-1].addresses
+        _LOGGER.info("Listening on %s", ", ".join(addresses))
+        return tuple(addresses)
 
     async def serve_until(self, stop: asyncio.Event) -> None:
         """Return when ``stop`` is set, or when the only address is ``stdio://`` and its client has left."""
@@ -139,13 +139,12 @@ class Server:
         self._listeners.clear()
 
     async def _withdraw(self) -> None:
-        if self._announcer is None or not self._announced:
-            return
-        try:
-            await self._announcer.withdraw()
-        except Exception:  # the rest must still be closed
-            _LOGGER.exception("The announcement could not be taken back")
-        self._announced = False  # only now: a close that was cancelled leaves the withdrawal to the next one
+        while self._announced:
+            try:
+                await self._announced[-1].withdraw()
+            except Exception:  # the rest must still be closed
+                _LOGGER.exception("The announcement could not be taken back")
+            self._announced.pop()  # only now: a close that was cancelled leaves the withdrawal to the next one
 
     async def _drain(self, deadline_seconds: float) -> None:
         stopping = Overloaded("the server is stopping")
@@ -171,7 +170,7 @@ class Server:
 
     # Clients
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
+    def _accept(self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
         try:
             self._check_room(address)
         except Overloaded as error:
@@ -179,9 +178,10 @@ class Server:
             return
         peer = f"{address or 'local'} #{next(self._numbers)}"
         session = Session(
-            choose=self._choose,
+            choose=functools.partial(door.reception.choose, address=address),
             pieces=self._make_pieces,
-            info=lambda: info_event(self._workers.synthesizer.voices()),
+            info=lambda: info_event(door.reception.voices(), program=door.program),
+            program=door.program,
             limits=self._limits,
         )
         connection = Connection(reader, writer, session=session, workers=self._workers, limits=self._limits, peer=peer)
@@ -210,9 +210,21 @@ class Server:
         self._refusals.add(task)
         task.add_done_callback(self._refusals.discard)
 
-    def _choose(self, *, name: str | None, speaker: str | None, language: str | None) -> Choice:
-        voices = self._workers.synthesizer.voices()
-        return choose_voice(voices, name=name, speaker=speaker, language=language, default=self._default_voice)
+
+class _Everybody:
+    """A reception without satellites: all voices of the workers, and one default for all clients."""
+
+    def __init__(self, workers: Workers, default: str | None) -> None:
+        self._workers = workers
+        self._default = default
+
+    def voices(self) -> Sequence[Voice]:
+        """All voices."""
+        return self._workers.synthesizer.voices()
+
+    def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> Choice:  # noqa: ARG002  (see Reception)
+        """The voice of that name, or the default one."""
+        return choose_voice(self.voices(), name=name, speaker=speaker, language=language, default=self._default)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Session:
         pieces: MakePieces,
         info: Callable[[], Event],
         limits: Limits,
+        program: str = PROGRAM,
     ) -> None:
         """Begin with nothing asked.
 
@@ -43,7 +44,9 @@ class Session:
             pieces: makes what reads a text.
             info: makes the answer to ``describe``.
             limits: what the client may ask for.
+            program: what the info calls us.
         """
+        self._program = program
         self._choose = choose
         self._make_pieces = pieces
         self._info = info
@@ -156,9 +159,9 @@ class Session:
 
     def _select_program(self, data: dict[str, Any]) -> list[Action]:
         # There is one program, so nothing is to be selected; a wrong name must not keep anybody from speaking.
-        if data.get("name") == PROGRAM:
+        if data.get("name") == self._program:
             return []
-        return [Note(logging.WARNING, f"there is no program {shown(data.get('name'))}; {PROGRAM!r} answers")]
+        return [Note(logging.WARNING, f"there is no program {shown(data.get('name'))}; {self._program!r} answers")]
 
     def _synthesize(self, data: dict[str, Any]) -> list[Action]:
         if self._intake is Intake.STREAM:

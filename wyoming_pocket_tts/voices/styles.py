@@ -8,6 +8,11 @@ DEFAULT = "default"
 _SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".safetensors", ".wav")
 
 
+def is_voice_file(path: Path) -> bool:
+    """Whether a file is a recording or an exported voice, by its name."""
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def style_files(path: Path) -> dict[str, Path]:
     """The file of each style, the default one first: ``default`` if there is one, else the first by name.
 
@@ -25,6 +30,6 @@ def style_files(path: Path) -> dict[str, Path]:
         return {}
     files: dict[str, Path] = {}
     for file in found:
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file():
+        if is_voice_file(file):
             files.setdefault(file.stem, file)
     return dict(sorted(files.items(), key=lambda style: style[0].casefold() != DEFAULT))

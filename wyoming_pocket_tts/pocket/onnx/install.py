@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from wyoming_pocket_tts.errors import ModelError
+from wyoming_pocket_tts.errors import ModelError, SpeechError
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.onnx.bundle import (
     Bundle,
@@ -230,6 +230,8 @@ def _readable_errors(models: Path) -> Iterator[None]:
     """Say what the system's errors mean to the person who chose the data directory."""
     try:
         yield
+    except SpeechError:  # some are OSErrors as well
+        raise
     except OSError as error:
         raise ModelError(
             f"{error.filename or models}: {error.strerror or error}; converted models are kept in {models}: choose"
