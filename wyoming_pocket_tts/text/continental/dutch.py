@@ -29,7 +29,9 @@ class Dutch(Western):
     def __init__(self, data: LanguageData) -> None:
         super().__init__(data)
         letters = joined(letters for letters in data.compass if len(letters) > 1)
-        self._weekday_of = {word: name for name, short in data.dates.weekdays.items() for word in (name, *short)}
+        self._weekday_of = {
+            word: name for name, short in data.dates.weekdays.items() for word in (name, name.capitalize(), *short)
+        }
         weekday = joined(self._weekday_of)
         self._weekdays = re.compile(rf"\b({weekday})\.? (tot en met|tot|t/m) ({weekday})(?!\w)")
         self._quarter = re.compile(rf"\b([Hh]et) ({letters})(?![\w'&]|\s[A-Z]\b)")

@@ -12,6 +12,8 @@ _VOWELS: Final = "aeiouhéèêâîôûœ"
 _PAIR, _TRIPLE = 2, 3
 _CENTURY = re.compile(r"(?<![\w'-])([IVX]{1,8})(er|re|ère|ème|e|ᵉ)(?!\w)")
 _PLURAL_FROM = 2
+_ROUND_THE_CLOCK = re.compile(r"(?<![\w.,/])24/7(?!\w)")
+_OUT_OF = re.compile(r"(?<![\w.,/])(\d{1,2})\s?([hj])\s?/\s?(\d{1,2})(?!\w)")
 
 
 class French(Western):
@@ -61,6 +63,15 @@ class French(Western):
         if value != 1:
             return self.cardinal(value)
         return "première" if name in self.data.extra["feminine_names"] else "premier"
+
+    def before_numbers(self, text: str) -> str:
+        text = _ROUND_THE_CLOCK.sub("24h/24 et 7j/7", text)
+        return super().before_numbers(_OUT_OF.sub(self._say_out_of, text))
+
+    def _say_out_of(self, match: re.Match[str]) -> str:
+        """ "24h/24" and "7j/7"."""
+        unit = self.data.units["hour" if match[2] == "h" else "day"]
+        return f"{self.counted(Amount(match[1]), unit)} {self.words.out_of} {self.cardinal(int(match[3]))}"
 
     def before_words(self, text: str) -> str:
         return _CENTURY.sub(self._say_century, super().before_words(text))

@@ -28,6 +28,7 @@ _NUMBER_SIGN = re.compile(r"(?<!\w)[nN]\.?[°º]\s?(?=\d)")
 _MILLIONS = re.compile(r"(?<![\w.,])(\d{1,3}(?P<gap>[. ])000(?:(?P=gap)000){1,3})\s(?P<noun>[^\W\d_]{4,40})(?!\w)")
 _SHORT_DATE = re.compile(r"(?<![\w./-])(0[1-9]|[12]\d|3[01])/(0[1-9]|1[0-2])(?![\w/]|[.,]\d)")
 _ELIDED = re.compile(r"(?<=[^\W\d_]')(\d{1,4})(?=[.,;:!?)]?(?:\s(?:al|alle|e|ed|et|au|à)\s|\s?\Z)|[.,;:!?)]\s)")
+_DOOR = re.compile(r"\s(?:[A-EG-Z]|[Ii]zq|[Dd]cha|[Ee]sq|[Dd]to)\b")
 _WORD_BEFORE = re.compile(r"([^\W\d_]{1,12})\s\Z")
 _A_MILLION: Final = 1_000_000
 _TITLED = r"\.(?=\s([A-ZÀ-ÖØ-Þ][^\W\d_A-Z]+))"
@@ -223,5 +224,5 @@ class Western(Grammar):
         return match[0]
 
     def takes_ordinal(self, after: str, sign: str) -> bool:
-        """Whether the word behind "2º" makes it an ordinal; ``sign``: that or the one of degrees."""
-        return sign == "º" and self.gender_behind(after) != ""
+        """Whether what follows "2º" makes it an ordinal, as in "3º B"; ``sign``: that or the one of degrees."""
+        return sign == "º" and (self.gender_behind(after) != "" or _DOOR.match(after) is not None)
