@@ -30,18 +30,19 @@ ARROWS: dict[str, set[str]] = {
     "wav": set(),
     "graph": set(),
     "inference": set(),
+    "playback": set(),
     "logs": set(),
     "text": set(),
     # what becomes of sound on its way
     "audio": {"speech"},
     # the models: they know texts and the contract, nothing of who asks
     "kokoro": {"speech", "text", "graph", "inference"},
-    "pocket": {"speech", "text", "voices", "graph", "inference", "places"},
+    "pocket": {"speech", "text", "voices", "graph", "inference", "places", "playback"},
     "voices": {"speech"},
     # the bridge between models and asyncio
-    "engine": {"speech"},
+    "engine": {"speech", "playback"},
     # the front doors
-    "serving": {"speech", "engine", "text", "voices"},
+    "serving": {"speech", "engine", "text", "voices", "logs"},
     "web": {"speech", "engine", "text", "voices", "serving"},
     "client": {"wav", "serving.address"},
     "player": {"wav"},

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from wyoming.event import Event, async_read_event, async_write_event
 
+from wyoming_pocket_tts.engine.observer import Observer
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.serving.limits import Limits
@@ -28,11 +29,13 @@ class Client:
         self.writer = writer
 
     @classmethod
-    async def connect(cls, address: str) -> "Client":
+    async def connect(cls, address: str, *, local_address: str | None = None) -> "Client":
+        """Connect; over TCP from an address of this machine, if one is given."""
         parts = urlsplit(address)
         if parts.scheme == "unix":
             return cls(*await asyncio.open_unix_connection(parts.path))
-        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+        local = (local_address, 0) if local_address else None
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port, local_addr=local))
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,6 +137,7 @@ async def service(
     backlog_blocks: int = 8,
     default_voice: str | None = None,
     pieces: MakePieces = pieces_for,
+    observer: Observer | None = None,
 ) -> AsyncIterator[Service]:
     """Serve while the context lasts, and prove that nothing is left after it."""
     tone = tone or ToneSynthesizer()
@@ -141,7 +145,9 @@ async def service(
     async with Workers(
         tone, threads=threads, max_active=max_active, max_waiting=max_waiting, backlog_blocks=backlog_blocks
     ) as workers:
-        server = Server(workers, uris=[uri], limits=limits, default_voice=default_voice, pieces=pieces)
+        server = Server(
+            workers, uris=[uri], limits=limits, default_voice=default_voice, pieces=pieces, observer=observer
+        )
         await server.start()
         try:
             yield Service(server, workers, tone)

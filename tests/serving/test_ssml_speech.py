@@ -102,16 +102,22 @@ async def test_each_piece_is_spoken_in_its_own_way_at_one_rate() -> None:
 
 async def test_what_is_wrong_is_spoken_all_the_same_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     ear = Ear()
+    caplog.set_level(logging.DEBUG, "wyoming_pocket_tts")
     async with service(ear) as house, await house.connect() as client:
         await whole(client, "<speak><blink>One</blink> & <voice name='zoe'>two</voice> & <blink>three</blink>")
     assert " ".join(request.text for request in ear.requests) == "One & two & three"
-    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    warnings = [line.partition("] ")[2] for line in lines if "] " in line]
-    assert warnings == [
+    told = [record for record in caplog.records if record.name.endswith(".connection")]
+    lines = [(record.levelno, record.getMessage().partition("] ")[2]) for record in told]
+    assert [line for level, line in lines if level == logging.DEBUG and line != "closed"] == [
         "SSML: <blink> is not known: its text is read",
         "SSML: an '&' begins no entity; write &amp;",
         "SSML: <speak> is not closed",
         "the text asks for voice 'zoe', which is not there; 'tone-low' reads on",
+    ]
+    warnings = [line for level, line in lines if level == logging.WARNING]
+    assert warnings == [
+        "not everything that the text asks for can be done; log.level debug says what",
+        "not everything that the text asks for can be done; log.level debug says what",
     ]
 
 

@@ -49,6 +49,10 @@ class Observer(Protocol):
         """A connection was turned away."""
         ...
 
+    def failed(self, code: str) -> None:
+        """A client was told an error with this code, be it about a request or about the connection."""
+        ...
+
     def request_began(self) -> None:
         """A client asked for speech; ``request_ended`` follows on every way out."""
         ...
@@ -94,6 +98,9 @@ class Silent(Observer):
     def refused(self) -> None:
         """Ignore it."""
 
+    def failed(self, code: str) -> None:
+        """Ignore it."""
+
     def request_began(self) -> None:
         """Ignore it."""
 
@@ -133,6 +140,11 @@ class Several(Observer):
         """Tell all."""
         for observer in self._observers:
             observer.refused()
+
+    def failed(self, code: str) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.failed(code)
 
     def request_began(self) -> None:
         """Tell all."""

@@ -12,6 +12,8 @@ class Send:
     """Write the event."""
 
     event: Event
+    request: str = ""
+    """The identifier of the request that it answers, if it answers one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Note:
 
     level: int
     text: str
+    request: str = ""
+    """The identifier of the request that it is about, if it is about one."""
 
 
 @dataclass(frozen=True, slots=True)

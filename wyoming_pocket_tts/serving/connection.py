@@ -12,9 +12,12 @@ from typing import Any
 
 from wyoming.error import Error
 
+from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import ProtocolError, SpeechError
+from wyoming_pocket_tts.logs import about
 from wyoming_pocket_tts.serving import hangup, wire
+from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.response import error_event
@@ -38,6 +41,7 @@ class Connection:
         workers: Workers,
         limits: Limits,
         peer: str,
+        observer: Observer | None = None,
     ) -> None:
         """Take over a connected client.
 
@@ -48,12 +52,14 @@ class Connection:
             workers: make the audio.
             limits: how long to wait for what.
             peer: names the client in the log.
+            observer: is told of errors; of requests it hears from their accounts.
         """
         self._reader = reader
         self._writer = writer
         self._session = session
         self._workers = workers
         self._limits = limits
+        self._observer = observer or Silent()
         self._log = _PeerLog(_LOGGER, {"peer": peer})
         self._over = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -67,6 +73,7 @@ class Connection:
             await self._converse()
             await wire.close_gently(self._reader, self._writer, self._limits)
         finally:
+            self._session.abandoned()
             wire.abort(self._writer)
 
     def refuse(self, error: SpeechError) -> None:
@@ -113,14 +120,25 @@ class Connection:
         with hangup.watch(self._writer, lambda: self._gone("the client is gone")):
             await self._over.wait()
 
-    async def _speak(self, speak: Speak) -> None:
+    async def _speak(self, speak: Speak, account: Account) -> None:
+        with about(account.request):
+            try:
+                account.waits()
+                await self._pass_on(speak, account)
+            finally:
+                account.stops_waiting()
+
+    async def _pass_on(self, speak: Speak, account: Account) -> None:
+        rate_hz = speak.request.manner.rate_hz or speak.request.voice.sample_rate_hz
         try:
             async with self._workers.stream(speak.request, continues=speak.continues) as blocks:
                 async for block in blocks:
+                    account.gets(block.size / rate_hz)
                     if block.size:
                         await self._be_silent(speak.speech)
                     self._carry_out(self._session.audio(speak.speech, _little_endian(block)))
                     await self._drain()
+                    account.waits()
         except SpeechError as error:
             self._log.debug("%r was not spoken", speak.request.text)
             actions = self._session.failed(speak.speech, error)
@@ -140,23 +158,25 @@ class Connection:
             if self._over.is_set():
                 return
             match action:
-                case Send(event):
+                case Send(event, request):
                     if Error.is_type(event.type):
-                        self._tell(logging.WARNING, f"told the client: {event.data['text']}")
+                        self._observer.failed(event.data["code"])
+                        self._tell(logging.WARNING, f"told the client: {event.data['text']}", request)
                     self._write(wire.encode(event))
                 case Speak():
-                    self._speech = self._tasks.create_task(self._speak(action), name="wyoming-speak")
+                    speaking = self._speak(action, self._session.account)
+                    self._speech = self._tasks.create_task(speaking, name="wyoming-speak")
                 case Rest(number):
                     self._tasks.create_task(self._be_silent(number), name="wyoming-rest")
                 case Hush():
                     if self._speech is not None:
                         self._speech.cancel()
-                case Note(level, text):
-                    self._tell(level, text)
+                case Note(level, text, request):
+                    self._tell(level, text, request)
                 case Close():
                     self._over.set()
 
-    def _tell(self, level: int, text: str) -> None:
+    def _tell(self, level: int, text: str, request: str) -> None:
         """Write to the log, which one client may not fill."""
         if level >= logging.WARNING:
             self._warnings += 1
@@ -164,7 +184,8 @@ class Connection:
                 return
             if self._warnings == _MOST_WARNINGS:
                 text += " (the last of so many warnings about this connection)"
-        self._log.log(level, "%s", text)
+        with about(request):
+            self._log.log(level, "%s", text)
 
     def _write(self, event: bytes) -> None:
         if self._writer.is_closing():

@@ -1,5 +1,6 @@
 """One request's text, read into pieces, and the events that answer it. Knows nothing about other requests."""
 
+import logging
 from collections import deque
 from enum import Enum, auto
 
@@ -8,7 +9,10 @@ from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.tts import SynthesizeStopped
 
-from wyoming_pocket_tts.errors import ProtocolError, SpeechError
+from wyoming_pocket_tts.engine.observer import SPOKEN
+from wyoming_pocket_tts.errors import Cancelled, ProtocolError, SpeechError
+from wyoming_pocket_tts.serving.account import Account
+from wyoming_pocket_tts.serving.actions import Note
 from wyoming_pocket_tts.serving.direction import Direction
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.silence import Silence
@@ -57,10 +61,18 @@ class Response:
     """One request and its answer. Each event comes out once, in the protocol's order."""
 
     def __init__(
-        self, kind: Kind, *, direction: Direction | None = None, reader: Pieces | None = None, limits: Limits
+        self,
+        kind: Kind,
+        *,
+        direction: Direction | None = None,
+        reader: Pieces | None = None,
+        limits: Limits,
+        account: Account,
     ) -> None:
         """Begin. Without a direction and a reader the response can only fail."""
         self.kind = kind
+        self.account = account
+        """Told about silence here, closed by ``conclude``; of the waiting for audio knows who speaks."""
         self.pieces: deque[Piece] = deque()
         """To be spoken, in order."""
         self.pieces_begun = 0
@@ -104,16 +116,24 @@ class Response:
         """Take the next piece: what is to be spoken for it, or None for one without text."""
         assert self._direction is not None, "a text without a voice fails before"  # noqa: S101  (our own invariant)
         piece = self.pieces.popleft()
-        self._account.piece_begins(piece)
+        self._owed.piece_begins(piece)
         if not piece.text.strip():
             return None
         self.pieces_begun += 1
         return self._direction.request(piece)
 
-    def warnings(self) -> list[str]:
-        """What was wrong with the text, and what of its wishes could not be granted, since this was last asked."""
+    def notes(self) -> list[Note]:
+        """What was wrong with the text, and what of its wishes could not be granted, since this was last asked.
+
+        That is told in the text's own words, which are for the debug log alone.
+        """
         problems = [] if self._reader is None else self._reader.problems()
-        return problems + ([] if self._direction is None else self._direction.warnings())
+        problems += [] if self._direction is None else self._direction.warnings()
+        notes = [Note(logging.DEBUG, problem, self.account.request) for problem in problems]
+        if problems:
+            text = "not everything that the text asks for can be done; log.level debug says what"
+            notes.append(Note(logging.WARNING, text, self.account.request))
+        return notes
 
     def fail(self, error: SpeechError) -> None:
         """Speak no more: the error is due, then what is owed. The first error counts."""
@@ -140,19 +160,31 @@ class Response:
 
     def silence(self) -> list[Event]:
         """Events for a bit of the silence that is owed before the audio that came. None: it was sent."""
-        self._account.sound_comes()
+        self._owed.sound_comes()
         return self.owed_silence()
 
     def fades(self) -> bool:
         """Whether all is spoken, but silence is owed at the end."""
         if self.stage is not Stage.SOUNDING or self.over or self.pieces or not self._text_complete:
             return False
-        self._account.nothing_follows()
-        return self._account.owed_samples > 0
+        self._owed.nothing_follows()
+        return self._owed.owed_samples > 0
 
     def owed_silence(self) -> list[Event]:
         """Events for a bit of the silence that is owed; of ``silence``, or once it ``fades``."""
-        return self._sound(bytes(_WIDTH_BYTES * self._account.take(_SILENCE_CHUNKS * self._chunk_samples)))
+        samples = self._owed.take(_SILENCE_CHUNKS * self._chunk_samples)
+        if samples:
+            self.account.pauses(samples / self._rate_hz)
+        return self._sound(bytes(_WIDTH_BYTES * samples))
+
+    def conclude(self, error: SpeechError | None = None) -> None:
+        """Close the account: nothing more becomes of it. An error that came before the given one counts."""
+        error = self.error or error or (Cancelled() if self._given_up else None)
+        self.account.ends(
+            outcome=SPOKEN if error is None else error.code,
+            voice=None if self._direction is None else self._direction.choice.voice.name,
+            characters=self._characters,
+        )
 
     def due(self) -> list[Event]:
         """Events that can be sent now that none of its pieces is being spoken. Moves the stage on."""
@@ -189,7 +221,7 @@ class Response:
         return events
 
     @property
-    def _account(self) -> Silence:
+    def _owed(self) -> Silence:
         assert self._silence is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
         return self._silence
 

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import Cancelled, Overloaded, SpeechError
 from wyoming_pocket_tts.serving import wire
+from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.connection import Connection
 from wyoming_pocket_tts.serving.door import Announcer, Door
 from wyoming_pocket_tts.serving.info import info_event
@@ -50,6 +52,7 @@ class Server:
         announcer: Announcer | None = None,
         doors: Sequence[Door] = (),
         pieces: MakePieces = pieces_for,
+        observer: Observer | None = None,
     ) -> None:
         """Take what to serve and where.
 
@@ -62,12 +65,14 @@ class Server:
             announcer: makes that door known while the server listens.
             doors: others.
             pieces: makes a reader of a text for a language (``en``) and for whether it is SSML, if that is known.
+            observer: is told what clients ask for and what becomes of it; None for nobody.
         """
         self._workers = workers
         plain = Door(uris=tuple(uris), reception=_Everybody(workers, default_voice), announcer=announcer)
         self._doors = (*([plain] if uris else []), *doors)
         self._limits = limits or Limits()
         self._make_pieces = pieces
+        self._observer = observer or Silent()
         self._listeners: list[Listener] = []
         self._clients: dict[asyncio.Task[None], _Client] = {}
         self._refusals: set[asyncio.Task[None]] = set()
@@ -183,8 +188,17 @@ class Server:
             info=lambda: info_event(door.reception.voices(), program=door.program),
             program=door.program,
             limits=self._limits,
+            account=functools.partial(Account, self._observer, peer=peer),
         )
-        connection = Connection(reader, writer, session=session, workers=self._workers, limits=self._limits, peer=peer)
+        connection = Connection(
+            reader,
+            writer,
+            session=session,
+            workers=self._workers,
+            limits=self._limits,
+            peer=peer,
+            observer=self._observer,
+        )
         task = asyncio.create_task(connection.run(), name=f"wyoming {peer}")
         self._clients[task] = _Client(address, connection)
         task.add_done_callback(self._clients.pop)
@@ -202,6 +216,8 @@ class Server:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, error: SpeechError
     ) -> None:
         _LOGGER.warning("Turned %s away: %s", address or "a local client", error)
+        self._observer.refused()
+        self._observer.failed(error.code)
         if len(self._refusals) >= self._limits.connections:  # even politeness is bounded
             wire.abort(writer)
             return

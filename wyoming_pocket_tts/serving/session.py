@@ -14,8 +14,9 @@ from typing import Any
 from wyoming.event import Event
 from wyoming.ping import Pong
 
-from wyoming_pocket_tts.errors import Overloaded, ProtocolError, SpeechError, shown
+from wyoming_pocket_tts.errors import Cancelled, Overloaded, ProtocolError, SpeechError, shown
 from wyoming_pocket_tts.serving import fields
+from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, primary_language
 from wyoming_pocket_tts.serving.info import PROGRAM
@@ -36,6 +37,7 @@ class Session:
         info: Callable[[], Event],
         limits: Limits,
         program: str = PROGRAM,
+        account: Callable[[], Account] = Account,
     ) -> None:
         """Begin with nothing asked.
 
@@ -44,6 +46,7 @@ class Session:
             pieces: makes what reads a text.
             info: makes the answer to ``describe``.
             limits: what the client may ask for.
+            account: opens the account of a request.
             program: what the info calls us.
         """
         self._program = program
@@ -51,6 +54,7 @@ class Session:
         self._make_pieces = pieces
         self._info = info
         self._limits = limits
+        self._open_account = account
         self._intake = Intake.OPEN
         self._queue: deque[Response] = deque()
         self._stream: Response | None = None
@@ -63,6 +67,11 @@ class Session:
     def speaking(self) -> bool:
         """Whether an answer is under way: a speech, or the silence at its end."""
         return self._speech is not None or self._rest is not None
+
+    @property
+    def account(self) -> Account:
+        """Of the request that is being spoken."""
+        return self._queue[0].account
 
     # What the client does
 
@@ -92,12 +101,17 @@ class Session:
         if self._queue:
             head = self._queue[0]
             head.give_up(error)
-            actions += map(Send, head.due())
-            self._queue.clear()
+            actions += [Send(event, head.account.request) for event in head.due()]
+            self._conclude_all(error)
         else:
             actions.append(Send(error_event(error)))
         self._move(Intake.CLOSED)
         return [*actions, Close()]
+
+    def abandoned(self) -> None:
+        """The connection is no more: nothing that is still open gets its answer."""
+        self._hush()
+        self._conclude_all(Cancelled("the client is gone"))
 
     def ended(self) -> list[Action]:
         """The client closed its side. What it asked for completely is still answered."""
@@ -176,7 +190,7 @@ class Session:
                 response.fail(ProtocolError("there is no text to speak"))
             response.add_text(text)
             response.end_text()
-        return actions + self._notes(response) + self._enqueue(response)
+        return [*actions, *response.notes(), *self._enqueue(response)]
 
     def _synthesize_start(self, data: dict[str, Any]) -> list[Action]:
         actions: list[Action] = []
@@ -194,16 +208,16 @@ class Session:
             self._stream.add_text(fields.text(data))
         except ProtocolError as error:
             self._stream.fail(error)
-        return self._notes(self._stream)
+        return [*self._stream.notes()]
 
     def _synthesize_stop(self, _data: dict[str, Any]) -> list[Action]:
         if self._stream is None:
             return self._stray(Kind.STRAY_STOP, "synthesize-stop without synthesize-start")
         self._stream.end_text()
-        notes = self._notes(self._stream)
+        notes = self._stream.notes()
         self._stream = None
         self._move(Intake.OPEN)
-        return notes
+        return [*notes]
 
     # Steps that they share
 
@@ -218,14 +232,15 @@ class Session:
             return self._failed(kind, error), []
         reader = self._make_pieces(primary_language(choice.voice.languages[0]), ssml=ssml)
         direction = Direction(choice, self._choose)
-        response = Response(kind, direction=direction, reader=reader, limits=self._limits)
-        return response, [Note(logging.WARNING, warning) for warning in choice.warnings]
+        account = self._open_account()
+        response = Response(kind, direction=direction, reader=reader, limits=self._limits, account=account)
+        return response, [Note(logging.WARNING, warning, account.request) for warning in choice.warnings]
 
     def _stray(self, kind: Kind, complaint: str) -> list[Action]:
         return self._enqueue(self._failed(kind, self._refusal or ProtocolError(complaint)))
 
     def _failed(self, kind: Kind, error: SpeechError) -> Response:
-        response = Response(kind, limits=self._limits)
+        response = Response(kind, limits=self._limits, account=self._open_account())
         response.fail(error)
         return response
 
@@ -235,8 +250,9 @@ class Session:
             return []
         error = Overloaded(f"more than {self._limits.queued_requests} requests wait on this connection")
         response.fail(error)
+        response.conclude()
         self._refusal = self._refusal or error
-        return [Send(error_event(error))]
+        return [Send(error_event(error), response.account.request)]
 
     def _advance(self) -> list[Action]:
         """Answer as far as can be done now."""
@@ -255,10 +271,10 @@ class Session:
                 self._rest = next(self._numbers)
                 actions.append(Rest(self._rest))
                 continue
-            actions += map(Send, head.due())
+            actions += [Send(event, head.account.request) for event in head.due()]
             if head.stage is not Stage.DONE:
                 return actions
-            self._queue.popleft()
+            self._queue.popleft().conclude()
         if self._intake is Intake.ENDED or (self._refusal is not None and self._intake is not Intake.CLOSED):
             self._move(Intake.CLOSED)
             actions.append(Close())
@@ -271,14 +287,15 @@ class Session:
     def _begin_piece(self, response: Response) -> list[Action]:
         continues = response.pieces_begun > 0
         request = response.begin_piece()
-        notes = self._notes(response)
+        notes = response.notes()
         if request is None:
-            return notes
+            return [*notes]
         self._speech = next(self._numbers)
         return [*notes, Speak(speech=self._speech, request=request, continues=continues)]
 
-    def _notes(self, response: Response) -> list[Action]:
-        return [Note(logging.WARNING, warning) for warning in response.warnings()]
+    def _conclude_all(self, error: SpeechError) -> None:
+        while self._queue:
+            self._queue.popleft().conclude(error)
 
     def _hush(self) -> list[Action]:
         self._rest = None
