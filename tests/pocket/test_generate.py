@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
-from wyoming_pocket_tts.pocket.generate import Speaking, chunk_latents, frame_limit, speak
+from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
+from wyoming_pocket_tts.pocket.generate import Speaking, chunk_latents, speak
 from wyoming_pocket_tts.text.prompt import TextChunk
 from wyoming_pocket_tts.voices.state import VoiceState
 

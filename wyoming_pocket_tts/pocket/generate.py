@@ -3,7 +3,6 @@
 Knows nothing about PyTorch, ONNX Runtime, files or sockets. An engine (``backend.py``) does the arithmetic.
 """
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -18,23 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.pocket.backend import AudioStream, Backend, Latents, LatentStream, Samples, Sampling
+from wyoming_pocket_tts.playback import Playback
+from wyoming_pocket_tts.pocket.backend import Backend, Frame, LatentStream, Samples, Sampling
 from wyoming_pocket_tts.pocket.channel import Channel, ChannelClosed
+from wyoming_pocket_tts.pocket.chunk_rules import ChunkRules, frame_limit
+from wyoming_pocket_tts.pocket.decoding import Decoding, Latent, frames_to_wait_for
 from wyoming_pocket_tts.text.prompt import TextChunk
 from wyoming_pocket_tts.voices.state import VoiceState
 
-logger = logging.getLogger(__name__)
-
-_FIRST_FRAME_THAT_MAY_END = 6
-"""Before speech has begun, some voices look as if they had finished."""
-_TOKENS_PER_SECOND = 3.0
-_SPARE_SECONDS = 2.0
-_FADES_PER_SECOND = 200
-"""The first 5 ms of a chunk fade in: a codec that starts from nothing begins with a small click."""
-_FRAMES_AHEAD = 64
+FRAMES_AHEAD = 64
 """Latents that may wait for the decoder: five seconds, so that a reader who pauses does not stop the generation."""
-_FRAMES_PER_CALL = 4
-"""Frames decoded at once at most: more are no faster, and take memory for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +57,22 @@ class Speaking:
 
 
 @dataclass(frozen=True, slots=True)
-class _Latent:
-    """A frame on its way to the decoder, and the chunk that it belongs to."""
+class Script:
+    """A speech as it is to be: who says what and how.
 
-    chunk: int
-    values: NDArray[np.float32]
+    Attributes:
+        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
+    """
+
+    voice: VoiceState
+    chunks: Iterator[TextChunk]
+    how: Speaking
 
 
-def frame_limit(tokens: int, frames_per_second: float) -> int:
-    """Give the number of steps after which a chunk of so many tokens is given up."""
-    return math.ceil((tokens / _TOKENS_PER_SECOND + _SPARE_SECONDS) * frames_per_second)
+def chunk_rules(chunk: TextChunk, how: Speaking, *, limit: int) -> ChunkRules:
+    """The rules of a chunk's end."""
+    after_eos = chunk.frames_after_eos if how.frames_after_eos is None else how.frames_after_eos
+    return ChunkRules(len(chunk.tokens), limit=limit, eos_threshold=how.eos_threshold, frames_after_eos=after_eos)
 
 
 def speak(
@@ -104,7 +102,7 @@ def speak(
         RuntimeError: the engine failed; what was decoded before has been yielded.
     """
     stop = stop or Event()
-    channel: Channel[_Latent] = Channel(_FRAMES_AHEAD)
+    channel: Channel[Latent] = Channel(FRAMES_AHEAD)
 
     def generate() -> None:
         try:
@@ -127,7 +125,7 @@ def speak(
         end()
 
 
-def _end(channel: Channel[_Latent], thread: Thread) -> None:
+def _end(channel: Channel[Latent], thread: Thread) -> None:
     channel.close()
     thread.join()
 
@@ -140,7 +138,7 @@ def _latents(
     *,
     stop: Event,
     spoken: Callable[[VoiceState], None] | None,
-) -> Generator[_Latent, None, None]:
+) -> Generator[Latent, None, None]:
     """Generate chunk after chunk, each in the voice that the one before it leaves."""
     current = voice
     frames_per_second = backend.sample_rate_hz / backend.frame_samples
@@ -155,7 +153,7 @@ def _latents(
         tail.clear()
         try:
             for latent in chunk_latents(stream, chunk, how, limit=limit, stop=stop):
-                yield _Latent(index, latent)
+                yield Latent(index, latent)
                 tail.append(latent)
         finally:  # also of a chunk that its hearer leaves
             if spoken is not None:
@@ -167,78 +165,31 @@ def chunk_latents(
     stream: LatentStream, chunk: TextChunk, how: Speaking, *, limit: int, stop: Event
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the latents ``[latent_dim]`` of one chunk: until a few frames after its end, or until the limit."""
-    after_eos = chunk.frames_after_eos if how.frames_after_eos is None else how.frames_after_eos
-    last: int | None = None
-    latent: NDArray[np.float32] | None = None
-    for index in range(limit):
-        if stop.is_set():
-            return
-        frame = stream.prefill(chunk.tokens) if latent is None else stream.step(latent)
-        if last is None and index >= _FIRST_FRAME_THAT_MAY_END and frame.eos_logit > how.eos_threshold:
-            last = index + after_eos
-        if last is not None and index >= last:
-            return
-        latent = frame.latent
-        yield latent
-    logger.warning(
-        "no end of speech after %d frames of a chunk of %d tokens: the voice or the text may not suit the model",
-        limit,
-        len(chunk.tokens),
-    )
+    rules = chunk_rules(chunk, how, limit=limit)
+    frame: Frame | None = None
+    while not (rules.over or stop.is_set()):
+        frame = stream.prefill(chunk.tokens) if frame is None else stream.step(frame.latent)
+        if rules.accept(frame):
+            yield frame.latent
 
 
-def _audio(backend: Backend, channel: Channel[_Latent], how: Speaking, stop: Event) -> Iterator[Samples]:
+def _audio(backend: Backend, channel: Channel[Latent], how: Speaking, stop: Event) -> Iterator[Samples]:
     """Decode what waits, in calls that never reach over the end of a chunk."""
-    decoder: AudioStream | None = None
-    chunk = -1
-    per_call = how.frames_per_call or _FRAMES_PER_CALL
-    lead = _Lead(backend.frame_samples / backend.sample_rate_hz)
-    while latents := channel.take(
-        at_least=min(per_call, lead.frames_to_wait_for()), patience_seconds=lead.seconds_to_wait()
-    ):
-        for index, group in groupby(latents, lambda latent: latent.chunk):
-            frames: Latents = np.stack([latent.values for latent in group])
-            begins = index != chunk
-            if begins or decoder is None:
-                decoder, chunk = backend.open_decoder(), index
-            for first in range(0, len(frames), per_call):
+    decoding = Decoding(backend, how.frames_per_call)
+    per_call = decoding.frames_per_call
+    frame_seconds = backend.frame_samples / backend.sample_rate_hz
+    playback = Playback()
+    while True:
+        lead_seconds = max(0.0, playback.lead(monotonic()))
+        frames = min(per_call, frames_to_wait_for(lead_seconds, frame_seconds))
+        latents = channel.take(at_least=frames, patience_seconds=lead_seconds / 2)
+        if not latents:
+            return
+        for _, group in groupby(latents, lambda latent: latent.chunk):
+            of_chunk = list(group)
+            for first in range(0, len(of_chunk), per_call):
                 if stop.is_set():
                     return
-                samples = decoder.decode(frames[first : first + per_call])
-                lead.add(len(samples) / backend.sample_rate_hz)
-                yield _faded_in(samples, backend.sample_rate_hz) if begins and not first else samples
-
-
-class _Lead:
-    """How far a speech is ahead of somebody who plays it as it comes.
-
-    Frames that are decoded together are cheaper. Whoever is ahead can wait for some, as long as that takes no more than
-    half of the lead, even if they come no faster than they play.
-    """
-
-    def __init__(self, frame_seconds: float) -> None:
-        self._frame_seconds = frame_seconds
-        self._began_seconds: float | None = None
-        self._spoken_seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count what is about to be played."""
-        if self._began_seconds is None:
-            self._began_seconds = monotonic()
-        self._spoken_seconds += seconds
-
-    def frames_to_wait_for(self) -> int:
-        """At least one."""
-        return max(1, int(self.seconds_to_wait() / self._frame_seconds))
-
-    def seconds_to_wait(self) -> float:
-        """None of whom has no lead."""
-        if self._began_seconds is None:
-            return 0.0
-        return max(0.0, (self._spoken_seconds - (monotonic() - self._began_seconds)) / 2)
-
-
-def _faded_in(samples: Samples, rate_hz: int) -> Samples:
-    count = min(rate_hz // _FADES_PER_SECOND, len(samples))
-    ramp = np.linspace(0, 1, rate_hz // _FADES_PER_SECOND, dtype=np.float32)[:count]
-    return np.concatenate([samples[:count] * ramp, samples[count:]])
+                samples = decoding.decode(of_chunk[first : first + per_call])
+                playback.add(len(samples) / backend.sample_rate_hz, monotonic())
+                yield samples

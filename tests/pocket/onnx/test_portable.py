@@ -21,8 +21,9 @@ from tests.pocket.onnx.portable_runner import Floats, PortableModel, PortableSpe
 from tests.pocket.random_models import changed, reduced, write_random_model
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts.pocket.backend import Sampling
+from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
 from wyoming_pocket_tts.pocket.config import ModelConfig, load_config, released_model
-from wyoming_pocket_tts.pocket.generate import Speaking, frame_limit, speak
+from wyoming_pocket_tts.pocket.generate import Speaking, speak
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
 from wyoming_pocket_tts.pocket.torch.backend import TorchBackend, build_network
 from wyoming_pocket_tts.pocket.torch.flow_head import Sampler

@@ -16,8 +16,8 @@ from tests.pocket.onnx.portable_runner import PortableModel
 from wyoming_pocket_tts.cli import main
 from wyoming_pocket_tts.errors import AccessDenied, ConfigError, ModelError, VoiceError
 from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
 from wyoming_pocket_tts.pocket.config import ModelConfig
-from wyoming_pocket_tts.pocket.generate import frame_limit
 from wyoming_pocket_tts.pocket.onnx import portable
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
 from wyoming_pocket_tts.pocket.onnx.states import METADATA_KEY

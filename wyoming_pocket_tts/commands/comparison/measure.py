@@ -21,7 +21,8 @@ from wyoming_pocket_tts.commands.comparison.job import Candidate, Doing, Done, F
 from wyoming_pocket_tts.errors import EmptyText, SpeechError
 from wyoming_pocket_tts.pocket.backend import Backend, Frame, Latents, LatentStream, Samples, Sampling
 from wyoming_pocket_tts.pocket.child_process import Teller, peak_bytes, take_order
-from wyoming_pocket_tts.pocket.generate import Speaking, chunk_latents, frame_limit, speak
+from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
+from wyoming_pocket_tts.pocket.generate import Speaking, chunk_latents, speak
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.loading import Loaded, load_for_torch, open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.bundle import open_bundle
