@@ -19,9 +19,15 @@ GRAMMARS: Final = {
 }
 """Language (two letters) -> the module in this package and the class that knows its grammar."""
 
+REGIONS: Final = {
+    "pt-br": ("brazilian", "Brazilian"),
+}
+"""The same for tags (lower case) of regions that say it another way; their words are the language's."""
 
-def load_grammar(language: str) -> Grammar:
-    """The grammar of one of ``GRAMMARS`` with its words."""
-    module, name = GRAMMARS[language]
+
+def load_grammar(tag: str) -> Grammar:
+    """The grammar of one of ``GRAMMARS`` or ``REGIONS`` with its words."""
+    language = tag.partition("-")[0]
+    module, name = REGIONS[tag] if tag in REGIONS else GRAMMARS[language]
     found: type[Grammar] = getattr(import_module(f"{__name__}.{module}"), name)
     return found(load_language(language))

@@ -24,7 +24,7 @@ class Portuguese(Western):
     """Feminine ones, twos and hundreds; hours that are named when they are full."""
 
     language = "pt"
-    phones = r"[289]\d{2} \d{3} \d{3}|\d{4}-\d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
+    phones = r"[289]\d{2} \d{3} \d{3}|\d{4,5}-\d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
     titles: ClassVar = {"D": "dom", "S": "São"}
     winds: ClassVar = {"O": "oeste", "E": "este"}
     wind_prepositions = "de|do|para|a"
