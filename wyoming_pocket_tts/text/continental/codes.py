@@ -47,7 +47,7 @@ class Codes:
 
     def _say_ip(self, match: re.Match[str]) -> str:
         parts, words = match[1].split("."), self._grammar.words
-        if any(int(part) > _MAX_BYTE for part in parts):
+        if any(int(part) > _MAX_BYTE or (len(part) > 1 and part[0] == "0") for part in parts):  # "2.000.000.000"
             return match[0]
         said = f" {words.dot} ".join(self._grammar.address_part(part) for part in parts)
         if match[2] == ":":

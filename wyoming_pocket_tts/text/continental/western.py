@@ -82,7 +82,7 @@ class Western(Grammar):
         self._short_month = re.compile(rf"(?<=\d)(\s{joint}(?:{short}))\.(?=\s[^\W\dA-ZÀ-ÖØ-Þ_])")
 
     def address_part(self, text: str) -> str:
-        return self.cardinal(int(text)) if len(text) == 1 or text[0] != "0" else self.digits(text)
+        return self.cardinal(int(text))
 
     # What is counted.
 
