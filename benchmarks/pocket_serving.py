@@ -48,10 +48,11 @@ async def until_the_model_speaks(port: int, voice: str) -> None:
         async with AsyncTcpClient("127.0.0.1", port) as client:
             await client.write_event(Describe().event())
             event = await client.read_event()
-            assert event is not None
-            voices = [voice for program in Info.from_event(event).tts for voice in program.voices]
-            if any(listed.name == voice and listed.installed for listed in voices):
-                return
+        if event is None:
+            raise SystemExit("the server closed the connection")
+        voices = [voice for program in Info.from_event(event).tts for voice in program.voices]
+        if any(listed.name == voice and listed.installed for listed in voices):
+            return
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -105,7 +106,8 @@ def compare(name: str, precisions: list[str], rounds: int) -> None:
             provide(config, data_dir, precision)
         for _ in range(rounds):
             peer = run("peer", config, voice_file=False)
-            assert peer is not None
+            if peer is None:
+                raise SystemExit("the peer failed")
             peers.append(peer)
             for precision in precisions:
                 results[precision].append(asyncio.run(measure(config, data_dir, precision)))

@@ -1,0 +1,161 @@
+"""Voices of one's own that come and go in a running service: real processes, files as people drop them."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.pocket.fake_hub import fake_hub
+from tests.service import Service, service
+from tests.world import (
+    MODEL,
+    PATIENCE_SECONDS,
+    RATE_HZ,
+    SPEAKS,
+    World,
+    environment,
+    installed_voices,
+    make_world,
+    place,
+    rate_spoken,
+)
+from wyoming_pocket_tts.pocket.config import voice_audio_source, voice_state_source
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@dataclass
+class Home:
+    """A service with a model, and the folder into which voices are dropped."""
+
+    running: Service
+    uri: str
+    folder: Path
+
+    def drop(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.folder.with_name("aside")
+        aside.write_bytes(content)
+        return aside.rename(path)
+
+    async def until_listed(self, condition: Callable[[dict[str, bool]], bool]) -> None:
+        """Ask until the voices are so, as Home Assistant does."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition(await installed_voices(self.uri)):
+                await asyncio.sleep(0.05)  # noqa: ASYNC110  (nobody tells us: who wants to know asks again)
+
+
+@asynccontextmanager
+async def home(world: World, tmp_path: Path, settings: str = "") -> AsyncIterator[Home]:
+    file = tmp_path / "settings.yaml"
+    file.write_text("models: {voices: default}\n" + settings)
+    options = ("--engine", "kokoro", "--config", str(file))
+    with fake_hub(world.files, commits=world.commits) as hub:
+        async with service(*options, tmp_path=tmp_path, **environment(hub.url, tmp_path)) as running:
+            await running.until_logged(SPEAKS, seconds=PATIENCE_SECONDS)
+            yield Home(running, await running.uri(), tmp_path / "wyoming-pocket-tts" / "voices")
+            assert await running.stop() == 0
+            assert "Traceback" not in running.log
+
+
+def recording(world: World) -> bytes:
+    return world.files[place(voice_audio_source("alba"))]
+
+
+def exported(world: World) -> bytes:
+    return world.files[place(voice_state_source(MODEL, "alba"))]
+
+
+async def test_voices_come_and_go_while_clients_speak(world: World, tmp_path: Path) -> None:
+    async with home(world, tmp_path) as house:
+        speaking = asyncio.create_task(keep_speaking(house.uri))
+        for _ in range(2):
+            voice = house.drop("grandma.safetensors", exported(world))
+            await house.until_listed(lambda voices: voices.get("grandma") is True)
+            assert await rate_spoken(house.uri, "grandma") == RATE_HZ
+            voice.unlink()
+            await house.until_listed(lambda voices: "grandma" not in voices)
+            assert await rate_spoken(house.uri, "grandma") > 0, "who still asks for it hears another voice"
+        assert not speaking.done(), "no answer failed meanwhile"
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+
+
+async def keep_speaking(uri: str) -> None:
+    while True:
+        await rate_spoken(uri)
+
+
+async def test_recordings_are_heard_once(world: World, tmp_path: Path) -> None:
+    async with home(world, tmp_path) as house:
+        house.drop("Anna.wav", recording(world))
+        await house.until_listed(lambda voices: voices.get("Anna") is True)
+        assert await rate_spoken(house.uri, "anna") == RATE_HZ
+        assert house.running.log.count("hears it") == 1
+        (house.folder / "Anna.wav").rename(house.folder / "Hannah.wav")
+        await house.until_listed(lambda voices: voices.get("Hannah") is True and "Anna" not in voices)
+        heard = list((house.folder.parent / "heard").rglob("*.safetensors"))
+        assert len(heard) == 1, "the same recording is not heard again"
+        maps = await asyncio.to_thread(Path(f"/proc/{house.running.process.pid}/maps").read_text)
+        assert "encoder" not in maps, "what hears is another process"
+
+
+async def test_a_folder_is_a_voice_with_styles(world: World, tmp_path: Path) -> None:
+    async with home(world, tmp_path) as house:
+        for style in ("default", "happy"):
+            house.drop(f"Bob/{style}.safetensors", exported(world))
+        await house.until_listed(lambda voices: voices.get("Bob (happy)") is True)
+        assert await rate_spoken(house.uri, "Bob (happy)") == RATE_HZ
+        house.drop(f"{MODEL}/Carl.safetensors", exported(world))
+        await house.until_listed(lambda voices: voices.get("Carl") is True)
+
+
+async def test_what_cannot_be_a_voice_is_named_and_harms_nobody(world: World, tmp_path: Path) -> None:
+    async with home(world, tmp_path) as house:
+        house.drop("broken.wav", b"RIFF rubbish")
+        house.drop("short.safetensors", exported(world)[:5000])
+        house.drop("notes.txt", b"not a voice")
+        house.drop(f"{MODEL}-alba.wav", recording(world))
+        for complaint in ("broken.wav", "short.safetensors: is cut short", "another voice has this name"):
+            await house.running.until_logged(complaint, seconds=PATIENCE_SECONDS)
+        house.drop("good.safetensors", exported(world))
+        await house.until_listed(lambda voices: voices.get("good") is True)
+        assert not {"broken", "short", "notes"} & (await installed_voices(house.uri)).keys()
+        assert house.running.log.count("broken.wav") <= 2, "said once"
+        house.drop("broken.wav", recording(world))
+        await house.until_listed(lambda voices: voices.get("broken") is True)
+
+
+async def test_voices_of_the_settings_come_from_files(world: World, tmp_path: Path) -> None:
+    shutil.copy(world.config.with_name("voice.wav"), tmp_path / "anna.wav")
+    settings = """
+voices:
+  Anna: {from: anna.wav, volume: -6}
+  Quick: {from: jean, steps: 3, rate: 16000}
+  Gone: {from: gone.wav}
+satellites:
+  Kitchen: {voice: Anna}
+"""
+    async with home(world, tmp_path, settings) as house:
+        await house.until_listed(lambda voices: voices.get("Anna") is True and voices.get("Kitchen") is True)
+        assert await rate_spoken(house.uri, "Kitchen") == RATE_HZ
+        await house.running.until_logged("(3 steps) speaks now", seconds=PATIENCE_SECONDS)
+        assert await rate_spoken(house.uri, "Quick") == 16_000
+        voices = await installed_voices(house.uri)
+        assert voices["Gone"] is False
+        assert not any("own-" in name or "steps" in name for name in voices), "the house's own names stay inside"
+        tone = 0.3 * np.sin(2 * np.pi * 150 * np.arange(3 * RATE_HZ) / RATE_HZ)
+        soundfile.write(tmp_path / "gone.wav", tone, RATE_HZ)
+        await house.until_listed(lambda voices: voices.get("Gone") is True)
