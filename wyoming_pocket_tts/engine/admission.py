@@ -26,6 +26,11 @@ class Admission:
         self._newcomers: _Waiting = deque()
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Who waits for a place, insiders included."""
+        return len(self._insiders) + len(self._newcomers)
+
     async def acquire(self, *, insider: bool) -> None:
         """Take a place, which the caller gives back with ``release``.
 

@@ -7,6 +7,7 @@ effect between two blocks.
 """
 
 import asyncio
+import contextvars
 import logging
 import threading
 import time
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from wyoming_pocket_tts.engine.admission import Admission
+from wyoming_pocket_tts.engine.faults import described, kind_of
+from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.order import ReadyOrder, RoundRobin
 from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
 from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer
@@ -35,6 +38,7 @@ class Workers:
         backlog_blocks: int = 8,
         max_active: int = 32,
         max_waiting: int = 32,
+        observer: Observer | None = None,
     ) -> None:
         """Prepare; nothing runs before ``start``.
 
@@ -44,9 +48,11 @@ class Workers:
             backlog_blocks: blocks that a stream may be ahead of its consumer.
             max_active: streams open at once, parked ones included.
             max_waiting: newcomers that may wait for one of these to end; more are ``Overloaded``.
+            observer: is told how streams fare; None for nobody.
         """
         self.synthesizer = synthesizer
         self._backlog_blocks = backlog_blocks
+        self._observer = observer or Silent()
         self._admission = Admission(max_active=max_active, max_waiting=max_waiting)
         self._active: set[_Stream] = set()  # event loop only
         self._changed = threading.Condition()  # guards the ready order, _stopping and the streams' turns
@@ -60,6 +66,11 @@ class Workers:
     def active(self) -> int:
         """Streams whose synthesis has not ended: in the making, queued, parked, or not yet closed."""
         return len(self._active)
+
+    @property
+    def waiting(self) -> int:
+        """Streams that wait for one of the active ones to end."""
+        return self._admission.waiting
 
     @property
     def healthy(self) -> bool:
@@ -109,7 +120,9 @@ class Workers:
             Overloaded: on entering, when too many streams wait.
             SpeechError: while iterating; the blocks before it are valid.
         """
+        asked = time.monotonic()
         await self._admission.acquire(insider=continues)
+        self._observer.admitted(time.monotonic() - asked)
         if self._stopping:  # the place came in the moment of closing: no thread may be left to serve it
             self._admission.release()
             raise Cancelled("the server is stopping")
@@ -136,6 +149,7 @@ class Workers:
 
     def _cancel_locked(self, stream: "_Stream") -> None:
         stream.cancelled = True
+        stream.given_up_at = stream.given_up_at or time.monotonic()
         if stream.parked:  # only a worker may close the iterator, so it needs one more turn
             stream.parked = False
             self._push_locked(stream)
@@ -144,6 +158,8 @@ class Workers:
         """Runs in the event loop, once for each stream, after its iterator was closed."""
         self._active.discard(stream)
         self._admission.release()
+        if isinstance(error, Cancelled) and stream.given_up_at is not None:
+            self._observer.cancelled(time.monotonic() - stream.given_up_at)
         stream.items.put_nowait(_End(error))
 
     # What follows runs on the worker threads.
@@ -166,21 +182,27 @@ class Workers:
         if cancelled:
             self._finish(stream, Cancelled("the speech was cancelled"))
             return
+        made = stream.context.run(self._make, stream)
+        if isinstance(made, _End):
+            self._finish(stream, made.error)
+        else:
+            self._hand_over(stream, made)
+
+    def _make(self, stream: "_Stream") -> "Pcm | _End":
+        """Make the next block."""
         try:
             if stream.iterator is None:
                 stream.iterator = self.synthesizer.synthesize(stream.request)
             block = next(stream.iterator, None)
         except SpeechError as error:
-            self._finish(stream, error)
+            return _End(error)
         except BaseException as error:  # nobody above would hear of it, and native code may panic past Exception
-            _LOGGER.exception("Voice %r failed", stream.request.voice.name)
-            _LOGGER.debug("It failed on %r", stream.request.text)
-            self._finish(stream, ModelError(f"the model failed ({type(error).__name__}); the server's log says more"))
-        else:
-            if block is None:
-                self._finish(stream, None)
-            else:
-                self._hand_over(stream, block)
+            self._observer.fault(kind_of(error))
+            text = stream.request.text
+            _LOGGER.error("Voice %r failed:\n%s", stream.request.voice.name, described(error, text=text))  # noqa: TRY400  (a traceback may quote the text)
+            _LOGGER.debug("It failed on %r", text, exc_info=error)
+            return _End(ModelError(f"the model failed ({type(error).__name__}); the server's log says more"))
+        return _End(None) if block is None else block
 
     def _hand_over(self, stream: "_Stream", block: Pcm) -> None:
         with self._changed:
@@ -197,8 +219,10 @@ class Workers:
         if close is not None:
             try:
                 close()
-            except BaseException:  # as above
-                _LOGGER.exception("Voice %r failed while it was closed", stream.request.voice.name)
+            except BaseException as fault:  # noqa: BLE001  (as above)
+                self._observer.fault(kind_of(fault))
+                told = described(fault, text=stream.request.text)
+                _LOGGER.error("Voice %r failed while it was closed:\n%s", stream.request.voice.name, told)  # noqa: TRY400  (as above)
         stream.iterator = None
         self._post(stream, lambda: self._ended(stream, error))
 
@@ -233,12 +257,14 @@ class _Stream(AsyncIterator[Pcm]):
         self.request = request
         self.loop = loop
         self._taken = taken
+        self.context = contextvars.copy_context()  # of the asker: log lines of the worker say whom they are about
         self.items: asyncio.Queue[Pcm | _End] = asyncio.Queue()  # bounded by unread_blocks
         self.iterator: Iterator[Pcm] | None = None
         # Guarded by the workers' condition:
         self.unread_blocks = 0
         self.parked = False
         self.cancelled = False
+        self.given_up_at: float | None = None  # in seconds of the monotonic clock
 
     async def __anext__(self) -> Pcm:
         item = await self.items.get()

@@ -12,6 +12,7 @@ from typing import Any
 
 from wyoming.error import Error
 
+from wyoming_pocket_tts.engine.faults import described
 from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import ProtocolError, SpeechError
@@ -92,8 +93,9 @@ class Connection:
                 raise _Over  # noqa: TRY301  (what ends a task group is an exception)
         except* _Over:
             self._log.debug("closed")
-        except* Exception:  # noqa: BLE001  (one client's trouble must not become another's)
-            self._log.exception("closed after an error of the server's own")
+        except* Exception as errors:  # noqa: BLE001  (one client's trouble must not become another's)
+            self._log.error("closed after an error of the server's own:\n%s", described(errors, text=None))
+            self._log.debug("closed after it", exc_info=errors)
             self._writer.write(wire.encode(error_event(SpeechError("an error of the server's own: see its log"))))
 
     async def _read(self) -> None:
