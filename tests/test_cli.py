@@ -127,14 +127,34 @@ def test_generate_says_what_is_wrong_and_leaves_nothing_behind(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_voices_are_listed_for_people_and_programs() -> None:
-    table = run("voices", "--engine", "tone").stdout.decode().splitlines()
+def test_voices_are_listed_for_people_and_programs(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("models: {names: none}\ndata_dir: data\nsatellites: {Kitchen: {voice: ton}}")
+    options = ("voices", "--engine", "tone", "--config", str(settings))
+    table = run(*options).stdout.decode().splitlines()
     assert table[0].split() == ["NAME", "LANGUAGES", "SPEAKERS", "DESCRIPTION"]
-    assert table[1].startswith("tone-low   en-US")
-    assert table[4].endswith("(not installed)")
-    listed = json.loads(run("voices", "--engine", "tone", "--json").stdout)
-    assert [voice["name"] for voice in listed] == ["tone-low", "tone-high", "ton", "tone-away"]
-    assert listed[2]["speakers"] == ["ruhig", "heiter"]
+    assert table[1].split()[:2] == ["tone-low", "en-US"]
+    assert table[-1].endswith("(not installed)")
+    listed = json.loads(run(*options, "--json").stdout)
+    assert [voice["name"] for voice in listed] == [
+        *("tone-low", "Kitchen", "tone-high", "ton", "ton (ruhig)", "ton (heiter)", "tone-away")
+    ]
+    assert listed[3]["speakers"] == ["ruhig", "heiter"]
+
+
+def test_voices_names_what_cannot_be_a_voice(tmp_path: Path) -> None:
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "voices" / "broken.wav").write_bytes(b"RIFF rubbish")
+    (tmp_path / "voices" / "cut.safetensors").write_bytes(b"\xff" * 9)
+    done = run("voices", "--engine", "tone", "--data-dir", str(tmp_path))
+    complaints = done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert [complaint.split(": ")[1] for complaint in complaints] == [
+        str(tmp_path / "voices" / name) for name in ("broken.wav", "cut.safetensors")
+    ]
+    rows = {line.split()[0]: line for line in done.stdout.decode().splitlines()}
+    assert rows["broken"].endswith("(not installed)")
+    assert rows["english-alba"].endswith("(not installed)")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "..."])

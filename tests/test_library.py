@@ -53,8 +53,8 @@ class Home:
     async def until_listed(self, condition: Callable[[dict[str, bool]], bool]) -> None:
         """Ask until the voices are so, as Home Assistant does."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition(await installed_voices(self.uri)):
-                await asyncio.sleep(0.05)  # noqa: ASYNC110  (nobody tells us: who wants to know asks again)
+            while not condition(await installed_voices(self.uri)):  # noqa: ASYNC110  (nobody tells us)
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

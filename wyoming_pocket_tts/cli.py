@@ -211,12 +211,16 @@ def voices(
     data_dir: options.DataDirOption = None,
     engine: EngineOption = Engine.KOKORO,
 ) -> None:
-    """List the voices that this installation speaks with."""
-    read_settings(config, {"data_dir": data_dir}, log_level="warning")
+    """List the voices that the service speaks with, and say what is wrong with those that cannot."""
+    settings = read_settings(config, {"data_dir": data_dir}, log_level="warning")
+    from wyoming_pocket_tts.commands.voices import listing  # noqa: PLC0415  (the models)
     from wyoming_pocket_tts.voice_list import as_dicts, as_table  # noqa: PLC0415
 
-    listed = load_engine(engine).voices()
-    typer.echo(json.dumps(as_dicts(listed), ensure_ascii=False, indent=2) if as_json else as_table(listed))
+    listed = listing(settings, embedded=load_engine(engine).voices())
+    voices = listed.voices
+    typer.echo(json.dumps(as_dicts(voices), ensure_ascii=False, indent=2) if as_json else as_table(voices))
+    for problem in listed.problems:
+        complain(problem)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from wyoming_pocket_tts.wanted import WantedModel
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 _AGAIN_SECONDS = 60.0
 """When to try again what failed for another reason than the recording."""
 
