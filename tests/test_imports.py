@@ -59,7 +59,7 @@ ARROWS: dict[str, set[str]] = {
     },
     # what puts it all together
     "places": set(),
-    "settings": {"places", "serving.address", "serving.limits"},
+    "settings": {"places", "speech", "serving.address", "serving.limits"},
     "settings_sources": {"settings"},
     "casting": {"settings", "cast", "satellites", "speech", "voices", "pocket", "wanted"},
     "repertoire": {"speech"},

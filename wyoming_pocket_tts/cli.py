@@ -161,6 +161,7 @@ def generate(
             frames_after_eos=frames_after_eos, max_tokens=max_tokens, continuity_seconds=continuity, seed=seed
         ),
         output=output,
+        reading=settings.text.as_reading(),
     )
     line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet)
     if not quiet:

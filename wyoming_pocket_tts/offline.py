@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from wyoming_pocket_tts.errors import VoiceError
-from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer, Voice
+from wyoming_pocket_tts.speech import Pcm, Reading, Request, Synthesizer, Voice
+from wyoming_pocket_tts.text.reading import read_aloud
 from wyoming_pocket_tts.text.sentences import SentenceStream
 from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
 
@@ -19,6 +20,14 @@ def find_voice(voices: Sequence[Voice], name: str | None) -> Choice:
         names = ", ".join(voice.name for voice in voices if voice.installed)
         raise VoiceError(f"no voice is called '{name}'; there are: {names}")
     return choice
+
+
+def as_said(text: str, language: str, reading: Reading) -> str:
+    """The text as a person would say it, read sentence by sentence."""
+    sentences = SentenceStream(language, cut_first_early=False)
+    return " ".join(
+        read_aloud(sentence, language, reading) for sentence in [*sentences.feed(text), *sentences.finish()]
+    )
 
 
 def speak(synthesizer: Synthesizer, text: str, choice: Choice) -> Iterator[Pcm]:

@@ -90,14 +90,13 @@ def resolve(settings: Settings, *, embedded: Collection[str], dropped: Collectio
     default = settings.voice.default
     if default is not None:
         default = names.default(default, problems.at("voice"))
-    text = settings.text
-    reading = Reading(
-        normalize=text.normalize,
-        emoji=text.emoji,
-        replacements=tuple(text.replacements.items()),
-        pronunciations=tuple(text.pronunciations.items()),
+    return Casting(
+        voices=voices,
+        satellites=satellites,
+        reading=settings.text.as_reading(),
+        default=default,
+        problems=problems.found(),
     )
-    return Casting(voices=voices, satellites=satellites, reading=reading, default=default, problems=problems.found())
 
 
 def _satellite(name: str, entry: SatelliteEntry, names: Names, problems: Problems) -> Satellite:

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wyoming_pocket_tts.commands.manner import Manner
 from wyoming_pocket_tts.commands.pocket_model import ModelChoice, names_pocket_voice
 from wyoming_pocket_tts.errors import ConfigError, EmptyText
-from wyoming_pocket_tts.offline import find_voice, speak
-from wyoming_pocket_tts.speech import Synthesizer
+from wyoming_pocket_tts.offline import as_said, find_voice, speak
+from wyoming_pocket_tts.speech import Reading, Synthesizer
 from wyoming_pocket_tts.wav import Format, open_wav
 
 
@@ -23,6 +23,7 @@ class Wanted:
         model: what was said about Pocket TTS's model.
         manner: what was said about how that one speaks.
         output: a WAV file, or ``-`` for standard output.
+        reading: what becomes of the text.
     """
 
     text: str | None
@@ -31,6 +32,7 @@ class Wanted:
     model: ModelChoice
     manner: Manner
     output: str
+    reading: Reading = field(default_factory=Reading)
 
 
 def generate_speech(wanted: Wanted, *, load_embedded: Callable[[], Synthesizer], quiet: bool) -> str:
@@ -51,6 +53,7 @@ def generate_speech(wanted: Wanted, *, load_embedded: Callable[[], Synthesizer],
 
         # The settings' default voice may be an embedded one; with Pocket TTS it was not meant.
         speaker = voice if pocket_voice else wanted.voice
+        text = text and as_said(text, wanted.model.language_code(), wanted.reading)
         return str(speak_with_pocket(text, speaker, wanted.model, wanted.manner, output=wanted.output, quiet=quiet))
     return _speak_embedded(text, voice, load_embedded(), wanted.output)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 from wyoming_pocket_tts.settings.section import RelativeToFile, Section, setting
+from wyoming_pocket_tts.speech import Reading
 
 Network = IPv4Network | IPv6Network
 
@@ -116,6 +117,16 @@ class TextSettings(Section):
         "How to write words so that the voice says them right, `Siobhan: Shivawn`; after everything else",
         max_length=_MOST_WORDS,
     )
+
+
+    def as_reading(self) -> Reading:
+        """The same as the speech contract has it."""
+        return Reading(
+            normalize=self.normalize,
+            emoji=self.emoji,
+            replacements=tuple(self.replacements.items()),
+            pronunciations=tuple(self.pronunciations.items()),
+        )
 
 
 class TextOverrides(Section):
