@@ -7,12 +7,12 @@ Arrays are NumPy's, float32.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.errors import ConfigError, ModelError
 from wyoming_pocket_tts.voices.state import VoiceState
 
 Samples = NDArray[np.float32]
@@ -68,6 +68,33 @@ class LatentStream(Protocol):
 
     def state(self) -> VoiceState:
         """All that was heard and said, as a voice to go on from."""
+        ...
+
+
+R = TypeVar("R")
+
+
+class SharedRows(Protocol[R]):
+    """Speeches that are computed together: each is a row of every call. Belongs to one thread."""
+
+    def join(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> R:
+        """Begin a chunk in a voice, as ``Backend.open_speech`` does."""
+        ...
+
+    def leave(self, row: R) -> None:
+        """End a chunk; its place is free at once."""
+        ...
+
+    def read(self, row: R, tokens: Sequence[int]) -> None:
+        """Read a part of the text, so that a long one does not stop the others."""
+        ...
+
+    def prefill(self, row: R, tokens: Sequence[int]) -> Frame:
+        """Read the rest of the text; return the first frame."""
+        ...
+
+    def step(self, rows: Sequence[R], latents: Sequence[NDArray[np.float32]]) -> Sequence[Frame | ModelError]:
+        """Read the last frames' latents; return each row's next frame, or why it has none."""
         ...
 
 
@@ -134,4 +161,13 @@ class Backend(Protocol):
 
         Voices keep this function. Bound to an engine, it would be copied and pickled with the whole model.
         """
+        ...
+
+
+@runtime_checkable
+class SharedBackend(Backend, Protocol):
+    """A model whose speeches can be computed together."""
+
+    def open_rows(self) -> SharedRows[Any]:
+        """Begin with no speech; may be called again, for others beside these."""
         ...

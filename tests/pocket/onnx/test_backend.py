@@ -17,7 +17,7 @@ from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
 from wyoming_pocket_tts.pocket.backend import Sampling
 from wyoming_pocket_tts.pocket.config import released_model
 from wyoming_pocket_tts.pocket.loading import choose_precision
-from wyoming_pocket_tts.pocket.onnx.backend import Noise
+from wyoming_pocket_tts.pocket.onnx.noise import Noise
 from wyoming_pocket_tts.voices.state import VoiceState
 
 TEXT = "The door is open. The window is closed, and it rains."

@@ -6,7 +6,6 @@ Any number of threads may speak with it at once; what a speech changes belongs t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from threading import Lock
 
 import numpy as np
@@ -17,11 +16,12 @@ from wyoming_pocket_tts.inference import Network
 from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
 from wyoming_pocket_tts.pocket.mapped_tensors import MappedTensors
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.flow_run import FlowRun, empty_caches
+from wyoming_pocket_tts.pocket.onnx.noise import Noise
+from wyoming_pocket_tts.pocket.onnx.rows import FlowModel, Rows, check_room, put_voice
 from wyoming_pocket_tts.pocket.onnx.stream import StreamRun
 from wyoming_pocket_tts.voices.state import VoiceState
 
-MAX_POSITIONS = 8192
-"""Positions of a speech, the voice included: the graph's tables of rotations end there."""
 _POSITIONS_PER_PREFILL = 256
 """Attention over a long voice prompt is done in parts: its memory grows with their length."""
 _FRAMES_PER_ENCODING = 25
@@ -114,9 +114,19 @@ class OnnxBackend:
         Raises:
             VoiceError: voice and text together are too long.
         """
-        if sampling.steps != self._bundle.steps:
-            raise ModelError(f"the model was converted for {self._bundle.steps} sampler steps, not {sampling.steps}")
-        return OnnxSpeech(self, voice, positions=positions, noise=Noise(sampling, self._next_seed()))
+        return OnnxSpeech(self, voice, positions=positions, noise=self._begin_noise(sampling))
+
+    def open_rows(self) -> Rows:
+        """Let speeches share the language model's calls."""
+        return Rows(
+            FlowModel(
+                flow=self.flow,
+                config=self.config,
+                embed=self.tables.embed,
+                bos=self.tables.bos,
+                noise=self._begin_noise,
+            )
+        )
 
     def open_decoder(self) -> "OnnxDecoder":
         """Begin to decode."""
@@ -176,37 +186,14 @@ class OnnxBackend:
             raise VoiceError("this model was converted from weights that cannot clone voices")
         return Network(self._bundle.encoder, remedy=_REMEDY)
 
+    def _begin_noise(self, sampling: Sampling) -> Noise:
+        if sampling.steps != self._bundle.steps:
+            raise ModelError(f"the model was converted for {self._bundle.steps} sampler steps, not {sampling.steps}")
+        return Noise(sampling, self._next_seed())
+
     def _next_seed(self) -> np.random.SeedSequence:
         with self._lock:
             return self._seeds.spawn(1)[0]
-
-
-class Noise:
-    """Draws what the sampler starts from.
-
-    Args:
-        sampling: variance and limits.
-        seed: of the generator.
-    """
-
-    def __init__(self, sampling: Sampling, seed: np.random.SeedSequence) -> None:
-        self._deviation = sampling.temperature**0.5
-        self._clamp = sampling.noise_clamp
-        self._generator = np.random.default_rng(seed)
-
-    def draw(self, out: Floats) -> None:
-        """Fill an array with normal noise, truncated if a limit is set; with zeros at temperature 0."""
-        if not self._deviation:
-            out[...] = 0
-        elif self._clamp is None:
-            self._generator.standard_normal(dtype=np.float32, out=out)
-            out *= self._deviation
-        else:
-            normal = NormalDist(0, self._deviation)
-            low, high = normal.cdf(-self._clamp), normal.cdf(self._clamp)
-            quantiles = np.clip(self._generator.uniform(low, high, out.shape), 1e-12, 1 - 1e-12)
-            out[...] = np.vectorize(normal.inv_cdf)(quantiles)
-            np.clip(out, -self._clamp, self._clamp, out=out)
 
 
 class OnnxSpeech:
@@ -221,57 +208,32 @@ class OnnxSpeech:
 
     def __init__(self, backend: OnnxBackend, voice: VoiceState | None, *, positions: int, noise: Noise) -> None:
         self._backend = backend
-        self._noise_source = noise
+        self._noise = noise
         self._length = voice.length if voice else 0
-        room = self._length + positions
-        if room > MAX_POSITIONS:
-            raise VoiceError(
-                f"the voice and the text have {room} positions: {MAX_POSITIONS} are possible; use less audio"
-            )
-        config = backend.config
-        sizes, latent_dim = config.flow_lm.transformer, config.latent_dim
-        # of each layer, keys and values: [1, key heads, room, head width]
-        self._caches = np.empty((sizes.num_layers, 2, 1, sizes.kv_heads, room, sizes.head_dim), np.float32)
+        check_room(self._length + positions)
+        self._caches = empty_caches(backend.config, rows=1, room=self._length + positions)
         if voice:
-            for cache, layer in zip(self._caches, voice.layers, strict=True):
-                cache[:, 0, :, : self._length] = layer.transpose(0, 2, 1, 3)
-        self._noise = np.zeros((1, latent_dim), np.float32)
-        self._latent = np.empty((1, latent_dim), np.float32)
-        self._eos_logit = np.empty(1, np.float32)
-        self._last = np.zeros(1, np.int64)
-        self._seqlens_k = np.zeros(1, np.int32)
-        self._total = np.zeros((), np.int32)
-        self._no_inputs = np.empty((1, 0, sizes.d_model), np.float32)
-        self._no_latents = np.empty((1, 0, latent_dim), np.float32)
-        self._fed_back = np.empty((1, 1, latent_dim), np.float32)
-        self._binding = backend.flow.bind(
-            {
-                "noise": self._noise,
-                "last": self._last,
-                "seqlens_k": self._seqlens_k,
-                "total_sequence_length": self._total,
-                **self._bound_caches("past"),
-            },
-            {"latent": self._latent, "eos_logit": self._eos_logit, **self._bound_caches("present")},
-        )
+            put_voice(self._caches[:, :, 0], voice)
+        self._run = FlowRun(backend.flow, backend.config, self._caches)
 
     def prefill(self, tokens: Sequence[int]) -> Frame:
         """Read the text and the sign that audio begins, in one pass; return the first frame."""
-        self._fed_back[0, 0] = self._backend.tables.bos
-        self._run(self._backend.tables.embed(tokens)[None], self._fed_back)
-        self._binding.read("inputs", self._no_inputs)
+        self._advance(len(tokens) + 1)
+        self._run.read(self._backend.tables.embed(tokens)[None], self._backend.tables.bos)
         return self._frame()
 
     def step(self, latent: Floats) -> Frame:
         """Read the last frame's latent; return the next frame."""
-        self._fed_back[0, 0] = latent
         self._advance(1)
+        self._run.step(latent[None])
         return self._frame()
 
     def fill(self, inputs: Floats) -> None:
         """Let ``[T, D]`` be remembered; nothing is asked of them."""
         for start in range(0, len(inputs), _POSITIONS_PER_PREFILL):
-            self._run(inputs[None, start : start + _POSITIONS_PER_PREFILL], self._no_latents)
+            piece = inputs[None, start : start + _POSITIONS_PER_PREFILL]
+            self._advance(piece.shape[1])
+            self._run.read(piece)
 
     def state(self) -> VoiceState:
         """All that was heard and said."""
@@ -279,30 +241,13 @@ class OnnxSpeech:
         layers = tuple(np.ascontiguousarray(layer) for layer in used)
         return VoiceState(layers=layers, model=self._backend.fingerprint)
 
-    def _run(self, inputs: Floats, latents: Floats) -> None:
-        """Read ``[1, S, D]`` and ``[1, L, latent_dim]`` behind them."""
-        self._binding.read("inputs", np.ascontiguousarray(inputs, np.float32))
-        self._binding.read("latents", latents)
-        self._advance(inputs.shape[1] + latents.shape[1])
-
     def _advance(self, positions: int) -> None:
-        self._noise_source.draw(self._noise)
+        self._noise.draw(self._run.noise)
         self._length += positions
-        self._last[0] = positions - 1
-        self._seqlens_k[0] = self._length - 1
-        self._total[()] = self._length
-        self._binding.run()
+        self._run.lengths[0] = self._length
 
     def _frame(self) -> Frame:
-        return Frame(self._latent[0].copy(), float(self._eos_logit[0]))
-
-    def _bound_caches(self, when: str) -> dict[str, Floats]:
-        """Keys and values by the graph's names: the past and the present are the same arrays."""
-        return {
-            f"{when}_{kind}_{index}": cache[place]
-            for index, cache in enumerate(self._caches)
-            for place, kind in enumerate(("key", "value"))
-        }
+        return Frame(self._run.latent[0].copy(), float(self._run.eos_logit[0]))
 
 
 class OnnxDecoder:
