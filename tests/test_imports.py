@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "engine": {"speech", "playback"},
     # the front doors
     "serving": {"speech", "engine", "text", "voices", "logs"},
+    "metrics": {"speech", "engine", "serving"},
     "web": {"speech", "engine", "text", "voices", "serving"},
     "client": {"wav", "serving.address"},
     "player": {"wav"},

@@ -331,6 +331,11 @@ def test_paths_in_a_file_start_where_the_file_lies(tmp_path: Path, monkeypatch: 
             "satellites:\n  A: {port: 10200}\n",
             "line 2: satellites.A.port: 10200 is the port of server.uri already; take another",
         ),
+        ("metrics: {port: 10200}\n", "line 1: metrics.port: 10200 is the port of server.uri already; take another"),
+        (
+            "satellites:\n  A: {port: 10201}\nmetrics:\n  port: 10201\n",
+            "line 4: metrics.port: 10201 is the port of satellites.A already; take another",
+        ),
         (
             "server: {uri: 'unix:///run/x'}\nsatellites:\n  A: {port: 10200}\n",
             "line 3: satellites.A.port: needs a server.uri of tcp://",

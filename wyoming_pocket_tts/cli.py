@@ -75,6 +75,7 @@ def serve(
     local_files_only: options.LocalFilesOnlyFlag = False,
     normalize: options.NormalizeFlag = None,
     emoji: options.EmojiOption = None,
+    metrics_port: options.MetricsPortOption = None,
     debug: options.DebugFlag = False,
     log_format: options.LogFormatOption = None,
     engine: EngineOption = Engine.KOKORO,
@@ -95,6 +96,7 @@ def serve(
         "models.local_files_only": local_files_only or None,
         "text.normalize": normalize,
         "text.emoji": emoji,
+        "metrics.port": metrics_port,
         "log.level": "debug" if debug else None,
         "log.format": log_format,
     }

@@ -37,6 +37,10 @@ EmojiOption = Annotated[
     str | None, typer.Option("--emoji", metavar="drop|speak", help="Leave emoji out, or say what they show.")
 ]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option("--metrics-port", metavar="PORT", help="Answer /metrics, /health and /ready on this port."),
+]
 LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
 TextArgument = Annotated[
     str,

@@ -32,6 +32,7 @@ __all__ = [
     "Leaf",
     "LimitSettings",
     "LogSettings",
+    "MetricsSettings",
     "ModelSettings",
     "SatelliteEntry",
     "Section",
@@ -164,6 +165,23 @@ class ModelSettings(Section):
     local_files_only: bool = setting(lambda: False, "Download nothing", flag="--local-files-only")
 
 
+class MetricsSettings(Section):
+    """What monitoring can ask of the service over HTTP."""
+
+    port: int | None = setting(
+        None,
+        "Port for `/metrics` (Prometheus), `/health` and `/ready`; 0 takes any that is free. Unset: none",
+        flag="--metrics-port",
+        ge=0,
+        le=65535,
+    )
+    host: str = setting(
+        "127.0.0.1",
+        "Address to answer on. Only this machine's programs can ask unless told otherwise, since nobody has to log in",
+        min_length=1,
+    )
+
+
 class LogSettings(Section):
     """What goes to standard error."""
 
@@ -188,6 +206,7 @@ class Settings(Section):
     data_dir: Annotated[Path, AfterValidator(_expand_home), RelativeToFile(_anchor_path)] = setting(
         default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
     )
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
 

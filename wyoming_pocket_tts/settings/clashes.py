@@ -62,6 +62,11 @@ def _ports(settings: Settings) -> Iterator[Clash]:
     for port, name in ports:
         if port == address.port:
             yield Clash(("satellites", name, "port"), f"{port} is the port of server.uri already; take another")
+    metrics = settings.metrics.port
+    for port, owner in [*ports, (address.port, "server.uri")]:
+        if metrics and port == metrics:
+            other = owner if owner == "server.uri" else f"satellites.{owner}"
+            yield Clash(("metrics", "port"), f"{metrics} is the port of {other} already; take another")
     for first, second in _pairs(ports):
         text = f"{settings.satellites[second].port} is the port of satellites.{first} already; take another"
         yield Clash(("satellites", second, "port"), text)
