@@ -143,7 +143,12 @@ async def service(
     tone = tone or ToneSynthesizer()
     before = asyncio.all_tasks()
     async with Workers(
-        tone, threads=threads, max_active=max_active, max_waiting=max_waiting, backlog_blocks=backlog_blocks
+        tone,
+        threads=threads,
+        max_active=max_active,
+        max_waiting=max_waiting,
+        backlog_blocks=backlog_blocks,
+        observer=observer,
     ) as workers:
         server = Server(
             workers, uris=[uri], limits=limits, default_voice=default_voice, pieces=pieces, observer=observer

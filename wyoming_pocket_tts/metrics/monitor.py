@@ -35,6 +35,11 @@ class Monitor:
         if self._instruments is not None:
             self.observer = Several([self.observer, self._instruments])
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it answers, as ``http://host:port``; empty unless it does."""
+        return () if self._endpoint is None else self._endpoint.addresses
+
     async def start(self, workers: Workers, *, state: WatchState, is_healthy: Callable[[], bool]) -> None:
         """Answer from now on.
 
