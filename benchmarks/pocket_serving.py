@@ -33,6 +33,8 @@ from wyoming_pocket_tts.wanted import default_voice_of_own_models
 
 UTTERANCES = 20
 POLL_SECONDS = 0.02
+PEER_ATTEMPTS = 3
+MEBIBYTE = 1 << 20
 
 
 def provide(config: Path, data_dir: Path, precision: str) -> None:
@@ -87,14 +89,22 @@ async def measure(config: Path, data_dir: Path, precision: str) -> Figures:
         "ready_seconds": ready,
         "first_audio_ms": 1e3 * statistics.median(one.first_audio_seconds for one in spoken),
         "times_real_time": statistics.median(one.audio_seconds / one.total_seconds for one in spoken),
-        "memory_mb": status.rss / 1e6,
-        "peak_mb": peak / 1e6,
+        "memory_mib": status.rss / MEBIBYTE,
+        "peak_mib": peak / MEBIBYTE,
     }
 
 
 def peak_bytes(process: int) -> int:
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+
+
+def measured_peer(config: Path) -> Figures:
+    """Measure the peer, whose process now and then aborts when it ends."""
+    for _ in range(PEER_ATTEMPTS):
+        if (figures := run("peer", config, voice_file=False)) is not None:
+            return figures
+    raise SystemExit("the peer failed")
 
 
 def compare(name: str, precisions: list[str], rounds: int) -> None:
@@ -105,10 +115,7 @@ def compare(name: str, precisions: list[str], rounds: int) -> None:
         for precision in precisions:
             provide(config, data_dir, precision)
         for _ in range(rounds):
-            peer = run("peer", config, voice_file=False)
-            if peer is None:
-                raise SystemExit("the peer failed")
-            peers.append(peer)
+            peers.append(measured_peer(config))
             for precision in precisions:
                 results[precision].append(asyncio.run(measure(config, data_dir, precision)))
     print(f"\n{name}, {rounds} rounds; the peer speaks at {median(peers, 'times_real_time'):.2f} x real time,", end=" ")
@@ -120,8 +127,8 @@ def compare(name: str, precisions: list[str], rounds: int) -> None:
         print(f"  {precision}")
         print(f"    speed, one client           {median(figures, 'times_real_time'):8.1f} x real time ({speed:.2f} x)")
         print(f"    first audio                 {median(figures, 'first_audio_ms'):8.0f} ms ({first:.2f} x)")
-        print(f"    memory after {UTTERANCES} utterances   {median(figures, 'memory_mb'):8.0f} MB", end="")
-        print(f" (peak {median(figures, 'peak_mb'):.0f} MB)")
+        print(f"    memory after {UTTERANCES} utterances   {median(figures, 'memory_mib'):8.0f} MiB", end="")
+        print(f" (peak {median(figures, 'peak_mib'):.0f} MiB)")
         print(f"    start to listening          {median(figures, 'listening_seconds'):8.2f} s")
         print(f"    start to the model's voice  {median(figures, 'ready_seconds'):8.2f} s")
 
