@@ -35,6 +35,11 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """Call the session's ``goes_on`` once everybody else had a turn: there is a long text to be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hush:
     """Give up the speech under way; reports about it are ignored from now on."""
 
@@ -54,4 +59,4 @@ class Close:
     """Close the connection, once what was sent before has left."""
 
 
-Action = Send | Speak | Rest | Hush | Note | Close
+Action = Send | Speak | Rest | Again | Hush | Note | Close

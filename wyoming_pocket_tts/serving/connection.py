@@ -19,7 +19,7 @@ from wyoming_pocket_tts.errors import ProtocolError, SpeechError
 from wyoming_pocket_tts.logs import about
 from wyoming_pocket_tts.serving import hangup, wire
 from wyoming_pocket_tts.serving.account import Account
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.response import error_event
 from wyoming_pocket_tts.serving.session import Session
@@ -170,6 +170,8 @@ class Connection:
                     self._speech = self._tasks.create_task(speaking, name="wyoming-speak")
                 case Rest(number):
                     self._tasks.create_task(self._be_silent(number), name="wyoming-rest")
+                case Again():
+                    self._tasks.create_task(self._go_on(), name="wyoming-again")
                 case Hush():
                     if self._speech is not None:
                         self._speech.cancel()
@@ -177,6 +179,10 @@ class Connection:
                     self._tell(level, text, request)
                 case Close():
                     self._over.set()
+
+    async def _go_on(self) -> None:
+        await asyncio.sleep(0)
+        self._carry_out(self._session.goes_on())
 
     def _tell(self, level: int, text: str, request: str) -> None:
         """Write to the log, which one client may not fill."""

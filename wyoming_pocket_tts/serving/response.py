@@ -1,7 +1,6 @@
 """One request's text, read into pieces, and the events that answer it. Knows nothing about other requests."""
 
 import logging
-from collections import deque
 from enum import Enum, auto
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -15,9 +14,10 @@ from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Note
 from wyoming_pocket_tts.serving.direction import Direction
 from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.serving.reading import Reading
 from wyoming_pocket_tts.serving.silence import Silence
 from wyoming_pocket_tts.speech import Request
-from wyoming_pocket_tts.text.pieces import Piece, Pieces
+from wyoming_pocket_tts.text.pieces import Pieces
 
 _WIDTH_BYTES = 2
 _CHANNELS = 1
@@ -73,15 +73,13 @@ class Response:
         self.kind = kind
         self.account = account
         """Told about silence here, closed by ``conclude``; of the waiting for audio knows who speaks."""
-        self.pieces: deque[Piece] = deque()
-        """To be spoken, in order."""
         self.pieces_begun = 0
         self.stage = Stage.SILENT
         self.error: SpeechError | None = None
         self.broke_off = False
         """It failed when a part of it had been heard."""
         self._direction = direction
-        self._reader = reader
+        self._reading = None if reader is None else Reading(reader)
         self._silence = (
             None
             if direction is None
@@ -91,6 +89,7 @@ class Response:
         self._characters = 0
         self._text_complete = kind is not Kind.STREAM
         self._given_up = False
+        self._warned = False
         self._samples_sent = 0
 
     @property
@@ -103,19 +102,29 @@ class Response:
         self._characters += len(text)
         if self._characters > self._limits.text_characters:
             self.fail(ProtocolError(f"the text is longer than {self._limits.text_characters} characters"))
-        elif self._reader is not None and not self.over:
-            self.pieces.extend(self._reader.feed(text))
+        elif self._reading is not None and not self.over:
+            self._reading.add(text)
 
     def end_text(self) -> None:
         """No more text will come."""
         self._text_complete = True
-        if self._reader is not None and not self.over:
-            self.pieces.extend(self._reader.finish())
+        if self._reading is not None:
+            self._reading.end()
+
+    def read_on(self) -> bool:
+        """Read the text as far as the next piece, or as it came. False: that takes another turn."""
+        return self._reading is None or self._reading.read_on()
+
+    @property
+    def has_piece(self) -> bool:
+        """Whether something is to be spoken, as far as the text is read."""
+        return self._reading is not None and self._reading.has_piece
 
     def begin_piece(self) -> Request | None:
         """Take the next piece: what is to be spoken for it, or None for one without text."""
         assert self._direction is not None, "a text without a voice fails before"  # noqa: S101  (our own invariant)
-        piece = self.pieces.popleft()
+        assert self._reading is not None, "it has a piece"  # noqa: S101  (as above)
+        piece = self._reading.take()
         self._owed.piece_begins(piece)
         if not piece.text.strip():
             return None
@@ -125,12 +134,14 @@ class Response:
     def notes(self) -> list[Note]:
         """What was wrong with the text, and what of its wishes could not be granted, since this was last asked.
 
-        That is told in the text's own words, which are for the debug log alone.
+        That is told in the text's own words, which are for the debug log alone; at other levels it is said once that
+        there is something.
         """
-        problems = [] if self._reader is None else self._reader.problems()
+        problems = [] if self._reading is None else self._reading.problems()
         problems += [] if self._direction is None else self._direction.warnings()
         notes = [Note(logging.DEBUG, problem, self.account.request) for problem in problems]
-        if problems:
+        if problems and not self._warned:
+            self._warned = True
             text = "not everything that the text asks for can be done; log.level debug says what"
             notes.append(Note(logging.WARNING, text, self.account.request))
         return notes
@@ -140,13 +151,13 @@ class Response:
         if self.error is None:
             self.error = error
             self.broke_off = self.stage is Stage.SOUNDING
-        self.pieces.clear()
+        self._forget_text()
 
     def give_up(self, error: SpeechError | None) -> None:
         """End without waiting for ``synthesize-stop``, which will not come for this one."""
         if error is not None:
             self.fail(error)
-        self.pieces.clear()
+        self._forget_text()
         self._given_up = True
 
     def audio(self, pcm: bytes) -> list[Event]:
@@ -165,7 +176,7 @@ class Response:
 
     def fades(self) -> bool:
         """Whether all is spoken, but silence is owed at the end."""
-        if self.stage is not Stage.SOUNDING or self.over or self.pieces or not self._text_complete:
+        if self.stage is not Stage.SOUNDING or self.over or self.has_piece or not self._text_complete:
             return False
         self._owed.nothing_follows()
         return self._owed.owed_samples > 0
@@ -187,7 +198,7 @@ class Response:
         )
 
     def due(self) -> list[Event]:
-        """Events that can be sent now that none of its pieces is being spoken. Moves the stage on."""
+        """Events that can be sent now that none of its pieces is being spoken and its text is read. Moves the stage."""
         events: list[Event] = []
         unsettled = self.stage in {Stage.SILENT, Stage.SOUNDING}
         if unsettled and self.error is not None:
@@ -197,13 +208,17 @@ class Response:
                 events += self._stop()
             else:
                 self._move(Stage.SETTLED)
-        elif unsettled and self._text_complete and not self.pieces:
+        elif unsettled and self._text_complete and not self.has_piece:
             events += [*self._start(), *self._stop()]
         if self.stage is Stage.SETTLED and (self._text_complete or self._given_up):
             self._move(Stage.DONE)
             if self._text_complete and self.kind in {Kind.STREAM, Kind.STRAY_STOP}:
                 events.append(SynthesizeStopped().event())
         return events
+
+    def _forget_text(self) -> None:
+        if self._reading is not None:
+            self._reading.drop()
 
     def _sound(self, pcm: bytes) -> list[Event]:
         events = self._start() if pcm else []

@@ -17,7 +17,7 @@ from wyoming.ping import Pong
 from wyoming_pocket_tts.errors import Cancelled, Overloaded, ProtocolError, SpeechError, shown
 from wyoming_pocket_tts.serving import fields
 from wyoming_pocket_tts.serving.account import Account
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, primary_language
 from wyoming_pocket_tts.serving.info import PROGRAM
 from wyoming_pocket_tts.serving.intake import FOLLOWING, Intake
@@ -60,6 +60,7 @@ class Session:
         self._stream: Response | None = None
         self._speech: int | None = None
         self._rest: int | None = None
+        self._reads_on = False
         self._numbers = itertools.count(1)
         self._refusal: SpeechError | None = None
 
@@ -146,6 +147,11 @@ class Session:
         self._rest = None
         return self._advance()
 
+    def goes_on(self) -> list[Action]:
+        """Others had their turn, as an ``Again`` asked."""
+        self._reads_on = False
+        return self._advance()
+
     def spoken(self, speech: int) -> list[Action]:
         """The speech is complete."""
         if speech != self._speech:
@@ -190,7 +196,7 @@ class Session:
                 response.fail(ProtocolError("there is no text to speak"))
             response.add_text(text)
             response.end_text()
-        return [*actions, *response.notes(), *self._enqueue(response)]
+        return [*actions, *self._enqueue(response)]
 
     def _synthesize_start(self, data: dict[str, Any]) -> list[Action]:
         actions: list[Action] = []
@@ -208,16 +214,15 @@ class Session:
             self._stream.add_text(fields.text(data))
         except ProtocolError as error:
             self._stream.fail(error)
-        return [*self._stream.notes()]
+        return []
 
     def _synthesize_stop(self, _data: dict[str, Any]) -> list[Action]:
         if self._stream is None:
             return self._stray(Kind.STRAY_STOP, "synthesize-stop without synthesize-start")
         self._stream.end_text()
-        notes = self._stream.notes()
         self._stream = None
         self._move(Intake.OPEN)
-        return [*notes]
+        return []
 
     # Steps that they share
 
@@ -264,7 +269,10 @@ class Session:
             actions += self._hush()
             if head.broke_off:
                 self._refusal = self._refusal or head.error
-            if head.pieces:
+            if not head.read_on():
+                return actions + self._again()
+            actions += head.notes()
+            if head.has_piece:
                 actions += self._begin_piece(head)
                 continue
             if head.fades():
@@ -279,6 +287,13 @@ class Session:
             self._move(Intake.CLOSED)
             actions.append(Close())
         return actions
+
+    def _again(self) -> list[Action]:
+        """Go on reading later, which is asked for once however often we come by meanwhile."""
+        if self._reads_on:
+            return []
+        self._reads_on = True
+        return [Again()]
 
     def _move(self, intake: Intake) -> None:
         assert intake in FOLLOWING[self._intake], f"{self._intake} -> {intake}"  # noqa: S101  (our own invariant)
