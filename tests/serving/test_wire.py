@@ -11,7 +11,7 @@ from wyoming.event import Event, read_event, write_event
 
 from wyoming_pocket_tts.errors import ProtocolError
 from wyoming_pocket_tts.serving.limits import Limits
-from wyoming_pocket_tts.serving.wire import EventReader, Idle, encode
+from wyoming_pocket_tts.serving.wire import EventReader, EventWriter, Idle, encode
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
@@ -112,3 +112,89 @@ async def test_waiting_for_an_event_is_no_error_and_can_go_on() -> None:
         await reader.read()
     stream.feed_data(b'{"type": "ping"}\n')
     assert await reader.read() == Event("ping", {})
+
+
+class Peer(asyncio.StreamWriter):
+    """A way to somebody who reads in the time that the test says, on a clock of the test's."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.takes_seconds = 0.0
+
+    def __del__(self, warnings: object = None) -> None:
+        """There is nothing to be closed."""
+
+    def write(self, data: object) -> None:
+        pass
+
+    async def drain(self) -> None:
+        self.seconds += self.takes_seconds
+
+
+class Deaf(Peer):
+    """One that reads nothing any more."""
+
+    async def drain(self) -> None:
+        await asyncio.Event().wait()
+
+
+def writer_to(peer: Peer, *, write_seconds: float = 30.0) -> EventWriter:
+    limits = Limits(write_seconds=write_seconds, slowest_bytes_per_second=1_000)
+    return EventWriter(peer, limits, now=lambda: peer.seconds)
+
+
+async def test_who_plays_while_it_reads_may_take_for_ever() -> None:
+    peer = Peer()
+    peer.takes_seconds = 0.9
+    out = writer_to(peer)
+    for _ in range(1_000):
+        out.write(bytes(1_000))
+        await out.drain()
+    assert peer.seconds == pytest.approx(900)
+
+
+async def test_who_pauses_may_go_on() -> None:
+    peer = Peer()
+    out = writer_to(peer)
+    for _ in range(20):
+        peer.takes_seconds = 29
+        out.write(bytes(1_000))
+        await out.drain()
+        peer.takes_seconds = 0
+        for _ in range(30):
+            out.write(bytes(1_000))
+            await out.drain()
+
+
+async def test_who_takes_an_event_now_and_then_runs_out_of_time_as_a_whole() -> None:
+    peer = Peer()
+    peer.takes_seconds = 11
+    out = writer_to(peer)
+    for _ in range(3):
+        out.write(bytes(1_000))
+        await out.drain()
+    deaf = Deaf()
+    out._stream = deaf
+    out.write(bytes(1_000))
+    with pytest.raises(TimeoutError, match="reads less than 1000 bytes per second"):
+        await asyncio.wait_for(out.drain(), 10)
+
+
+async def test_who_reads_nothing_is_told_apart() -> None:
+    out = writer_to(Deaf(), write_seconds=0.02)
+    out.write(bytes(1_000))
+    with pytest.raises(TimeoutError, match=r"has read nothing for 0\.02 s"):
+        await asyncio.wait_for(out.drain(), 10)
+
+
+async def test_two_that_wait_for_the_same_reader_are_owed_once() -> None:
+    class Slow(Peer):
+        async def drain(self) -> None:
+            await asyncio.sleep(0)
+            self.seconds += self.takes_seconds
+
+    peer = Slow()
+    peer.takes_seconds = 7
+    out = writer_to(peer)
+    await asyncio.gather(out.drain(), out.drain())
+    assert out._debt_seconds == pytest.approx(14)

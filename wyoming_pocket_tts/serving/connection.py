@@ -57,6 +57,7 @@ class Connection:
         """
         self._reader = reader
         self._writer = writer
+        self._events_out = wire.EventWriter(writer, limits)
         self._session = session
         self._workers = workers
         self._limits = limits
@@ -199,14 +200,14 @@ class Connection:
         if self._writer.is_closing():
             self._gone("the client is gone")
         else:
-            self._writer.write(event)
+            self._events_out.write(event)
 
     async def _drain(self) -> None:
         """Let a slow client catch up. Nothing of the workers is held meanwhile but blocks that are made already."""
         try:
-            await wire.drain(self._writer, self._limits)
-        except TimeoutError:
-            self._gone(f"the client has read nothing for {self._limits.write_seconds:g} s", logging.WARNING)
+            await self._events_out.drain()
+        except TimeoutError as error:
+            self._gone(str(error), logging.WARNING)
         except ConnectionError:
             self._gone("the client is gone")
 

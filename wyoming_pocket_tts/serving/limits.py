@@ -33,6 +33,8 @@ class Limits:
     tools may pause for minutes in the midst of a stream."""
     write_seconds: float = 30.0
     """Time for a client that stopped reading to make room for one more event, before it is dropped."""
+    slowest_bytes_per_second: int = 8_000
+    """How fast a client must read on the whole: half of what it takes to play telephone sound while it comes."""
     write_buffer_bytes: int = 64 * 1024
     """Bytes that may wait in this process for a slow reader (the kernel keeps its own buffer besides)."""
     linger_seconds: float = 1.0

@@ -6,6 +6,8 @@ An event is a line of JSON (``type``, optionally ``data``, ``data_length``, ``pa
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from wyoming.event import Event
@@ -104,15 +106,53 @@ def encode(event: Event) -> bytes:
     return json.dumps(header, ensure_ascii=False).encode("utf-8", errors="replace") + b"\n" + data + payload
 
 
-async def drain(writer: asyncio.StreamWriter, limits: Limits) -> None:
-    """Wait until a slow reader has made room.
+class EventWriter:
+    """Writes events to a stream that it borrows. Any number of tasks may wait for the reader.
 
-    Raises:
-        TimeoutError: it has not within ``write_seconds``.
-        ConnectionError: the connection is lost.
+    A reader that takes an event now and then would keep its place for ever if each event had its time anew. So there
+    is one account: waiting for the reader is its debt, what it takes pays at ``slowest_bytes_per_second``, and nobody
+    may owe more than ``write_seconds``. Who plays while it reads never owes anything for long.
     """
-    async with asyncio.timeout(limits.write_seconds):
-        await writer.drain()
+
+    def __init__(
+        self, stream: asyncio.StreamWriter, limits: Limits, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Write to ``stream``; ``now`` is a clock that counts seconds."""
+        self._stream = stream
+        self._limits = limits
+        self._now = now
+        self._debt_seconds = 0.0
+        self._waiters = 0
+        self._waiting_since = 0.0
+
+    def write(self, event: bytes) -> None:
+        """Send it as soon as the reader takes it. Does not wait."""
+        self._debt_seconds = max(0.0, self._debt_seconds - len(event) / self._limits.slowest_bytes_per_second)
+        self._stream.write(event)
+
+    async def drain(self) -> None:
+        """Wait until a slow reader has made room.
+
+        Raises:
+            TimeoutError: it reads nothing, or too little; says so.
+            ConnectionError: the connection is lost.
+        """
+        if not self._waiters:
+            self._waiting_since = self._now()
+        self._waiters += 1
+        left_seconds = self._limits.write_seconds - self._debt_seconds - (self._now() - self._waiting_since)
+        try:
+            async with asyncio.timeout(left_seconds):
+                await self._stream.drain()
+        except TimeoutError:
+            if left_seconds < self._limits.write_seconds / 2:
+                least = self._limits.slowest_bytes_per_second
+                raise TimeoutError(f"the client reads less than {least} bytes per second") from None
+            raise TimeoutError(f"the client has read nothing for {left_seconds:.2g} s") from None
+        finally:
+            self._waiters -= 1
+            if not self._waiters:
+                self._debt_seconds += self._now() - self._waiting_since
 
 
 async def close_gently(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: Limits) -> None:
@@ -123,7 +163,8 @@ async def close_gently(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     """
     writer.transport.set_write_buffer_limits(high=0)  # draining means: all is sent
     try:
-        await drain(writer, limits)
+        async with asyncio.timeout(limits.write_seconds):
+            await writer.drain()
         async with asyncio.timeout(limits.linger_seconds):
             if writer.can_write_eof():
                 writer.write_eof()
