@@ -1,11 +1,19 @@
 """The account of a request, on a clock that the test turns."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wyoming.event import Event
 
+from tests.serving.test_session import LIMITS, choose
 from wyoming_pocket_tts.engine.observer import Ended, Silent
+from wyoming_pocket_tts.errors import ProtocolError
 from wyoming_pocket_tts.serving.account import Account
+from wyoming_pocket_tts.serving.session import Session
+from wyoming_pocket_tts.text.any_pieces import pieces_for
 
 
 class Heard(Silent):
@@ -135,3 +143,22 @@ def test_gaps_are_what_a_player_hears_that_never_stops(blocks: list[tuple[float,
             sounds = True
     assert sum(house.heard.gaps) == pytest.approx(silent, abs=1e-6)
     assert all(gap > 0 for gap in house.heard.gaps)
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (lambda session: session.abandoned(), "cancelled"),
+        (lambda session: session.broken(ProtocolError("gibberish")), "protocol-error"),
+    ],
+)
+def test_what_is_still_open_ends_with_the_connection(end: Callable[[Session], object], outcome: str) -> None:
+    heard = Heard()
+    session = Session(
+        choose=choose, pieces=pieces_for, info=lambda: Event("info"), limits=LIMITS, account=partial(Account, heard)
+    )
+    for text in ("One.", "Two."):
+        session.received(Event("synthesize", {"text": text}))
+    end(session)
+    assert [(ended.outcome, ended.voice, ended.characters) for ended in heard.ended] == [(outcome, "tone-low", 4)] * 2
+    assert not session.speaking

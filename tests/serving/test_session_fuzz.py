@@ -1,6 +1,7 @@
 """Whatever clients and engines do, in any order: nothing crashes, and every answer keeps the protocol's order."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hypothesis import settings
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from wyoming.event import Event
 
+from tests.serving.test_account import Heard
 from tests.serving.test_session import LIMITS, choose
 from wyoming_pocket_tts.errors import ModelError, Overloaded, ProtocolError
+from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Rest, Send, Speak
 from wyoming_pocket_tts.serving.session import Session
 from wyoming_pocket_tts.speech import Manner, Pauses
@@ -49,7 +52,14 @@ class Conversation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(choose=choose_calmly, pieces=pieces_for, info=lambda: Event("info", {}), limits=LIMITS)
+        self.accounts = Heard()
+        self.session = Session(
+            choose=choose_calmly,
+            pieces=pieces_for,
+            info=lambda: Event("info", {}),
+            limits=LIMITS,
+            account=partial(Account, self.accounts),
+        )
         self.speech: int | None = None
         self.rest: int | None = None
         self.sounding = False
@@ -191,6 +201,10 @@ class Conversation(RuleBasedStateMachine):
     def the_queue_is_bounded(self) -> None:
         assert len(self.session._queue) <= LIMITS.queued_requests + 1
 
+    @invariant()
+    def an_account_is_open_for_each_request_in_the_queue(self) -> None:
+        assert self.accounts.began - len(self.accounts.ended) == len(self.session._queue)
+
     def teardown(self) -> None:
         """The client ends its side, the engine finishes: all that was asked is answered, and the connection closes."""
         self.perform(self.session.ended())
@@ -200,6 +214,7 @@ class Conversation(RuleBasedStateMachine):
             else:
                 self.engine_is_done()
         assert self.closed
+        self.an_account_is_open_for_each_request_in_the_queue()
         if not self.overloaded:  # then nothing was refused unheard
             assert self.stopped == self.stops
             assert self.audio_stops >= self.audio_stops_owed  # streams that were given up may add some
