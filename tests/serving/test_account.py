@@ -162,3 +162,21 @@ def test_what_is_still_open_ends_with_the_connection(end: Callable[[Session], ob
     end(session)
     assert [(ended.outcome, ended.voice, ended.characters) for ended in heard.ended] == [(outcome, "tone-low", 4)] * 2
     assert not session.speaking
+
+
+def test_the_silence_of_an_answer_is_in_its_account() -> None:
+    house = House()
+    session = Session(
+        choose=choose, pieces=pieces_for, info=lambda: Event("info"), limits=LIMITS, account=lambda: house.account
+    )
+    session.received(Event("synthesize", {"text": "One. [pause 2s] Two."}))
+    house.block(1.0, after=0.1)
+    session.audio(1, bytes(32_000))
+    session.spoken(1)
+    house.block(1.0, after=0.5)
+    while session.silence(2):  # written before the sound that has come
+        pass
+    house.block(1.0, after=3.0)  # 0.5 s of the first block, then two of silence, one of the second
+    assert house.heard.gaps == []
+    house.block(1.0, after=2.0)
+    assert house.heard.gaps == [pytest.approx(0.5)]
