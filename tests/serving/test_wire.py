@@ -198,3 +198,11 @@ async def test_two_that_wait_for_the_same_reader_are_owed_once() -> None:
     out = writer_to(peer)
     await asyncio.gather(out.drain(), out.drain())
     assert out._debt_seconds == pytest.approx(14)
+
+
+@pytest.mark.parametrize("value", ["9" * 4_000, '"' + "x" * 4_000 + '"', "[" + "1," * 4_000 + "1]", "-1" + "0" * 4_000])
+@pytest.mark.parametrize("key", ["data_length", "payload_length", "data"])
+def test_complaints_are_short_whatever_they_are_about(key: str, value: str) -> None:
+    with pytest.raises(ProtocolError) as told:
+        read_all(b'{"type": "ping", "' + key.encode() + b'": ' + value.encode() + b"}\n")
+    assert len(str(told.value)) < 200

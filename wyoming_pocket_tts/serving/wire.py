@@ -228,6 +228,7 @@ def _length(header: dict[str, Any], key: str, most: int) -> int:
 
 
 def _described(value: object) -> str:
-    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text", type(None): "nothing"}
-    shown = names.get(type(value), json.dumps(value))
-    return f"{shown} ({json.dumps(value)[:40]})" if isinstance(value, str) else shown
+    names: dict[type, str] = {dict: "an object", list: "a list", type(None): "nothing"}
+    if isinstance(value, str):
+        return f"a text ({json.dumps(value[:40])})"
+    return names.get(type(value)) or (json.dumps(value) if isinstance(value, bool) else shown(value))
