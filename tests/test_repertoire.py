@@ -39,6 +39,7 @@ def test_the_order_stays_whatever_comes_first() -> None:
     assert names(repertoire) == [("a-x", False), ("b-x", False), ("own", True)]
     repertoire.add("b", Humming(2, "b-x", "b-y"))
     assert names(repertoire) == [("a-x", False), ("b-x", True), ("b-y", True), ("own", True)]
+    assert repertoire.models() == {"a": "coming", "b": "ready"}
     repertoire.add("a", Humming(1, "a-x"))
     assert names(repertoire) == [("a-x", True), ("b-x", True), ("b-y", True), ("own", True)]
 

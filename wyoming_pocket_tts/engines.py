@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from wyoming_pocket_tts.cores import usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from wyoming_pocket_tts.cast import Cast
     from wyoming_pocket_tts.casting import Casting
@@ -75,6 +75,8 @@ class Ensemble:
     synthesizer: "Narrator"
     cast: "Cast"
     helpers: tuple[Helper, ...] = ()
+    models: "Callable[[], Mapping[str, str]]" = dict
+    """Tells of the models that the settings name: ``ready`` or ``coming``."""
 
 
 def load_ensemble(engine: Engine, settings: "Settings", *, file: Path | None = None) -> Ensemble:
@@ -108,7 +110,7 @@ def load_ensemble(engine: Engine, settings: "Settings", *, file: Path | None = N
     repertoire = Repertoire(embedded, {model.label: model.listed() for model in wanted})
     cast = casting.cast(repertoire.voices)
     helpers = _helpers(wanted, repertoire, casting, settings, embedded=names) if wanted else ()
-    return Ensemble(Narrator(repertoire, cast), cast, helpers)
+    return Ensemble(Narrator(repertoire, cast), cast, helpers, repertoire.models)
 
 
 def _helpers(

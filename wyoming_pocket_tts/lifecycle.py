@@ -12,6 +12,8 @@ from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.engines import Ensemble
 from wyoming_pocket_tts.memory import return_freed_memory
+from wyoming_pocket_tts.metrics.monitor import Monitor
+from wyoming_pocket_tts.metrics.state import State
 from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.serving.discovery import Announcer, stable_name
@@ -83,13 +85,18 @@ async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
 
 
 async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, orders: Orders) -> None:
-    async with Workers(ensemble.synthesizer) as workers:
+    monitor = Monitor(port=settings.metrics.port, host=settings.metrics.host)
+    async with Workers(ensemble.synthesizer, observer=monitor.observer) as workers:
         doors = _doors(ensemble.cast, settings)
-        server = Server(workers, doors=doors, limits=_limits(settings.server.limits))
+        server = Server(workers, doors=doors, limits=_limits(settings.server.limits), observer=monitor.observer)
+
+        def is_healthy() -> bool:
+            return workers.healthy and bool(server.addresses)
+
         await server.start()
-        alive = notifier.keep_alive(lambda: workers.healthy and bool(server.addresses))
-        watchdog = asyncio.create_task(alive, name="watchdog")
+        watchdog = asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")
         try:
+            await monitor.start(workers, state=lambda: _state(ensemble, workers, server), is_healthy=is_healthy)
             _tell_how_to_reach(server.addresses, announced=doors[0].announcer is not None)
             notifier.ready(f"Speaking at {', '.join(server.addresses)}")
             for helper in ensemble.helpers:
@@ -101,10 +108,21 @@ async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, ord
             for helper in ensemble.helpers:
                 helper.stop()
             await _close(server, orders, settings.server.shutdown_seconds)
+            await monitor.aclose()
             for helper in ensemble.helpers:
                 await asyncio.to_thread(helper.close)
             await asyncio.gather(watchdog, return_exceptions=True)
     _LOGGER.info("Stopped")
+
+
+def _state(ensemble: Ensemble, workers: Workers, server: Server) -> State:
+    return State(
+        connections=server.connections,
+        active_streams=workers.active,
+        waiting_streams=workers.waiting,
+        voices=ensemble.synthesizer.voices(),
+        models=ensemble.models(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

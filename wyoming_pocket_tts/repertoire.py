@@ -32,6 +32,11 @@ class Repertoire:
         with self._lock:
             self._models = {**self._models, name: model}
 
+    def models(self) -> dict[str, str]:
+        """The expected models, in their order: ``ready``, or ``coming``."""
+        here = self._models
+        return {name: "ready" if name in here else "coming" for name in self._expected}
+
     def voices(self) -> Sequence[Voice]:
         """The voices of all models, here or on their way, then the embedded ones."""
         models = self._models
