@@ -3,13 +3,13 @@
 Knows no model and no client. What is neither read nor shaped passes as the engine made it.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from wyoming_pocket_tts.audio.shaping import shape
 from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.errors import VoiceError
-from wyoming_pocket_tts.speech import Manner, Pcm, Reading, Request, Synthesizer, Voice
+from wyoming_pocket_tts.speech import Derived, Manner, Pcm, Reading, Request, Synthesizer, Voice
 from wyoming_pocket_tts.text.reading import read_aloud
 
 Read = Callable[[str, str, Reading], str]
@@ -36,7 +36,7 @@ class Narrator:
         """Everybody in the cast, the default voice first."""
         return self._cast.voices()
 
-    def synthesize(self, request: Request) -> Generator[Pcm, None, None]:
+    def synthesize(self, request: Request) -> Derived[Pcm]:
         """Speak in blocks, as soon as each exists, at ``request.manner.rate_hz`` or else the engine's voice's rate.
 
         The request's manner counts, whole; ``Cast.choose`` made it.
@@ -45,28 +45,24 @@ class Narrator:
             VoiceError: the voice is not there, or not yet.
             SpeechError: the text cannot be spoken.
         """
+        part: list[Voice] = []  # found when it begins
+
+        def begin() -> Iterator[Pcm]:
+            asked = self._asked(request)
+            part.append(asked.voice)
+            return self._engine.synthesize(asked)
+
+        return Derived(begin, lambda blocks: self._shape(blocks, part[0].sample_rate_hz, request.manner))
+
+    def _asked(self, request: Request) -> Request:
+        """What the engine is asked for."""
         part = self._cast.part(request.voice.name)
         if part.engine is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")
         language = request.language or part.voice.languages[0]
-        asked = replace(
+        return replace(
             request,
             text=self._read(request.text, language, request.manner.reading),
             voice=part.engine,
             speaker=part.speaker or request.speaker,
         )
-        blocks = self._engine.synthesize(asked)
-        try:
-            shaped = self._shape(blocks, part.engine.sample_rate_hz, request.manner)
-            try:
-                yield from shaped
-            finally:
-                _close(shaped)
-        finally:
-            _close(blocks)  # also where the shaping never began: it could not close them
-
-
-def _close(blocks: Iterator[Pcm]) -> None:
-    close = getattr(blocks, "close", None)  # generators have it, plain iterators need not
-    if close is not None:
-        close()

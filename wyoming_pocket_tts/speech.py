@@ -1,11 +1,13 @@
 """The contract that all engines and front doors share. Knows nothing about models, sockets or asyncio."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 Pcm = NDArray[np.int16]
 """Mono samples [n], native-endian signed 16 bit, at the voice's ``sample_rate_hz``."""
@@ -86,6 +88,22 @@ class Request:
     """BCP-47 tag of the text where it is not the voice's own."""
 
 
+@runtime_checkable
+class Patient(Protocol):
+    """What an iterator of ``synthesize`` may be besides: its speech is made elsewhere, and need not be waited for."""
+
+    def ready(self, wake: Callable[[], None]) -> bool:
+        """Whether the next ``next`` returns or raises without waiting for somebody else. Begins the speech.
+
+        If not, ``wake`` is called once when it is so: from any thread, so it must return at once. The last one counts;
+        closing forgets it.
+
+        Raises:
+            SpeechError: as ``next`` does.
+        """
+        ...
+
+
 class Synthesizer(Protocol):
     """Turns requests into audio. Methods may be called from any thread, several at a time."""
 
@@ -97,9 +115,66 @@ class Synthesizer(Protocol):
         """Yield the speech block by block, each as soon as it exists (20 to 300 ms of audio).
 
         No work happens before the first ``next``. Closing the iterator between blocks cancels the rest and frees
-        what it held. May yield nothing for a text without anything to say.
+        what it held. May yield nothing for a text without anything to say. The iterator may be ``Patient``.
 
         Raises:
             SpeechError: the text cannot be spoken; blocks that were yielded before stay valid.
         """
         ...
+
+
+class Derived(Iterator[Pcm], Generic[T]):
+    """A speech that is made of another one, and as patient as that is. Nothing happens before it is asked for.
+
+    Args:
+        begin: gives the other one.
+        change: makes blocks of it, from its iterator.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[T]], change: Callable[[Iterator[T]], Iterator[Pcm]]) -> None:
+        self._begin: Callable[[], Iterator[T]] | None = begin
+        self._change = change
+        self._source: Iterator[T] | None = None
+        self._blocks: Iterator[Pcm] = iter(())
+
+    def ready(self, wake: Callable[[], None]) -> bool:
+        """See ``Patient``; always true where the other one is not."""
+        self._begin_once()
+        source: object = self._source
+        return not isinstance(source, Patient) or source.ready(wake)
+
+    def __next__(self) -> Pcm:
+        """Make the next block. Whatever fails ends and closes the speech."""
+        self._begin_once()
+        try:
+            return next(self._blocks)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End both."""
+        self._begin = None
+        blocks, source = self._blocks, self._source
+        self._blocks, self._source = iter(()), None
+        try:
+            close(blocks)
+        finally:
+            close(source)  # also where the change never began: it could not close it
+
+    def _begin_once(self) -> None:
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            self._source = begin()
+            try:
+                self._blocks = self._change(self._source)
+            except BaseException:
+                self.close()
+                raise
+
+
+def close(blocks: Iterator[Any] | None) -> None:
+    """Close an iterator if it can be closed: generators can, plain iterators need not."""
+    closing = getattr(blocks, "close", None)
+    if closing is not None:
+        closing()

@@ -102,3 +102,11 @@ def test_an_error_arrives_after_what_was_put_before() -> None:
     assert channel.take() == [1]
     with pytest.raises(ValueError, match="broken"):
         channel.take()
+
+
+def test_a_reader_can_leave_items_behind() -> None:
+    channel: Channel[int] = Channel(5)
+    for item in range(5):
+        channel.put(item)
+    channel.finish()
+    assert [channel.take(at_most=count) for count in (2, 1, 9, 9)] == [[0, 1], [2], [3, 4], []]

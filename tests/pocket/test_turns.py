@@ -46,9 +46,13 @@ class Listener:
     def over(self) -> bool:
         return self.chunk == self.chunks
 
+    @property
+    def rests(self) -> bool:
+        return self.over or (self.stalls and self.waiting >= ENOUGH_WAITING)
+
     def standing(self, now: float) -> Standing["Listener"]:
-        begun = self.playback.until is not None
-        supply = (self.playback.lead(now) if begun else self.arrives - now) + self.waiting * FRAME
+        lead = self.arrives - now if self.first is None else self.playback.lead(now)
+        supply = (max(0.0, lead) if self.waiting else lead) + self.waiting * FRAME
         return Standing(self, supply, self.waiting, self.reads, self.first is None)
 
     def give(self, now: float) -> None:
@@ -69,13 +73,13 @@ class Listener:
 
 def simulate(listeners: list[Listener], *, slowness: float = 1.0, seconds: float = 60.0) -> float:
     """Let the model work until all is said or time is up; return when."""
-    now, read = 0.0, False
+    now, steps = 0.0, 0
     while now < seconds and not all(
         each.over or (each.stalls and each.waiting >= ENOUGH_WAITING) for each in listeners
     ):
         here = [each for each in listeners if each.arrives <= now and not each.over]
-        turn = next_turn([each.standing(now) for each in here], has_just_read=read)
-        read = isinstance(turn, Read)
+        turn = next_turn([each.standing(now) for each in here], steps_since_text=steps)
+        steps = 0 if isinstance(turn, Read) else steps + 1
         match turn:
             case Read(speech):
                 now += READ_SECONDS * slowness
@@ -146,32 +150,33 @@ def test_newcomers_without_end_do_not_keep_others_waiting_for_ever(gap: float, f
 def test_a_newcomer_comes_before_all() -> None:
     dry = Standing("dry", -0.5)
     next_chunk = Standing("next chunk", -0.9, reads=True)
-    assert next_turn([dry, next_chunk, Standing("new", 0.0, reads=True, is_new=True)], has_just_read=False) == Read(
+    assert next_turn([dry, next_chunk, Standing("new", 0.0, reads=True, is_new=True)], steps_since_text=9) == Read(
         "new"
     )
 
 
 def test_the_longest_waiting_newcomer_comes_first() -> None:
     standings = [Standing(name, -waited, reads=True, is_new=True) for name, waited in (("b", 0.1), ("a", 0.3))]
-    assert next_turn(standings, has_just_read=False) == Read("a")
+    assert next_turn(standings, steps_since_text=9) == Read("a")
 
 
 def test_between_two_texts_whoever_is_about_to_run_dry_gets_a_frame() -> None:
     standings = [Standing("new", 0.0, reads=True, is_new=True), Standing("dry", 0.1), Standing("far", 3.0)]
-    assert next_turn(standings, has_just_read=True) == Step(("dry",))
-    assert next_turn([standings[0], standings[2]], has_just_read=True) == Read("new")
+    assert next_turn(standings, steps_since_text=2) == Step(("dry",))
+    assert next_turn(standings, steps_since_text=3) == Read("new")
+    assert next_turn([standings[0], standings[2]], steps_since_text=0) == Read("new")
 
 
 def test_the_next_chunk_is_read_when_its_hearer_is_the_neediest() -> None:
     reading = Standing("reading", 1.0, reads=True)
-    assert next_turn([reading, Standing("other", 0.9)], has_just_read=False) == Step(("other",))
-    assert next_turn([reading, Standing("other", 1.1)], has_just_read=False) == Read("reading")
+    assert next_turn([reading, Standing("other", 0.9)], steps_since_text=9) == Step(("other",))
+    assert next_turn([reading, Standing("other", 1.1)], steps_since_text=9) == Read("reading")
 
 
 def test_all_go_together_unless_somebody_is_about_to_run_dry() -> None:
     ahead = Standing("ahead", 9.0)
-    assert next_turn([ahead, Standing("fine", 0.6)], has_just_read=False) == Step(("ahead", "fine"))
-    assert next_turn([ahead, Standing("dry", 0.4)], has_just_read=False) == Step(("dry",))
+    assert next_turn([ahead, Standing("fine", 0.6)], steps_since_text=9) == Step(("ahead", "fine"))
+    assert next_turn([ahead, Standing("dry", 0.4)], steps_since_text=9) == Step(("dry",))
 
 
 def test_who_is_not_heard_rests() -> None:
@@ -179,7 +184,7 @@ def test_who_is_not_heard_rests() -> None:
         return Standing(name, 0.08 * frames, frames, reads)
 
     full, some = waiting("full", MOST_WAITING), waiting("some", MOST_WAITING - 1)
-    assert next_turn([full, some, waiting("read", ENOUGH_WAITING, reads=True)], has_just_read=False) is None
+    assert next_turn([full, some, waiting("read", ENOUGH_WAITING, reads=True)], steps_since_text=9) is None
     few = waiting("few", ENOUGH_WAITING - 1)
-    assert next_turn([full, some, few], has_just_read=False) == Step(("some", "few"))
-    assert next_turn([], has_just_read=False) is None
+    assert next_turn([full, some, few], steps_since_text=9) == Step(("some", "few"))
+    assert next_turn([], steps_since_text=9) is None

@@ -1,14 +1,18 @@
 """Runs synthesis on worker threads for asyncio callers. Knows nothing about sockets, protocols or models.
 
 No thread belongs to a stream. A worker takes the stream whose turn it is, makes one block of audio, hands it to the
-event loop and queues the stream again; a stream whose consumer lags is parked until the consumer takes a block. So
-clients advance side by side, a slow one costs memory for a few blocks but never a thread, and cancellation takes
-effect between two blocks.
+event loop and queues the stream again; a stream whose consumer lags is parked until the consumer takes a block, and one
+whose block is made elsewhere (``speech.Patient``) sleeps until it is there. So clients advance side by side, a slow one
+costs memory for a few blocks but never a thread, and cancellation takes effect between two blocks.
+
+First comes who has been given up, since that frees what others wait for; then whose listener would run dry first. A
+newcomer counts as somebody who ran dry a second ago.
 """
 
 import asyncio
 import contextvars
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,12 +23,14 @@ from typing import Self
 from wyoming_pocket_tts.engine.admission import Admission
 from wyoming_pocket_tts.engine.faults import described, kind_of
 from wyoming_pocket_tts.engine.observer import Observer, Silent
-from wyoming_pocket_tts.engine.order import ReadyOrder, RoundRobin
+from wyoming_pocket_tts.engine.order import Earliest, ReadyOrder
 from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
-from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer
+from wyoming_pocket_tts.playback import Playback
+from wyoming_pocket_tts.speech import Patient, Pcm, Request, Synthesizer
 
 _LOGGER = logging.getLogger(__name__)
 _JOIN_SECONDS = 5.0
+_NEWCOMERS_START_SECONDS = 1.0
 
 
 class Workers:
@@ -56,7 +62,7 @@ class Workers:
         self._admission = Admission(max_active=max_active, max_waiting=max_waiting)
         self._active: set[_Stream] = set()  # event loop only
         self._changed = threading.Condition()  # guards the ready order, _stopping and the streams' turns
-        self._ready: ReadyOrder[_Stream] = RoundRobin()
+        self._ready: ReadyOrder[_Stream] = Earliest(lambda stream: stream.due)
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, name=f"speech-{number}", daemon=True) for number in range(threads)
@@ -150,8 +156,8 @@ class Workers:
     def _cancel_locked(self, stream: "_Stream") -> None:
         stream.cancelled = True
         stream.given_up_at = stream.given_up_at or time.monotonic()
-        if stream.parked:  # only a worker may close the iterator, so it needs one more turn
-            stream.parked = False
+        if not stream.has_worker:  # only a worker may close the iterator, so it needs one more turn
+            stream.parked = stream.sleeping = False
             self._push_locked(stream)
 
     def _ended(self, stream: "_Stream", error: SpeechError | None) -> None:
@@ -172,8 +178,11 @@ class Workers:
         with self._changed:
             while True:
                 stream = self._ready.pop()
-                if stream is not None or self._stopping:
+                if stream is not None:
+                    stream.has_worker, stream.was_woken = True, False
                     return stream
+                if self._stopping:
+                    return None
                 self._changed.wait()
 
     def _advance(self, stream: "_Stream") -> None:
@@ -183,16 +192,36 @@ class Workers:
             self._finish(stream, Cancelled("the speech was cancelled"))
             return
         made = stream.context.run(self._make, stream)
-        if isinstance(made, _End):
+        if made is None:
+            self._lay_to_sleep(stream)
+        elif isinstance(made, _End):
             self._finish(stream, made.error)
         else:
             self._hand_over(stream, made)
 
-    def _make(self, stream: "_Stream") -> "Pcm | _End":
-        """Make the next block."""
+    def _lay_to_sleep(self, stream: "_Stream") -> None:
+        with self._changed:
+            stream.has_worker = False
+            if stream.was_woken or stream.cancelled:
+                self._push_locked(stream)
+            else:
+                stream.sleeping = True
+
+    def _wake(self, stream: "_Stream") -> None:
+        """Its next block can be made. Runs on any thread."""
+        with self._changed:
+            stream.was_woken = True
+            if stream.sleeping:
+                stream.sleeping = False
+                self._push_locked(stream)
+
+    def _make(self, stream: "_Stream") -> "Pcm | _End | None":
+        """Make the next block; None when it is not there yet."""
         try:
             if stream.iterator is None:
                 stream.iterator = self.synthesizer.synthesize(stream.request)
+            if isinstance(stream.iterator, Patient) and not stream.iterator.ready(lambda: self._wake(stream)):
+                return None
             block = next(stream.iterator, None)
         except SpeechError as error:
             return _End(error)
@@ -207,8 +236,10 @@ class Workers:
     def _hand_over(self, stream: "_Stream", block: Pcm) -> None:
         with self._changed:
             stream.unread_blocks += 1
+            stream.playback.add(len(block) / stream.rate_hz, time.monotonic())
         self._post(stream, lambda: stream.items.put_nowait(block))  # before its next turn, which may come elsewhere
         with self._changed:
+            stream.has_worker = False
             if stream.unread_blocks < self._backlog_blocks or stream.cancelled:
                 self._push_locked(stream)
             else:
@@ -260,11 +291,27 @@ class _Stream(AsyncIterator[Pcm]):
         self.context = contextvars.copy_context()  # of the asker: log lines of the worker say whom they are about
         self.items: asyncio.Queue[Pcm | _End] = asyncio.Queue()  # bounded by unread_blocks
         self.iterator: Iterator[Pcm] | None = None
+        self.rate_hz = request.manner.rate_hz or request.voice.sample_rate_hz
+        self.came_at = time.monotonic()
         # Guarded by the workers' condition:
+        self.playback = Playback()
         self.unread_blocks = 0
+        self.has_worker = False
         self.parked = False
+        """Its consumer has enough to read."""
+        self.sleeping = False
+        """Its next block is being made elsewhere."""
+        self.was_woken = False
         self.cancelled = False
         self.given_up_at: float | None = None  # in seconds of the monotonic clock
+
+    @property
+    def due(self) -> float:
+        """When it has to have a worker, in seconds of the monotonic clock."""
+        if self.cancelled:
+            return -math.inf
+        until = self.playback.until
+        return self.came_at - _NEWCOMERS_START_SECONDS if until is None else until
 
     async def __anext__(self) -> Pcm:
         item = await self.items.get()

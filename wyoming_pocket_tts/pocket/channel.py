@@ -45,8 +45,10 @@ class Channel(Generic[T]):
             self._finished, self._error = True, error
             self._changed.notify_all()
 
-    def take(self, at_least: int = 1, *, patience_seconds: float | None = None) -> list[T]:
+    def take(self, at_least: int = 1, *, at_most: int | None = None, patience_seconds: float | None = None) -> list[T]:
         """Take everything that waits, as soon as it is so many items; fewer, or none, when the writer has finished.
+
+        No more than ``at_most``: the others wait on.
 
         With patience for so long only: then whatever is there, and at least one item.
 
@@ -57,8 +59,8 @@ class Channel(Generic[T]):
             enough = min(at_least, self._capacity)
             self._changed.wait_for(lambda: len(self._items) >= enough or self._finished, timeout=patience_seconds)
             self._changed.wait_for(lambda: self._items or self._finished)
-            items = list(self._items)
-            self._items.clear()
+            count = len(self._items) if at_most is None else min(at_most, len(self._items))
+            items = [self._items.popleft() for _ in range(count)]
             self._changed.notify_all()
             if not items and self._error is not None:
                 raise self._error

@@ -182,14 +182,12 @@ def _audio(backend: Backend, channel: Channel[Latent], how: Speaking, stop: Even
     while True:
         lead_seconds = max(0.0, playback.lead(monotonic()))
         frames = min(per_call, frames_to_wait_for(lead_seconds, frame_seconds))
-        latents = channel.take(at_least=frames, patience_seconds=lead_seconds / 2)
+        latents = channel.take(frames, at_most=per_call, patience_seconds=lead_seconds / 2)
         if not latents:
             return
         for _, group in groupby(latents, lambda latent: latent.chunk):
-            of_chunk = list(group)
-            for first in range(0, len(of_chunk), per_call):
-                if stop.is_set():
-                    return
-                samples = decoding.decode(of_chunk[first : first + per_call])
-                playback.add(len(samples) / backend.sample_rate_hz, monotonic())
-                yield samples
+            if stop.is_set():
+                return
+            samples = decoding.decode(list(group))
+            playback.add(len(samples) / backend.sample_rate_hz, monotonic())
+            yield samples

@@ -1,11 +1,16 @@
 """Remembers the last voices that were encoded from recordings. Knows nothing about how that is done."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from threading import Lock
 
+from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.voices.state import VoiceState
+
+_SIZE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
+_DEFAULT_SIZE = 2
 
 
 class PromptCache:
@@ -46,3 +51,17 @@ class PromptCache:
                 if self._voices.get(key) is voice:
                     del self._voices[key]
             voice.set_exception(error)
+
+
+def prompt_cache_size() -> int:
+    """How many voices the environment wants to be remembered.
+
+    Raises:
+        ConfigError: its variable holds no number.
+    """
+    text = os.environ.get(_SIZE_VARIABLE, "")
+    if not text:
+        return _DEFAULT_SIZE
+    if not text.isdecimal():
+        raise ConfigError(f"the variable {_SIZE_VARIABLE} is '{text}': it must be a number, 0 or more")
+    return int(text)

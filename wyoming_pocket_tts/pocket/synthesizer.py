@@ -5,17 +5,18 @@ Knows nothing about how models and voices are brought here, what clients wrote, 
 """
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wyoming_pocket_tts.errors import EmptyText, VoiceError
+from wyoming_pocket_tts.pocket.choir import Listener
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
-from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.speech import Derived, Pcm, Request, Voice
 from wyoming_pocket_tts.voices.tensor_file import looks_whole
 
 logger = logging.getLogger(__name__)
@@ -80,9 +81,21 @@ class PocketSynthesizer:
         voices: names of all its ready-made voices, the default one first.
         language: what it speaks, as a tag.
         directory: holds ``NAME.safetensors`` for each ready-made voice that is there; others may come at any time.
+        listener: hears how the model fares while several speak; None for nobody.
+
+    Whoever made it closes it: with ONNX Runtime it has a thread while it speaks.
     """
 
-    def __init__(self, model: TTSModel, *, name: str, voices: Sequence[str], language: str, directory: Path) -> None:
+    def __init__(
+        self,
+        model: TTSModel,
+        *,
+        name: str,
+        voices: Sequence[str],
+        language: str,
+        directory: Path,
+        listener: Listener | None = None,
+    ) -> None:
         self._model = model
         self._name = name
         self._paths = {voice_name(name, voice): directory / f"{voice}{_SUFFIX}" for voice in voices}
@@ -92,6 +105,7 @@ class PocketSynthesizer:
         self._ready_made: tuple[Voice, ...] = ()
         self._own: Mapping[str, OwnVoice] = {}
         self._own_listed: tuple[Voice, ...] = ()
+        self._choir = model.choir(listener)
         self.look_for_voices()
 
     def look_for_voices(self) -> None:
@@ -116,28 +130,39 @@ class PocketSynthesizer:
         """The ready-made voices, the default one first, and those of one's own."""
         return (*self._ready_made, *self._own_listed)
 
-    def synthesize(self, request: Request) -> Generator[Pcm, None, None]:
+    def synthesize(self, request: Request) -> Derived[Any]:
         """Speak in blocks of one frame of 80 ms or several; nothing for a text without a word.
 
         Raises:
             VoiceError: the voice is not there, or its file is damaged.
             ModelError: the model failed.
         """
-        path = self._path(request)
+        return Derived(lambda: self._begin(request), lambda pieces: (_pcm(np.asarray(piece)) for piece in pieces))
+
+    def close(self) -> None:
+        """End what is being spoken, which fails, and the thread that speaks."""
+        if self._choir is not None:
+            self._choir.close()
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the model has been computing one thing; 0 when it does not. A hung model is known by it."""
+        return 0.0 if self._choir is None else self._choir.busy_seconds
+
+    def _begin(self, request: Request) -> Iterator[Any]:
+        path, manner = self._path(request), request.manner
         try:
             state = self._states.get(_identity(path), lambda: self._model.get_state_for_audio_prompt(path))
         except VoiceError:
             self._give_up(path)
             raise
-        pieces = self._model.generate_audio_stream(
-            state, request.text, temp=request.manner.temperature, eos_threshold=request.manner.eos_threshold
-        )
         try:
-            with closing(pieces):
-                for piece in pieces:
-                    yield _pcm(np.asarray(piece))
+            script = self._model.script(
+                state, request.text, temp=manner.temperature, eos_threshold=manner.eos_threshold
+            )
         except EmptyText:
-            return
+            return iter(())
+        return self._model.speak(script) if self._choir is None else self._choir.speak(script)
 
     def _path(self, request: Request) -> Path:
         name = request.voice.name

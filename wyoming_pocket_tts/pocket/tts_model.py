@@ -4,8 +4,7 @@ Puts the parts together; knows nothing about servers, nor how a model is loaded 
 """
 
 import logging
-import os
-from collections.abc import Generator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.places import default_data_dir
-from wyoming_pocket_tts.pocket.backend import Sampling
-from wyoming_pocket_tts.pocket.generate import Speaking, speak
+from wyoming_pocket_tts.pocket.backend import Sampling, SharedBackend
+from wyoming_pocket_tts.pocket.choir import Choir, Listener
+from wyoming_pocket_tts.pocket.generate import Script, Speaking, speak
 from wyoming_pocket_tts.pocket.loading import (
     DEFAULT_LANGUAGE,
     Loaded,
@@ -26,7 +25,7 @@ from wyoming_pocket_tts.pocket.loading import (
     load_for_torch,
 )
 from wyoming_pocket_tts.pocket.module_methods import ModuleMethods
-from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
+from wyoming_pocket_tts.pocket.prompt_cache import PromptCache, prompt_cache_size
 from wyoming_pocket_tts.pocket.voice_loader import VoiceLoader
 from wyoming_pocket_tts.text.prompt import MAX_TOKENS, split
 from wyoming_pocket_tts.voices.state import VoiceState, write_state
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROMPT_CACHE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
-_DEFAULT_PROMPT_CACHE_SIZE = 2
 _EARLIEST_VARIANTS = {"b6369a24": "english_2026-01"}
 
 
@@ -71,7 +68,7 @@ class TTSModel(ModuleMethods):
         self.max_decoder_frames_per_call = 0
         self.has_voice_cloning = loaded.has_voice_cloning
         self._tokenizer = loaded.tokenizer
-        self._prompts = PromptCache(_prompt_cache_size())
+        self._prompts = PromptCache(prompt_cache_size())
 
     @classmethod
     def load_model(  # noqa: PLR0917  (upstream's signature)
@@ -240,6 +237,35 @@ class TTSModel(ModuleMethods):
             VoiceError: the voice belongs to another model (also a ValueError).
             RuntimeError: the model failed.
         """
+        script = self.script(
+            model_state,
+            text_to_generate,
+            max_tokens,
+            frames_after_eos,
+            continuity_seconds=continuity_seconds,
+            temp=temp,
+            eos_threshold=eos_threshold,
+        )
+        spoken = None if copy_state else lambda heard: _overwrite(model_state, heard)
+        yield from self.speak(script, stop=stop, spoken=spoken)
+
+    def script(
+        self,
+        model_state: VoiceState | Mapping[str, Any],
+        text: str,
+        max_tokens: int = MAX_TOKENS,
+        frames_after_eos: int | None = None,
+        *,
+        continuity_seconds: float = 0.0,
+        temp: float | None = None,
+        eos_threshold: float | None = None,
+    ) -> Script:
+        """Prepare a speech, for whoever runs it; the arguments are those of ``generate_audio_stream``.
+
+        Raises:
+            EmptyText: the text holds nothing to say.
+            VoiceError: the voice belongs to another model.
+        """
         voice = VoiceState.of(model_state)
         self._voices.check(voice, "the voice")
         if continuity_seconds:
@@ -253,10 +279,22 @@ class TTSModel(ModuleMethods):
             frames_per_call=max(0, self.max_decoder_frames_per_call),
             continuity_seconds=continuity_seconds,
         )
-        chunks = split(text_to_generate, self._tokenizer, self.config.text_rules, max_tokens=max_tokens)
-        spoken = None if copy_state else lambda heard: _overwrite(model_state, heard)
-        for samples in speak(self._backend, voice, chunks, how, stop=stop, spoken=spoken):
+        return Script(voice, split(text, self._tokenizer, self.config.text_rules, max_tokens=max_tokens), how)
+
+    def speak(
+        self, script: Script, *, stop: Event | None = None, spoken: Callable[[VoiceState], None] | None = None
+    ) -> Generator[Any, None, None]:
+        """Run a speech alone; see ``generate_audio_stream`` and, for ``spoken``, ``generate.speak``."""
+        for samples in speak(self._backend, script.voice, script.chunks, script.how, stop=stop, spoken=spoken):
             yield self._backend.public(samples)
+
+    def choir(self, listener: Listener | None = None) -> Choir | None:
+        """Let speeches be computed together: whoever takes it closes it. None where the engine cannot do that.
+
+        Args:
+            listener: hears how the model fares.
+        """
+        return Choir(self._backend, listener=listener) if isinstance(self._backend, SharedBackend) else None
 
     @property
     def _sampling(self) -> Sampling:
@@ -290,12 +328,3 @@ def _overwrite(target: VoiceState | Mapping[str, Any], heard: VoiceState) -> Non
         target.layers = heard.layers
     elif isinstance(target, MutableMapping):
         target.update({name: dict(module) for name, module in heard.items()})
-
-
-def _prompt_cache_size() -> int:
-    text = os.environ.get(PROMPT_CACHE_VARIABLE, "")
-    if not text:
-        return _DEFAULT_PROMPT_CACHE_SIZE
-    if not text.isdecimal():
-        raise ConfigError(f"the variable {PROMPT_CACHE_VARIABLE} is '{text}': it must be a number, 0 or more")
-    return int(text)

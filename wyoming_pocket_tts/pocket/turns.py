@@ -4,7 +4,7 @@ Somebody who listens has a *supply*: what was decoded and not heard yet, and fra
 from the first to the last:
 
 1. A speech whose frames nobody takes rests, so that memory and what is made in vain stay bounded.
-2. A newcomer's text is read before all, but never two texts in a row while somebody else is about to run dry.
+2. A newcomer's text is read before all. Where somebody else would run dry meanwhile, a few frames come before.
 3. The text of a next chunk is read when its hearer has the smallest supply.
 4. Else all go a frame further in one call, since that costs little more than one; only where somebody is about to run
    dry, those who are far ahead wait, as each row makes the call longer.
@@ -20,8 +20,10 @@ MOST_WAITING = 64
 """Frames that wait to be decoded: five seconds, after which a speech rests."""
 ENOUGH_WAITING = 32
 """Frames for which nobody is disturbed any more; who has fewer takes all others along."""
-_DANGER_SECONDS = 0.25
-"""A supply that does not last for the reading of a text on a busy machine."""
+_DANGER_SECONDS = 0.12
+"""A supply that may not last for the reading of a text on a busy machine."""
+_STEPS_BETWEEN_TEXTS = 3
+"""So many calls at most come before a text because of that: a newcomer cannot wait for a machine that is too slow."""
 _SECURE_SECONDS = 0.5
 _FAR_AHEAD_SECONDS = 2.0
 NEWCOMERS_START_SECONDS = 1.0
@@ -67,12 +69,12 @@ class Step(Generic[T]):
     speeches: tuple[T, ...]
 
 
-def next_turn(standings: Sequence[Standing[T]], *, has_just_read: bool) -> Read[T] | Step[T] | None:
+def next_turn(standings: Sequence[Standing[T]], *, steps_since_text: int) -> Read[T] | Step[T] | None:
     """Decide what the model does next; None when everybody has enough.
 
     Args:
         standings: of all speeches.
-        has_just_read: whether the turn before was a ``Read``.
+        steps_since_text: how many turns were a ``Step`` since the last ``Read``.
     """
     readers = [each for each in standings if each.reads and each.waiting_frames < ENOUGH_WAITING]
     steppers = [each for each in standings if not each.reads and each.waiting_frames < MOST_WAITING]
@@ -82,7 +84,7 @@ def next_turn(standings: Sequence[Standing[T]], *, has_just_read: bool) -> Read[
     if not steppers:
         return None if reader is None else Read(reader.speech)
     least = min(each.supply_seconds for each in steppers)
-    is_danger = has_just_read and least < _DANGER_SECONDS
+    is_danger = least < _DANGER_SECONDS and steps_since_text < _STEPS_BETWEEN_TEXTS
     if reader is not None and not is_danger and (reader.is_new or reader.supply_seconds <= least):
         return Read(reader.speech)
     most = _FAR_AHEAD_SECONDS if least < _SECURE_SECONDS else float("inf")
