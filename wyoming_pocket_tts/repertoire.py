@@ -3,11 +3,11 @@
 Knows nothing about any model, nor where they come from.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 from wyoming_pocket_tts.errors import VoiceError
-from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer, Voice
+from wyoming_pocket_tts.speech import Derived, Pcm, Request, Synthesizer, Voice
 
 
 class Repertoire:
@@ -48,15 +48,17 @@ class Repertoire:
         )
         return [*of_models, *self._embedded.voices()]
 
-    def synthesize(self, request: Request) -> Iterator[Pcm]:
+    def synthesize(self, request: Request) -> Derived[Pcm]:
         """Speak with whom the voice belongs to.
 
         Raises:
             VoiceError: the voice is nobody's, or of a model that has not come yet.
             SpeechError: the text cannot be spoken.
         """
+        return Derived(lambda: self._speaker_of(request).synthesize(request), lambda blocks: blocks)
+
+    def _speaker_of(self, request: Request) -> Synthesizer:
         for part in (*self._models.values(), self._embedded):
             if any(voice.name == request.voice.name for voice in part.voices()):
-                yield from part.synthesize(request)
-                return
+                return part
         raise VoiceError(f"the voice '{request.voice.name}' is not there")
