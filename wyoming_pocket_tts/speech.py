@@ -158,7 +158,8 @@ class Derived(Iterator[Pcm], Generic[T]):
         blocks, source = self._blocks, self._source
         self._blocks, self._source = iter(()), None
         try:
-            close(blocks)
+            if blocks is not source:
+                close(blocks)
         finally:
             close(source)  # also where the change never began: it could not close it
 

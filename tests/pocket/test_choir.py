@@ -1,0 +1,330 @@
+"""Speeches that share a model, with an engine made of counters: what each says, who shares, and how it all ends."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.pocket.shared_engine import (
+    PATIENCE_SECONDS,
+    CountedRow,
+    Hold,
+    SharedEngine,
+    a_script,
+    expected_frames,
+    frames_in,
+)
+from wyoming_pocket_tts.errors import Cancelled, ModelError, VoiceError
+from wyoming_pocket_tts.pocket.backend import Frame, Samples
+from wyoming_pocket_tts.pocket.choir import Choir, Listener
+from wyoming_pocket_tts.pocket.part import Part
+from wyoming_pocket_tts.pocket.turns import ENOUGH_WAITING, MOST_WAITING
+
+THREAD = "pocket-choir"
+
+
+class Noting(Listener):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.faults: list[str] = []
+
+    def batch(self, streams: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.batches.append(streams)
+
+    def fault(self, kind: str) -> None:
+        self.faults.append(kind)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == THREAD]
+
+
+@contextmanager
+def singing(engine: SharedEngine, listener: Listener | None = None, idle_seconds: float = 30.0) -> Iterator[Choir]:
+    choir = Choir(engine, listener=listener, idle_seconds=idle_seconds)
+    try:
+        yield choir
+    finally:
+        choir.close()
+        assert threads() == []
+        assert len(engine.left) <= len(engine.joined)
+
+
+def heard(part: Part) -> list[int]:
+    return frames_in(list(part))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    wanted=st.lists(st.tuples(st.integers(6, 60), st.integers(1, 3), st.integers(0, 5)), min_size=1, max_size=9),
+    leaves=st.lists(st.booleans(), min_size=9, max_size=9),
+)
+def test_everybody_says_what_they_say_alone(wanted: list[tuple[int, int, int]], leaves: list[bool]) -> None:
+    """However many speak at once and whoever leaves in the middle."""
+    engine = SharedEngine()
+    with singing(engine) as choir, ThreadPoolExecutor(len(wanted)) as pool:
+
+        def speak(number: int) -> None:
+            frames, chunks, per_call = wanted[number]
+            part = choir.speak(a_script(frames, chunks=chunks, per_call=per_call))
+            if leaves[number]:
+                assert frames_in([next(part)])[0] == 1 + 1000 * frames
+                part.close()
+                assert list(part) == []
+            else:
+                assert heard(part) == expected_frames(frames, chunks)
+
+        list(pool.map(speak, range(len(wanted))))
+
+
+def test_speeches_go_through_the_model_together() -> None:
+    hold, listener = Hold(), Noting()
+    with singing(SharedEngine(before=hold), listener) as choir:
+        parts = [choir.speak(a_script(20))]
+        hold.until_one_waits()
+        parts += [choir.speak(a_script(20 + number)) for number in range(1, 4)]
+        assert choir.active == 4
+        hold.let(1000)
+        assert [len(heard(part)) for part in parts] == [20, 21, 22, 23]
+    assert max(listener.batches) == 4
+    assert len(listener.batches) < 20 * 2
+
+
+def test_a_place_is_free_after_each_chunk_and_nothing_is_held_at_the_end() -> None:
+    engine = SharedEngine()
+    with singing(engine, idle_seconds=0.01) as choir:
+        assert heard(choir.speak(a_script(10, chunks=3))) == expected_frames(10, 3)
+        for thread in threads():
+            thread.join(PATIENCE_SECONDS)
+    assert len(engine.joined) == 3
+    assert engine.left == engine.joined
+
+
+def test_whoever_leaves_is_gone_after_the_step_under_way() -> None:
+    hold = Hold()
+    engine = SharedEngine(before=hold)
+    with singing(engine) as choir:
+        leaving, staying = choir.speak(a_script(30)), choir.speak(a_script(31))
+        hold.until_one_waits()
+        while len(engine.joined) < 2:
+            hold.let()
+            hold.until_one_waits()
+        leaving.close()
+        steps = engine.joined[0].made
+        hold.let()
+        hold.until_one_waits()
+        assert engine.left == [engine.joined[0]]
+        assert engine.joined[0].made <= steps + 1
+        hold.let(1000)
+        assert heard(staying) == expected_frames(31)
+
+
+def test_a_speech_that_nobody_reads_rests_and_goes_on_where_it_stood() -> None:
+    engine, frames = SharedEngine(), 3 * MOST_WAITING
+    with singing(engine) as choir:
+        unread = choir.speak(a_script(frames))
+        assert heard(choir.speak(a_script(150))) == expected_frames(150)
+        assert engine.joined[0].made <= MOST_WAITING
+        assert engine.joined[0].made >= min(ENOUGH_WAITING, frames)
+        assert heard(unread) == expected_frames(frames)
+
+
+def test_a_long_text_is_read_in_pieces() -> None:
+    engine = SharedEngine()
+    with singing(engine) as choir:
+        assert heard(choir.speak(a_script(8, tokens=150))) == expected_frames(8)
+    assert engine.asked == [("read", 64), ("read", 64), ("prefill", 22)]
+
+
+def test_a_row_that_fails_hurts_nobody_else() -> None:
+    def results(row: CountedRow, frame: Frame) -> Frame | ModelError:
+        return ModelError("out of luck") if row.ends_at == 11 and row.made == 5 else frame
+
+    listener = Noting()
+    with singing(SharedEngine(results=results), listener) as choir, ThreadPoolExecutor(3) as pool:
+        good, bad, other = (choir.speak(a_script(frames)) for frames in (10, 11, 12))
+        results_of = [pool.submit(heard, part) for part in (good, other)]
+        pieces: list[Samples] = []
+        with pytest.raises(ModelError, match="out of luck"):
+            pieces.extend(bad)
+        assert frames_in(pieces) in ([], expected_frames(11)[:4])
+        assert [result.result() for result in results_of] == [expected_frames(10), expected_frames(12)]
+        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+    assert listener.faults == ["exception"]
+
+
+@pytest.mark.parametrize("broken", [Frame(np.array([np.nan], np.float32), 0.0), Frame(np.ones(1, np.float32), np.inf)])
+def test_a_result_that_is_no_number_ends_that_speech_alone(broken: Frame) -> None:
+    def results(row: CountedRow, frame: Frame) -> Frame:
+        return broken if row.ends_at == 11 and row.made == 5 else frame
+
+    with singing(SharedEngine(results=results)) as choir:
+        good, bad = choir.speak(a_script(10)), choir.speak(a_script(11))
+        with pytest.raises(ModelError, match="not finite"):
+            list(bad)
+        assert heard(good) == expected_frames(10)
+
+
+def test_a_voice_that_is_refused_is_no_fault_of_the_model() -> None:
+    engine, listener = SharedEngine(join_fails=VoiceError("too long")), Noting()
+    with singing(engine, listener) as choir:
+        with pytest.raises(VoiceError, match="too long"):
+            list(choir.speak(a_script(10)))
+        engine.join_fails = None
+        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+    assert listener.faults == []
+
+
+def test_a_call_that_fails_as_a_whole_ends_those_in_it_and_the_next_goes_well() -> None:
+    fails = [MemoryError("no room")]
+
+    def before(_: Sequence[CountedRow]) -> None:
+        if fails:
+            raise fails.pop()
+
+    with singing(SharedEngine(before=before)) as choir:
+        with pytest.raises(MemoryError):
+            list(choir.speak(a_script(10)))
+        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+
+
+def test_a_thread_that_dies_is_replaced_for_the_next_speech(caplog: pytest.LogCaptureFixture) -> None:
+    class Panic(BaseException):
+        pass
+
+    engine, listener = SharedEngine(join_fails=Panic("secret words")), Noting()
+    with singing(engine, listener) as choir:
+        with pytest.raises(ModelError, match="Panic"):
+            list(choir.speak(a_script(10)))
+        engine.join_fails = None
+        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+    assert engine.opened == 2
+    assert listener.faults == ["exception"]
+    assert "secret" not in caplog.text
+
+
+def test_chunks_that_cannot_be_had_are_heard_about() -> None:
+    script = a_script(10, chunks=1)
+    first = next(script.chunks)
+
+    def chunks() -> Iterator[object]:
+        yield first
+        raise ValueError("cannot be cut")
+
+    object.__setattr__(script, "chunks", chunks())
+    with singing(SharedEngine()) as choir:
+        pieces: list[Samples] = []
+        with pytest.raises(ValueError, match="cannot be cut"):
+            pieces.extend(choir.speak(script))
+        assert frames_in(pieces) == expected_frames(10)
+
+
+def test_a_reader_that_does_not_wait_is_woken_when_there_is_something() -> None:
+    hold, woken = Hold(), threading.Event()
+    with singing(SharedEngine(before=hold)) as choir:
+        part = choir.speak(a_script(10, per_call=1))
+        while not part.ready(woken.set):
+            assert woken.wait(PATIENCE_SECONDS)
+            woken.clear()
+        assert frames_in([next(part)]) == [10_001]
+        hold.until_one_waits()
+        assert not part.ready(woken.set)
+        hold.let()
+        assert woken.wait(PATIENCE_SECONDS)
+        assert part.ready(woken.set)
+        assert frames_in([next(part)]) == [10_002]
+        hold.let(100)
+        assert heard(part) == expected_frames(10)[2:]
+        assert part.ready(woken.set), "its end is there"
+
+
+def test_whoever_has_left_is_not_woken() -> None:
+    hold = Hold()
+    with singing(SharedEngine(before=hold)) as choir:
+        part = choir.speak(a_script(10, per_call=1))
+        next(part)
+        hold.until_one_waits()
+        assert not part.ready(lambda: pytest.fail("woken"))
+        part.close()
+        hold.let(10)
+        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+
+
+def test_a_speech_that_is_ahead_decodes_frames_together() -> None:
+    engine = SharedEngine()
+    choir = Choir(engine, clock=lambda: 0.0)  # time stands still: every frame is a lead
+    assert heard(choir.speak(a_script(40))) == expected_frames(40)
+    choir.close()
+    assert max(engine.decoded) == 4
+    assert len(engine.decoded) < 20
+
+
+def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
+    hold = Hold()
+    choir = Choir(SharedEngine(before=hold))
+    part = choir.speak(a_script(30))
+    hold.until_one_waits()
+    closing = threading.Thread(target=choir.close)
+    closing.start()
+    hold.let(100)
+    closing.join(PATIENCE_SECONDS)
+    with pytest.raises(Cancelled):
+        list(part)
+    with pytest.raises(Cancelled):
+        choir.speak(a_script(3))
+    choir.close()
+    assert threads() == []
+    assert choir.active == 0
+
+
+def test_without_speech_there_is_no_thread() -> None:
+    engine = SharedEngine()
+    with singing(engine, idle_seconds=0.01) as choir:
+        assert threads() == []
+        for opened in (1, 2):
+            assert heard(choir.speak(a_script(9))) == expected_frames(9)
+            for thread in threads():
+                thread.join(PATIENCE_SECONDS)
+            assert threads() == []
+            assert engine.opened == opened
+
+
+def test_how_long_a_call_takes_can_be_watched() -> None:
+    hold, now = Hold(), 10.0
+    choir = Choir(SharedEngine(before=hold), clock=lambda: now)
+    part = choir.speak(a_script(30))
+    hold.until_one_waits()
+    now = 17.0
+    assert choir.busy_seconds == 7.0
+    hold.let(100)
+    part.close()
+    choir.close()
+    assert choir.busy_seconds == 0.0
+
+
+def test_a_program_may_end_amid_a_speech() -> None:
+    """Its thread is over before Python is."""
+    program = """
+import atexit
+from tests.pocket.test_choir import *
+atexit.register(lambda: print(len(threads())))  # called after those that are registered later
+choir = Choir(SharedEngine())
+part = choir.speak(a_script(100_000, tokens=100_000))
+next(part)
+print(len(threads()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.split()) == (0, [b"1", b"0"]), done.stderr
