@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -87,11 +87,16 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    *options: str, tmp_path: Path, notify_address: str | None = None, **environment: str
+    *options: str,
+    tmp_path: Path,
+    notify_address: str | None = None,
+    through: Sequence[str] = (),
+    **environment: str,
 ) -> AsyncIterator[Service]:
     """Run ``serve`` with a free port on this machine unless told otherwise; kill it at the end if it still runs.
 
-    It speaks with what is embedded alone, unless the environment or options name models.
+    It speaks with what is embedded alone, unless the environment or options name models. A command to run it through
+    must become the service, as ``exec`` does.
     """
     address = notify_address or str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reports:
@@ -99,7 +104,7 @@ async def service(
         reports.bind("\0" + address[1:] if address.startswith("@") else address)
         uri = () if "--uri" in options else ("--uri", "tcp://127.0.0.1:0")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "wyoming_pocket_tts", "serve", "--engine", "tone", *uri, *options),
+            *(*through, sys.executable, "-m", "wyoming_pocket_tts", "serve", "--engine", "tone", *uri, *options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
