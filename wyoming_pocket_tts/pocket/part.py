@@ -177,8 +177,9 @@ class Part(Iterator[Samples]):
         self.unread, self.begins_chunk, self.positions = chunk.tokens, True, len(chunk.tokens) + limit
 
     def _take(self) -> list[Latent]:
-        """Frames of one chunk, as many as are decoded at once."""
-        count = self._first_waiting()
+        """Frames of one chunk, as many as are decoded at once; only one for somebody who has nothing to hear."""
+        has_lead = self._playback.lead(self._clock()) > 0
+        count = min(self._first_waiting(), self._decoding.frames_per_call if has_lead else 1)
         latents = [self._waiting.popleft() for _ in range(count)]
         if count:
             self._changed()
