@@ -11,7 +11,9 @@ from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.errors import ModelError, VoiceError
 from wyoming_pocket_tts.narrator import Narrator
 from wyoming_pocket_tts.satellites import Satellite
+from wyoming_pocket_tts.serving.direction import Direction
 from wyoming_pocket_tts.speech import Manner, Pcm, Reading, Request, Voice
+from wyoming_pocket_tts.text.ssml import SsmlPieces
 from wyoming_pocket_tts.voices.catalogue import Choice
 from wyoming_pocket_tts.voices.overrides import Overrides
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice
@@ -114,6 +116,25 @@ def test_audio_is_shaped_as_the_manner_says() -> None:
     level = float(np.sqrt(np.mean(np.square(shaped[400:-400], dtype=np.float64))))
     plain_level = float(np.sqrt(np.mean(np.square(plain, dtype=np.float64))))
     assert level == pytest.approx(plain_level / 10, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "whisper",
+    [
+        "<prosody volume='silent'>This is not heard</prosody>",
+        "<prosody volume='x-soft'>" * 6 + "This is not heard" + "</prosody>" * 6,
+        "<prosody volume='silent'><prosody volume='+999999dB'>This is not heard</prosody></prosody>",
+    ],
+)
+def test_a_document_may_ask_for_silence(whisper: str) -> None:
+    narrating, cast = narrator(ToneSynthesizer())
+    direction = Direction(cast.choose(name="Kitchen"), cast.choose)
+    document = SsmlPieces("en")
+    pieces = [*document.feed(f"<speak>This is heard. {whisper}</speak>"), *document.finish()]
+    heard, not_heard = (together(narrating.synthesize(direction.request(piece))) for piece in pieces)
+    assert np.abs(heard).max() > 500
+    assert len(not_heard) > 500
+    assert np.abs(not_heard).max() <= 1
 
 
 def test_the_text_is_read_in_the_language_that_the_voice_shows_or_the_text_has() -> None:

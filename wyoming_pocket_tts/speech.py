@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,10 @@ class Pauses:
     """Behind the last sound of an answer."""
 
 
+SILENT_DB: Final = -100.0
+"""Gain at which nothing is left of 16 bits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
     """How a voice is to speak; the defaults leave it as it is."""
@@ -65,7 +69,7 @@ class Manner:
     speed: float = 1.0
     """Tempo, 0.5 to 2; the pitch stays."""
     volume_db: float = 0.0
-    """Gain; what would be too loud is limited softly."""
+    """Gain; what would be too loud is limited softly. At ``SILENT_DB`` and below, nothing is heard."""
     rate_hz: int | None = None
     """Samples per second to deliver; None for the voice's own."""
     temperature: float | None = None

@@ -1,5 +1,6 @@
 """Shaping as those who speak use it: nothing for nothing, any cutting the same, and no source left open."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,7 +115,8 @@ def test_nothing_and_next_to_nothing_can_be_shaped(manner: Manner, length: int) 
     [
         (Manner(speed=0.49), "the speed 0.49 is out of range: 0.5 to 2.0"),
         (Manner(speed=float("nan")), "the speed nan"),
-        (Manner(volume_db=41), "the volume 41 is out of range: -60 to 40 dB"),
+        (Manner(volume_db=41), "the volume 41 is out of range: at most 40 dB"),
+        (Manner(volume_db=math.nan), "the volume nan is out of range: at most 40 dB"),
         (Manner(volume_db=float("nan")), "the volume nan"),
         (Manner(rate_hz=0), "the sample rate 0 is out of range: 4000 to 192000 Hz"),
     ],

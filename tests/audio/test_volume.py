@@ -1,5 +1,7 @@
 """A gain that is exact where there is room for it, and a limiter that nobody hears where there is not."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.audio.sounds import RATE_HZ, joined, syllables, voiced
 from wyoming_pocket_tts.audio.shaping import shape
-from wyoming_pocket_tts.speech import Manner, Pcm
+from wyoming_pocket_tts.speech import SILENT_DB, Manner, Pcm
 
 FULL_SCALE = 32767
 
@@ -17,10 +19,17 @@ def at(volume_db: float, sound: Pcm, rate_hz: int = RATE_HZ) -> Pcm:
     return joined(shape(iter([sound]), rate_hz, Manner(volume_db=volume_db)))
 
 
-@pytest.mark.parametrize("volume_db", [-60, -20, -6, -0.1, 0.1, 3, 8])
+@pytest.mark.parametrize("volume_db", [-90, -60, -20, -6, -0.1, 0.1, 3, 8])
 def test_below_full_scale_the_gain_is_exact(volume_db: float) -> None:
     sound = syllables(peak=12_000)
     np.testing.assert_array_equal(at(volume_db, sound), np.rint(sound * 10 ** (volume_db / 20)))
+
+
+@pytest.mark.parametrize("volume_db", [SILENT_DB, SILENT_DB - 1, -math.inf])
+def test_silence_is_as_long_as_what_is_not_heard(volume_db: float) -> None:
+    sound = np.full(RATE_HZ, -32768, np.int16)
+    np.testing.assert_array_equal(at(volume_db, sound), np.zeros(RATE_HZ))
+    assert not at(SILENT_DB + 0.01, sound).any(), "nothing changes suddenly"
 
 
 sounds = arrays(np.int16, st.integers(0, 900), elements=st.integers(-32768, 32767))

@@ -1,13 +1,18 @@
 """Pieces become requests: whose voice speaks them, and how."""
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.serving.test_session import choose
+from wyoming_pocket_tts.audio.shaping import shape
 from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.errors import VoiceError
 from wyoming_pocket_tts.serving.direction import Direction
-from wyoming_pocket_tts.speech import Manner, Pauses, Reading
+from wyoming_pocket_tts.speech import SILENT_DB, Manner, Pauses, Reading
 from wyoming_pocket_tts.text.pieces import Piece, Style
+from wyoming_pocket_tts.text.ssml import SsmlPieces
 from wyoming_pocket_tts.voices.catalogue import Choice
 
 LOW, HIGH, TON, _ = VOICES
@@ -30,7 +35,7 @@ def test_a_plain_piece_is_spoken_as_the_answer_was_begun() -> None:
     ("style", "speed", "volume_db"),
     [
         (Style(speed=1.25, volume_db=4), 1.0, -2),
-        (Style(speed=0.1, volume_db=-300), 0.5, -100),
+        (Style(speed=0.1, volume_db=-300), 0.5, SILENT_DB),
         (Style(speed=9, volume_db=300), 2, 20),
     ],
 )
@@ -38,6 +43,34 @@ def test_speeds_multiply_and_volumes_add_within_what_can_be_done(style: Style, s
     manner = direction(Choice(voice=LOW, manner=CALM)).request(Piece(text="Hi.", style=style)).manner
     assert manner.speed == pytest.approx(speed)
     assert manner.volume_db == volume_db
+
+
+volumes = st.one_of(
+    st.sampled_from(["silent", "x-soft", "x-loud", "0", "-100%", "+999999%"]),
+    st.integers(-999_999, 999_999).map(lambda volume_db: f"{volume_db:+}dB"),
+)
+rates = st.sampled_from(["x-slow", "x-fast", "10%", "1000%", "0.3", "+90%"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    prosody=st.lists(st.tuples(volumes, rates), max_size=70),
+    volume_db=st.floats(-40, 20),
+    speed=st.floats(0.5, 2),
+    rate_hz=st.sampled_from([None, 8_000, 48_000]),
+)
+def test_whatever_a_document_asks_for_can_be_done(
+    prosody: list[tuple[str, str]], volume_db: float, speed: float, rate_hz: int | None
+) -> None:
+    """What settings allow, and any prosody on top, is a manner that sound can be given."""
+    director = direction(Choice(voice=LOW, manner=Manner(volume_db=volume_db, speed=speed, rate_hz=rate_hz)))
+    pieces = SsmlPieces("en").feed(
+        "".join(f"<prosody volume='{volume}' rate='{rate}'>" for volume, rate in prosody) + "One. Two."
+    )
+    for piece in pieces:
+        blocks = shape(iter([np.full(1_600, 12_000, np.int16)]), 16_000, director.request(piece).manner)
+        is_heard = any(block.any() for block in blocks)
+        assert not is_heard or not any(volume in {"silent", "0", "-100%"} for volume, _ in prosody[:64])
 
 
 def test_another_voice_speaks_at_the_answers_rate() -> None:

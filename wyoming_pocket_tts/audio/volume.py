@@ -12,8 +12,8 @@ import numpy as np
 
 from wyoming_pocket_tts.audio.effect import Samples
 from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.speech import SILENT_DB
 
-QUIETEST_DB: Final = -60.0
 LOUDEST_DB: Final = 40.0
 
 _FULL_SCALE = 32767.0
@@ -33,14 +33,14 @@ class Volume:
     """
 
     def __init__(self, gain_db: float, rate_hz: int) -> None:
-        """Prepare a stream.
+        """Prepare a stream; ``SILENT_DB`` or less makes it zeros.
 
         Raises:
             ConfigError: the gain is out of range.
         """
-        if not QUIETEST_DB <= gain_db <= LOUDEST_DB:
-            raise ConfigError(f"the volume {gain_db} is out of range: {QUIETEST_DB:.0f} to {LOUDEST_DB:.0f} dB")
-        self._gain = 10 ** (gain_db / 20)
+        if not gain_db <= LOUDEST_DB:  # nor is it, if it is no number
+            raise ConfigError(f"the volume {gain_db} is out of range: at most {LOUDEST_DB:.0f} dB")
+        self._gain = 10 ** (gain_db / 20) if gain_db > SILENT_DB else 0.0
         self._block = max(1, round(_BLOCK_SECONDS * rate_hz))
         self._ramp = np.arange(self._block) / self._block  # [block]
         self._release = 10 ** (_RELEASE_DB_PER_SECOND * self._block / rate_hz / 20)

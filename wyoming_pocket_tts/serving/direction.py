@@ -8,14 +8,12 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from wyoming_pocket_tts.errors import VoiceError, shown
-from wyoming_pocket_tts.speech import Manner, Request
+from wyoming_pocket_tts.speech import SILENT_DB, Manner, Request
 from wyoming_pocket_tts.text.pieces import Piece, Style
 from wyoming_pocket_tts.voices.catalogue import Choice
 
 _SLOWEST: Final = 0.5
 _FASTEST: Final = 2.0
-_QUIETEST_DB: Final = -100.0
-"""Nothing is left of 16 bits."""
 _LOUDEST_DB: Final = 20.0
 
 
@@ -61,7 +59,7 @@ class Direction:
 
     def _manner(self, manner: Manner, style: Style) -> Manner:
         speed = min(max(manner.speed * style.speed, _SLOWEST), _FASTEST)
-        volume_db = min(max(manner.volume_db + style.volume_db, _QUIETEST_DB), _LOUDEST_DB)
+        volume_db = min(max(manner.volume_db + style.volume_db, SILENT_DB), _LOUDEST_DB)
         return replace(manner, speed=speed, volume_db=volume_db, rate_hz=self.rate_hz)
 
     def _choice(self, style: Style) -> Choice:

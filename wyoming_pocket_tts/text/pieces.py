@@ -23,7 +23,7 @@ class Style:
     speed: float = 1.0
     """A factor."""
     volume_db: float = 0.0
-    """Added to the answer's own."""
+    """Added to the answer's own; minus infinity for silence."""
     voice: str | None = None
     """The name of another voice."""
     language: str | None = None

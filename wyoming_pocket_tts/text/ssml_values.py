@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-SILENT_DB: Final = -100.0
-"""Of ``volume="silent"``: below the smallest step of 16 bits."""
+SILENT_DB: Final = -math.inf
+"""Of ``volume="silent"``: nothing within it is heard, however loud."""
 
 _TIME: Final = re.compile(r"\+?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|s)", re.ASCII | re.IGNORECASE)
 _NUMBER: Final = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})\s*(%|db)?", re.ASCII | re.IGNORECASE)
@@ -55,14 +55,14 @@ def volume_db(value: str) -> float | None:
     sign = -1 if match[1] == "-" else 1
     amount = float(match[2])
     if match[3] == "db":
-        return max(SILENT_DB, min(sign * amount, -SILENT_DB))
+        return sign * amount
     if match[1]:
         factor = 1 + sign * amount / 100
     elif amount <= 100:  # noqa: PLR2004  (per cent)
         factor = amount / 100
     else:
         return None
-    return SILENT_DB if factor <= 0 else max(SILENT_DB, 20 * math.log10(factor))
+    return SILENT_DB if factor <= 0 else 20 * math.log10(factor)
 
 
 def say_as(text: str, kind: str, order: str, language: str) -> str | None:
