@@ -73,6 +73,7 @@ ARROWS: dict[str, set[str]] = {
     "lifecycle": {"*"},
     "cli": {"*"},
     "cli_pocket": {"options", "cli_support", "engines", "commands", "pocket"},
+    "cli_system": {"options", "cli_support", "commands", "client"},
     "cli_config": {"options", "cli_support", "commands", "kokoro"},
     "cli_support": {"logs", "settings", "settings_sources"},
     "__main__": {"cli"},

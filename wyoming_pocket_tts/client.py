@@ -12,11 +12,11 @@ from wyoming.audio import AudioChunk, AudioStop
 from wyoming.client import AsyncClient
 from wyoming.error import Error
 from wyoming.event import Event
-from wyoming.info import Describe, Info
+from wyoming.info import Describe, Info, TtsProgram
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
 
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
-from wyoming_pocket_tts.serving.address import StdioAddress, parse_uri
+from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.wav import Format
 
 Sink = Callable[[bytes, Format], None]
@@ -45,6 +45,53 @@ class Timing:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a server says that it is."""
+
+    program: str
+    version: str | None
+    voices: tuple[str, ...]
+    """Names of those that can speak."""
+
+    def __str__(self) -> str:
+        version = f" {self.version}" if self.version else ""
+        return f"{self.program}{version} is there, with {len(self.voices)} voice{'' if len(self.voices) == 1 else 's'}."
+
+
+async def describe(uri: str, *, seconds: float) -> Description:
+    """Ask a server what it speaks with.
+
+    Raises:
+        ConfigError: the URI is none that a client can connect to.
+        SpeechError: the server cannot be reached, offers no voice, or does not answer within the seconds.
+    """
+    client = _client_of(uri)
+    try:
+        async with asyncio.timeout(seconds), client:
+            program = await _program_of(client)
+    except TimeoutError as error:
+        raise SpeechError(f"the server at {uri} does not answer within {seconds:g} s") from error
+    except (OSError, EOFError) as error:
+        raise SpeechError(f"no server answers at {uri}: {error}") from error
+    voices = tuple(voice.name for voice in program.voices if voice.installed)
+    if not voices:
+        raise SpeechError(f"the server at {uri} has no voice to speak with")
+    return Description(program.name, program.version, voices)
+
+
+def reachable_from_here(uri: str) -> str:
+    """Where a client on the same machine finds what listens on a URI: on all interfaces means on this machine's own.
+
+    Raises:
+        ConfigError: the URI is none to listen on.
+    """
+    address = parse_uri(uri)
+    if isinstance(address, TcpAddress) and address.host in ("", "0.0.0.0", "::"):  # noqa: S104  (compared, not bound)
+        return str(TcpAddress("::1" if address.host == "::" else "127.0.0.1", address.port))
+    return uri
+
+
 async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink) -> Timing:
     """Have a server speak the text and pass the audio on to ``sink`` as it comes; returns when all is passed on.
 
@@ -52,13 +99,12 @@ async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Si
         ConfigError: the URI is none that a client can connect to.
         SpeechError: the server cannot be reached, refuses, breaks off or is silent for too long.
     """
-    address = parse_uri(uri)
-    if isinstance(address, StdioAddress):
-        raise ConfigError("a client cannot connect to stdio://; tcp://HOST:PORT or unix:///PATH")
-    client = AsyncClient.from_uri(str(address), connect_timeout=_CONNECT_SECONDS)
+    client = _client_of(uri)
     try:
         async with client:
-            streams = await _takes_streams(client)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                program = await _program_of(client)
+            streams = bool(program.supports_synthesize_streaming)
             return await _exchange(client, text, voice=voice, sink=sink, streams=streams)
     except TimeoutError as error:
         raise SpeechError(f"the server at {uri} does not answer") from error
@@ -66,17 +112,23 @@ async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Si
         raise SpeechError(f"cannot speak through {uri}: {error}") from error
 
 
-async def _takes_streams(client: AsyncClient) -> bool:
-    """Ask whether the program that a house would use takes its text piece by piece."""
-    async with asyncio.timeout(_ANSWER_SECONDS):
-        await client.write_event(Describe().event())
+def _client_of(uri: str) -> AsyncClient:
+    address = parse_uri(uri)
+    if isinstance(address, StdioAddress):
+        raise ConfigError("a client cannot connect to stdio://; tcp://HOST:PORT or unix:///PATH")
+    return AsyncClient.from_uri(str(address), connect_timeout=_CONNECT_SECONDS)
+
+
+async def _program_of(client: AsyncClient) -> TtsProgram:
+    """Ask for the program that a house would use."""
+    await client.write_event(Describe().event())
+    event = await _next_event(client)
+    while not Info.is_type(event.type):
         event = await _next_event(client)
-        while not Info.is_type(event.type):
-            event = await _next_event(client)
     programs = [program for program in Info.from_event(event).tts if program.installed]
     if not programs:
         raise SpeechError("this Wyoming server offers no text to speech")
-    return bool(programs[0].supports_synthesize_streaming)
+    return programs[0]
 
 
 async def _exchange(
