@@ -106,12 +106,12 @@ def test_a_text_with_nothing_to_say_is_read_in_turns_that_are_asked_for_once() -
     counted = Counted()
     session = new_session(counted)
     assert session.received(Event("synthesize", {"text": " " * 19_999 + "x"})) == [Again()]
-    assert counted.characters == 2_048
+    assert counted.characters == 512
     assert [type(action) for action in session.received(Event("ping", {}))] == [Send]
     turns = 0
     while (actions := session.goes_on()) == [Again()]:
         turns += 1
-    assert turns == 20_000 // 2_048 - 2  # the first was the request's own, another the ping's
+    assert turns == 20_000 // 512 - 2  # the first was the request's own, another the ping's
     assert [type(action) for action in actions] == [Speak]
 
 

@@ -12,7 +12,7 @@ from wyoming_pocket_tts.text.pieces import Piece, Pieces
 
 _SLICE_CHARACTERS: Final = 256
 """Read at once: prose takes a tenth of a millisecond, the worst of markup one."""
-_TURN_CHARACTERS: Final = 2_048
+_TURN_CHARACTERS: Final = 512
 """Read before others have their turn, however little there is to be said in it."""
 
 
