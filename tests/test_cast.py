@@ -270,3 +270,36 @@ def test_a_cast_of_nobody_is_the_engines_voices() -> None:
     nobody = Cast(lambda: ENGINE[:3])
     assert nobody.voices() == list(ENGINE[:3])
     assert nobody.choose(name="german-juergen").voice is ENGINE[1]
+
+
+def test_who_names_a_voice_that_is_not_there_is_told_of_satellites_too() -> None:
+    (warning,) = cast().choose(name="Küche").warnings
+    assert "'Küche' does not exist" in warning
+    assert "(voices: 'Kitchen', 'Desk', 'Attic', 'Hall', 'Anna', " in warning, "'Office' is not listed"
+    (warning,) = cast().choose(name="Küche", satellite="Office").warnings
+    assert "'Office'" in warning, "at its own port it is"
+
+
+def test_a_name_with_a_language_that_nobody_speaks_is_spoken_all_the_same() -> None:
+    choice = cast().choose(name="french-lola", language="fr-FR")
+    assert choice.voice.name == "Anna"
+    (warning,) = choice.warnings
+    assert "voice 'french-lola' is not installed; 'Anna' speaks instead" in warning
+    with pytest.raises(VoiceError, match="no voice speaks 'fr-FR'"):
+        cast().choose(language="fr-FR")
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({"name": "Kitchen"}, "for the satellite 'Kitchen' (the client names it)"),
+        ({"name": "Karl"}, "the client names it"),
+        ({"address": "10.2.3.4"}, "for the satellite 'Office' (by address)"),
+        ({"satellite": "Hall", "address": "10.2.3.4"}, "for the satellite 'Hall' (by its port)"),
+        ({"satellite": "Hall", "name": "Karl"}, "for the satellite 'Hall' (by its port): the client names it"),
+        ({"address": "10.0.0.1", "language": "de"}, "for the satellite 'Desk' (by address): it is the first that"),
+        ({}, "it is the default voice"),
+    ],
+)
+def test_a_choice_says_by_which_rule_it_was_made(wish: dict[str, str], why: str) -> None:
+    assert cast().choose(**wish).why.startswith(why)

@@ -100,12 +100,12 @@ class Cast:
         Args:
             name: of a listed voice, or of one of its styles.
             speaker: a style.
-            language: a tag; counts only without a name.
+            language: a tag; with a name it counts only where that name is not there.
             address: the client's IP address, empty if it has none.
             satellite: the name of the satellite whose own port the client connected to.
 
         Raises:
-            VoiceError: no voice is installed, or nobody who is speaks the language.
+            VoiceError: no voice is installed, or nobody is named and nobody speaks the language.
         """
         scene = self._scene()
         asked_for = self._satellites.named(name, satellite) if name else None
@@ -118,6 +118,7 @@ class Cast:
             speaker=speaker,
             language=language,
             default=usual_name,
+            others=[each.name for each in self._satellites if each.listed or each.name == satellite],
         )
         part = scene.by_name[choice.voice.name]
         manner = part.overrides.on(self._manner)
@@ -128,7 +129,12 @@ class Cast:
             warnings = usual.warnings + warnings
             own = scene.satellites[host.name] if host is not None else part
             voice = own.voice if (own.engine, own.speaker) == (part.engine, part.speaker) else voice
-        return Choice(voice=voice, speaker=part.speaker or choice.speaker, warnings=warnings, manner=manner)
+        why = choice.why
+        if host is not None:
+            how = "the client names it" if asked_for else "by its port" if host.name == satellite else "by address"
+            found = f": {why}" if (name or language) and not asked_for else ""
+            why = f"for the satellite '{host.name}' ({how}){found}"
+        return Choice(voice=voice, speaker=part.speaker or choice.speaker, warnings=warnings, manner=manner, why=why)
 
     def part(self, name: str) -> Part:
         """Find a listed voice, or a satellite's that is not listed, by its exact name.

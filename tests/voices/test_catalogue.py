@@ -22,6 +22,7 @@ VOICES = (
     voice("Bert", "en_GB", "en-US"),
     voice("clara", "de-DE", "en", speakers=("calm", "Merry")),
     voice("bert", "de-AT"),
+    voice("abroad", "de-DE", installed=False),
 )
 
 
@@ -69,6 +70,11 @@ def test_wishes_that_can_be_granted(wish: dict[str, str], chosen: str, speaker: 
         ({"name": "zoe", "default": "clara"}, "clara", "calm", "voice 'zoe' does not exist; 'clara' speaks instead"),
         ({"name": "zoe", "language": "de"}, "clara", "calm", "'clara' speaks instead"),
         ({"name": "away"}, "anna", None, "voice 'away' is not installed"),
+        ({"name": "away", "language": "fr-FR"}, "anna", None, "voice 'away' is not installed; 'anna' speaks instead"),
+        ({"name": "away", "language": "fr", "default": "Bert"}, "Bert", None, "'Bert' speaks instead"),
+        ({"name": "abroad"}, "clara", "calm", "voice 'abroad' is not installed; 'clara' speaks instead"),
+        ({"name": "abroad", "language": "en"}, "clara", "calm", "voice 'abroad' is not installed"),
+        ({"name": "zoe", "language": "fr-FR"}, "anna", None, "voice 'zoe' does not exist; 'anna' speaks instead"),
         ({"name": "anna", "speaker": "calm"}, "anna", None, "'anna' has no speaker 'calm'; it has none"),
         ({"name": "clara", "speaker": "sad"}, "clara", "calm", "no speaker 'sad'; it has 'calm', 'Merry'"),
         ({"speaker": "sad"}, "anna", None, "no speaker 'sad'"),
@@ -93,3 +99,34 @@ def test_an_unknown_language_names_those_there_are() -> None:
 def test_without_an_installed_voice_nobody_speaks() -> None:
     with pytest.raises(VoiceError, match="no voice is installed"):
         choose_voice(VOICES[:1], name="away")
+
+
+def test_who_names_a_voice_that_there_is_not_is_told_all_names_there_are() -> None:
+    (warning,) = choose_voice(VOICES, name="zoe", others=("Kitchen", "Office")).warnings
+    assert warning.endswith("(voices: 'Kitchen', 'Office', 'anna', 'Bert', 'clara', 'bert')")
+
+
+def test_the_names_told_are_no_more_than_fit_into_a_line() -> None:
+    voices = [voice(f"voice-{number:03}", "en") for number in range(500)]
+    (warning,) = choose_voice(voices, name="zoe", others=["Kitchen"] * 100).warnings
+    assert len(warning) < 400
+    assert warning.endswith(" more)")
+    shown = warning.count("'Kitchen'")
+    assert f"and {600 - shown} more" in warning
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({}, "it is the first that is installed"),
+        ({"default": "Bert"}, "it is the default voice"),
+        ({"name": "anna"}, "the client names it"),
+        ({"name": "calm"}, "the client names its style"),
+        ({"speaker": "calm"}, "it has the style that the client names"),
+        ({"language": "de-AT"}, "it is the first that speaks 'de-AT'"),
+        ({"name": "zoe"}, "'zoe' does not exist: it is the first that is installed"),
+        ({"name": "away"}, "'away' is not installed: nobody speaks 'fr-FR': it is the first that is installed"),
+    ],
+)
+def test_a_choice_says_by_which_rule_it_was_made(wish: dict[str, str], why: str) -> None:
+    assert choose_voice(VOICES, **wish).why == why

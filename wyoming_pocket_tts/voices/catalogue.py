@@ -1,13 +1,16 @@
 """Finds the voice that a client means. Pure: knows nothing about clients, files or models."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
 from wyoming_pocket_tts.errors import VoiceError, shown
 from wyoming_pocket_tts.speech import Manner, Voice
 
 T = TypeVar("T")
+
+_LONGEST_LIST: Final = 300
+"""Characters of names in a warning: a house may have a hundred voices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,8 @@ class Choice:
     """Sentences for the log, written for the person who set the client up."""
     manner: Manner = field(default_factory=Manner)
     """How it is to speak."""
+    why: str = field(default="", compare=False)
+    """By which rule it was found, for the debug log."""
 
 
 def choose_voice(
@@ -29,8 +34,11 @@ def choose_voice(
     speaker: str | None = None,
     language: str | None = None,
     default: str | None = None,
+    others: Sequence[str] = (),
 ) -> Choice:
     """Choose among the installed voices. A wish for a name never ends in silence: another voice speaks, with a warning.
+
+    It is one of the language asked for, or else of the language of the voice that is meant, if there is any.
 
     Args:
         voices: all voices, the first installed one being the default of defaults.
@@ -38,45 +46,74 @@ def choose_voice(
         speaker: a style of the voice; without a name, any voice that has it.
         language: a tag such as ``en``, ``en_US`` or ``en-US``.
         default: the name of the voice for those who ask for none.
+        others: names that can be asked for besides; told to who asks for one that there is not.
 
     Raises:
-        VoiceError: no voice is installed, or none speaks the language asked for.
+        VoiceError: no voice is installed, or nobody is named and none speaks the language asked for.
     """
     installed = [voice for voice in voices if voice.installed]
     if not installed:
         raise VoiceError("no voice is installed")
     if name:
-        voice = _by_name(installed, name)
-        if voice is not None:
-            return _with_speaker(voice, speaker)
-        voice = _by_speaker(installed, name)
-        if voice is not None:
-            return _with_speaker(voice, speaker or name)
-        fallback = _default(installed, language=language, default=default)
-        where = "is not installed" if _by_name(voices, name) else "does not exist"
-        warning = f"voice {shown(name)} {where}; {fallback.voice.name!r} speaks instead (voices: {_names(installed)})"
-        return Choice(voice=fallback.voice, speaker=fallback.speaker, warnings=(warning, *fallback.warnings))
+        return _named(voices, name, speaker=speaker, language=language, default=default, others=others)
     if speaker:
         spoken_here = _speaking(installed, language) if language else installed
         voice = _by_speaker(spoken_here, speaker)
         if voice is not None:
-            return _with_speaker(voice, speaker)
+            return _with_speaker(voice, speaker, why="it has the style that the client names")
     fallback = _default(installed, language=language, default=default)
-    wish = _with_speaker(fallback.voice, speaker)
-    return Choice(voice=wish.voice, speaker=wish.speaker, warnings=fallback.warnings + wish.warnings)
+    wish = _with_speaker(fallback.voice, speaker, why=fallback.why)
+    return replace(wish, warnings=fallback.warnings + wish.warnings)
+
+
+def _named(
+    voices: Sequence[Voice],
+    name: str,
+    *,
+    speaker: str | None,
+    language: str | None,
+    default: str | None,
+    others: Sequence[str],
+) -> Choice:
+    """The voice of that name, or the one with a style of that name, or else a substitute."""
+    installed = [voice for voice in voices if voice.installed]
+    voice = _by_name(installed, name)
+    if voice is not None:
+        return _with_speaker(voice, speaker, why="the client names it")
+    voice = _by_speaker(installed, name)
+    if voice is not None:
+        return _with_speaker(voice, speaker or name, why="the client names its style")
+    missing = _by_name(voices, name)
+    fallback = _substitute(installed, language or (missing.languages[0] if missing else None), default)
+    where = "is not installed" if missing else "does not exist"
+    names = _names([*others, *(voice.name for voice in installed)])
+    warning = f"voice {shown(name)} {where}; {fallback.voice.name!r} speaks instead (voices: {names})"
+    return replace(fallback, warnings=(warning, *fallback.warnings), why=f"{shown(name)} {where}: {fallback.why}")
+
+
+def _substitute(installed: Sequence[Voice], language: str | None, default: str | None) -> Choice:
+    """Somebody who speaks the language, or if nobody does, the default voice."""
+    try:
+        return _default(installed, language=language, default=default)
+    except VoiceError:
+        choice = _default(installed, language=None, default=default)
+        return replace(choice, why=f"nobody speaks {shown(language)}: {choice.why}")
 
 
 def _default(installed: Sequence[Voice], *, language: str | None, default: str | None) -> Choice:
     """The default voice if it speaks the language, else the first that does."""
-    voice = _by_name(installed, default) if default else installed[0]
+    voice = _by_name(installed, default) if default else None
     warnings: tuple[str, ...] = ()
+    why = "it is the default voice" if voice is not None else "it is the first that is installed"
     if voice is None:
         voice = installed[0]
-        warnings = (f"the default voice {default!r} is not installed; {voice.name!r} takes its place",)
+        if default:
+            warnings = (f"the default voice {default!r} is not installed; {voice.name!r} takes its place",)
     if language:
         able = _speaking(installed, language)
-        voice = voice if voice in able else able[0]
-    return Choice(voice=voice, speaker=_default_speaker(voice), warnings=warnings)
+        if voice not in able:
+            voice, why = able[0], f"it is the first that speaks {shown(language)}"
+    return Choice(voice=voice, speaker=_default_speaker(voice), warnings=warnings, why=why)
 
 
 def _speaking(installed: Sequence[Voice], language: str) -> list[Voice]:
@@ -107,15 +144,15 @@ def _by_speaker(voices: Iterable[Voice], speaker: str) -> Voice | None:
     return _first_match([(listed, voice) for voice in voices for listed in voice.speakers], speaker)
 
 
-def _with_speaker(voice: Voice, speaker: str | None) -> Choice:
+def _with_speaker(voice: Voice, speaker: str | None, *, why: str) -> Choice:
     if not speaker:
-        return Choice(voice=voice, speaker=_default_speaker(voice))
+        return Choice(voice=voice, speaker=_default_speaker(voice), why=why)
     listed = _first_match([(listed, listed) for listed in voice.speakers], speaker)
     if listed is not None:
-        return Choice(voice=voice, speaker=listed)
+        return Choice(voice=voice, speaker=listed, why=why)
     known = f"it has {', '.join(map(repr, voice.speakers))}" if voice.speakers else "it has none"
     warning = f"voice {voice.name!r} has no speaker {shown(speaker)}; {known}"
-    return Choice(voice=voice, speaker=_default_speaker(voice), warnings=(warning,))
+    return Choice(voice=voice, speaker=_default_speaker(voice), warnings=(warning,), why=why)
 
 
 def _first_match(candidates: Sequence[tuple[str, T]], wanted: str) -> T | None:
@@ -129,5 +166,13 @@ def _default_speaker(voice: Voice) -> str | None:
     return voice.speakers[0] if voice.speakers else None
 
 
-def _names(voices: Iterable[Voice]) -> str:
-    return ", ".join(repr(voice.name) for voice in voices)
+def _names(names: Sequence[str]) -> str:
+    """As many of them as fit into a line, and how many there are besides."""
+    listed, length = [], 0
+    for name in map(repr, names):
+        length += len(name) + 2
+        if length > _LONGEST_LIST:
+            break
+        listed.append(name)
+    more = len(names) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")
