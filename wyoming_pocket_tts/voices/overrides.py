@@ -57,5 +57,7 @@ def _either(above: float | None, below: float) -> float:
 
 def _laid_over(below: Words, above: Words) -> Words:
     """Words of both layers; what is written the same, whatever its case, has the meaning of the upper one."""
+    if not above:
+        return below  # the very same, of which there may be thousands
     taken = {written.casefold() for written, _ in above}
     return (*above, *(pair for pair in below if pair[0].casefold() not in taken))
