@@ -57,6 +57,7 @@ ARROWS: dict[str, set[str]] = {
     "commands": {
         *("speech", "offline", "wav", "voices", "pocket", "text", "wanted"),
         *("settings", "settings_sources", "casting", "satellites"),
+        *("client", "cores", "engine", "serving"),  # the doctor, who looks at a service from outside
     },
     # what puts it all together
     "places": set(),
@@ -67,7 +68,8 @@ ARROWS: dict[str, set[str]] = {
     "cores": set(),
     "wanted": {"pocket", "speech"},
     "installer": {"pocket", "repertoire", "voices", "wanted"},
-    "library": {"pocket", "voices", "wanted"},
+    "library": {"pocket", "voice_intake", "voices", "wanted"},
+    "voice_intake": {"pocket"},
     "memory": set(),
     "engines": {"*"},
     "lifecycle": {"*"},
@@ -75,6 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "cli_pocket": {"options", "cli_support", "engines", "commands", "pocket"},
     "cli_system": {"options", "cli_support", "commands", "client"},
     "cli_config": {"options", "cli_support", "commands", "kokoro"},
+    "cli_doctor": {"options", "cli_support", "engines", "commands", "kokoro", "logs"},
     "cli_support": {"logs", "settings", "settings_sources"},
     "__main__": {"cli"},
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from wyoming_pocket_tts import __version__, cli_config, cli_pocket, cli_system, options
+from wyoming_pocket_tts import __version__, cli_config, cli_doctor, cli_pocket, cli_system, options
 from wyoming_pocket_tts.cli_support import complain, read_settings, report
 from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
@@ -172,6 +172,7 @@ def generate(
 
 cli_pocket.register(app)
 cli_config.register(app)
+cli_doctor.register(app)
 cli_system.register(app)
 
 

@@ -4,6 +4,7 @@ Loads no model and listens nowhere.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,49 @@ from wyoming_pocket_tts.wanted import label_of
 Tell = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Settings that can be read, and what is wrong with them nevertheless."""
+
+    settings: Settings
+    casting: Casting
+    problems: list[str]
+    """A line or several for each thing that has to be changed."""
+    warnings: list[str]
+
+
+def examine(
+    file: Path | None,
+    *,
+    environment: Mapping[str, str],
+    embedded: Collection[str],
+    flags: Mapping[str, Any] | None = None,
+) -> Examined:
+    """Read settings as the service would, and find out whether their parts go together and what they name is there.
+
+    Args:
+        file: the settings; None for what the environment says alone.
+        environment: lies over the file.
+        embedded: names of the embedded voices.
+        flags: lie over both.
+
+    Raises:
+        ConfigError: the settings cannot be read, or hold what is not allowed.
+    """
+    settings = merge_sources(file=file, environment=environment, flags=flags)
+    folder = dropped_folder(settings.data_dir)
+    dropped = [voice.name for voice in dropped_voices(folder, [label_of(name) for name in settings.models.names])]
+    casting = resolve(settings, embedded=embedded, dropped=dropped)
+    where = places_in(file)
+    problems = clash_lines(settings, where)
+    warnings: list[str] = []
+    try:
+        warnings = casting.admit(where, strictly=True)
+    except ConfigError as error:
+        problems.append(str(error))
+    return Examined(settings, casting, problems, warnings)
+
+
 def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[str], tell: Tell, complain: Tell) -> None:
     """Check a settings file as the service would read it, and what it names besides.
 
@@ -37,22 +81,13 @@ def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[st
     Raises:
         ConfigError: a line for each thing that is wrong.
     """
-    settings = merge_sources(file=file, environment=environment)
-    folder = dropped_folder(settings.data_dir)
-    dropped = [voice.name for voice in dropped_voices(folder, [label_of(name) for name in settings.models.names])]
-    casting = resolve(settings, embedded=embedded, dropped=dropped)
-    where = places_in(file)
-    problems = clash_lines(settings, where)
-    try:
-        warnings = casting.admit(where, strictly=True)
-    except ConfigError as error:
-        problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    for warning in warnings:
+    examined = examine(file, environment=environment, embedded=embedded)
+    if examined.problems:
+        raise ConfigError("\n".join(examined.problems))
+    for warning in examined.warnings:
         complain(warning)
     tell(f"{file}: no mistakes")
-    for line in summary(settings, casting):
+    for line in summary(examined.settings, examined.casting):
         tell(line)
 
 

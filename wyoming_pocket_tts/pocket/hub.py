@@ -56,6 +56,26 @@ def fetch(source: str | Path, *, local_files_only: bool = False, progress: Progr
             raise ConfigError(f"{shown(text)}: files come from local paths, https://, http:// and hf:// alone")
 
 
+def check_access(source: str, *, timeout_seconds: float) -> None:
+    """Ask the hub whether a file may be downloaded, with the token of this machine, and download nothing.
+
+    Raises:
+        ConfigError: the source is no ``hf://owner/repo/path[@revision]``.
+        AccessDenied: the file is gated or private, or the token is refused.
+        NotThere: there is no such file.
+        Unreachable: the hub does not answer in time, or must not be asked.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (slow)
+
+    file = HubPath.parse(source)
+    if _is_offline():
+        raise Unreachable(f"{file}: HF_HUB_OFFLINE forbids to ask for it")
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # as in _from_hub
+    with _hub_errors(file):
+        url = hf_hub_url(file.repository, file.path, revision=file.revision)
+        get_hf_file_metadata(url, timeout=timeout_seconds, headers={"user-agent": USER_AGENT})
+
+
 def is_here(source: str) -> bool:
     """Whether ``fetch`` would find a source on this machine. Does not load the hub's library, which takes 17 MB.
 

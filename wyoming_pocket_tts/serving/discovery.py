@@ -44,11 +44,20 @@ class Announcer:
         *,
         find_addresses: Callable[[Collection[str]], tuple[IpAddress, ...]] = reachable_addresses,
         poll_seconds: float = _POLL_SECONDS,
+        service_type: str = SERVICE_TYPE,
     ) -> None:
-        """Prepare to announce each port under the name that ``name_for`` gives it."""
+        """Prepare to announce each port under the name that ``name_for`` gives it.
+
+        Args:
+            name_for: gives a port's name.
+            find_addresses: finds where others reach what is bound to these hosts.
+            poll_seconds: how often to look for changed addresses.
+            service_type: as what to announce; another type is for who looks whether announcing works.
+        """
         self._name_for = name_for
         self._find_addresses = find_addresses
         self._poll_seconds = poll_seconds
+        self._service_type = service_type
         self._bound_hosts: dict[int, list[str]] = {}
         self._announced: Announced = {}
         self._zeroconf: AsyncZeroconf | None = None
@@ -103,7 +112,7 @@ class Announcer:
         for attempt in range(1, _SAME_NAMES_TRIED + 1):
             name = _label(self._name_for(port), "" if attempt == 1 else f"-{attempt}")
             try:
-                sent = await zeroconf.async_register_service(_describe(name, addresses, port))
+                sent = await zeroconf.async_register_service(_describe(name, self._service_type, addresses, port))
             except NonUniqueNameException:
                 _LOGGER.warning("Another server in this network is called '%s'; --zeroconf NAME gives a name", name)
                 continue
@@ -169,10 +178,10 @@ def _label(name: str, suffix: str) -> str:
     return name.encode()[: _LABEL_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
-def _describe(label: str, addresses: tuple[IpAddress, ...], port: int) -> AsyncServiceInfo:
+def _describe(label: str, service_type: str, addresses: tuple[IpAddress, ...], port: int) -> AsyncServiceInfo:
     return AsyncServiceInfo(
-        SERVICE_TYPE,
-        f"{label}.{SERVICE_TYPE}",
+        service_type,
+        f"{label}.{service_type}",
         port=port,
         addresses=[address.packed for address in addresses],
         # A host name that nobody else uses: were it shared, one server's farewell would take the other's address.

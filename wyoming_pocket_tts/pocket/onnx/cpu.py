@@ -13,11 +13,11 @@ _DECISIVE = (
 
 def cpu_name(cpu_info: Path = _CPU_INFO) -> str:
     """The architecture and the decisive instructions, such as ``x86_64+avx+avx2+fma``."""
-    return "+".join([platform.machine().lower(), *(flag for flag in _DECISIVE if flag in _flags(cpu_info))])
+    return "+".join([platform.machine().lower(), *(flag for flag in _DECISIVE if flag in cpu_flags(cpu_info))])
 
 
-def _flags(cpu_info: Path) -> frozenset[str]:
-    """What the first core can; nothing where the system does not tell."""
+def cpu_flags(cpu_info: Path = _CPU_INFO) -> frozenset[str]:
+    """The instructions of the first core, as Linux names them; nothing where the system does not tell."""
     try:
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,0 +1,72 @@
+"""Processors and memories as machines have them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.doctor.looking import findings, named, only
+from wyoming_pocket_tts.commands.doctor.finding import Severity
+from wyoming_pocket_tts.commands.doctor.machine import Memory, Processor
+from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+
+PLAIN_X86 = "sse sse2 ssse3 sse4_1 sse4_2 avx"
+PI_4 = "fp asimd evtstrm crc32 cpuid"
+PI_5 = f"{PI_4} aes sha1 sha2 asimdhp asimdrdm asimddp"
+ENGLISH = ModelSize.of("english", configs.released_model("english"), Precision.INT8)
+
+
+def processor(
+    tmp_path: Path, flags: str, architecture: str = "x86_64", precision: Precision = Precision.INT8
+) -> Processor:
+    cpu_info = tmp_path / "cpuinfo"
+    key = "flags" if architecture == "x86_64" else "Features"
+    cpu_info.write_text(f"processor\t: 0\n{key}\t\t: {flags}\n" if flags else "")
+    return Processor(precision, cpu_info=cpu_info, architecture=architecture, cores=lambda: 4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "architecture", "severity", "text"),
+    [
+        (f"{PLAIN_X86} avx2 fma", "x86_64", Severity.OK, "x86_64, 4 cores, AVX2"),
+        (f"{PLAIN_X86} avx2 avx512_vnni", "x86_64", Severity.OK, "AVX-512 VNNI"),
+        (PLAIN_X86, "x86_64", Severity.WARNING, "lacks AVX2, so the precision int8 is slow"),
+        ("sse sse2", "x86_64", Severity.PROBLEM, "lacks SSE4.2"),
+        (PI_5, "aarch64", Severity.OK, "ASIMD with dot product"),
+        (PI_4, "aarch64", Severity.WARNING, "no dot product (ARMv8.0, as in a Raspberry Pi 4)"),
+        ("neon vfpv4", "armv7l", Severity.PROBLEM, "no packages for this architecture"),
+        ("", "x86_64", Severity.WARNING, "does not tell what the processor can"),
+    ],
+)
+def test_what_a_processor_lacks_is_named(
+    tmp_path: Path, flags: str, architecture: str, severity: Severity, text: str
+) -> None:
+    named(findings(processor(tmp_path, flags, architecture)), severity, text)
+
+
+def test_exact_numbers_need_no_instructions_for_few_bits(tmp_path: Path) -> None:
+    for flags, architecture in ((PLAIN_X86, "x86_64"), (PI_4, "aarch64")):
+        assert only(processor(tmp_path, flags, architecture, Precision.FP32)).severity is Severity.OK
+
+
+def memory(tmp_path: Path, *, total_mb: int, available_mb: int, limit: str = "max") -> Memory:
+    info = tmp_path / "meminfo"
+    info.write_text(f"MemTotal:       {total_mb * 1000} kB\nMemAvailable:   {available_mb * 1000} kB\n")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    return Memory([ENGLISH], memory_info=info, limits=[tmp_path / "memory.max", tmp_path / "none"])
+
+
+def test_memory_is_held_against_the_models(tmp_path: Path) -> None:
+    assert only(memory(tmp_path, total_mb=4000, available_mb=3000)).severity is Severity.OK
+    named(findings(memory(tmp_path, total_mb=4000, available_mb=200)), Severity.WARNING, "english needs about")
+    named(findings(memory(tmp_path, total_mb=400, available_mb=300)), Severity.PROBLEM, "english needs about")
+
+
+def test_a_containers_limit_counts_as_all_there_is(tmp_path: Path) -> None:
+    found = findings(memory(tmp_path, total_mb=4000, available_mb=3000, limit="256000000"))
+    named(found, Severity.PROBLEM, "there are 256 MB in all")
+
+
+def test_a_system_that_tells_nothing_is_no_problem(tmp_path: Path) -> None:
+    named(findings(Memory([ENGLISH], memory_info=tmp_path / "none")), Severity.WARNING, "does not tell")

@@ -1,0 +1,169 @@
+"""Addresses, announcements and the hub, as machines have them and lack them."""
+
+import asyncio
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from tests.commands.doctor.looking import MODEL, findings, make_bundle, named, only
+from tests.pocket.fake_hub import TOKEN, Served, fake_hub
+from wyoming_pocket_tts.commands.doctor.discovery import Discovery
+from wyoming_pocket_tts.commands.doctor.families import AddressFamilies
+from wyoming_pocket_tts.commands.doctor.finding import Severity
+from wyoming_pocket_tts.commands.doctor.hub import Hub
+from wyoming_pocket_tts.commands.doctor.subject import models_of
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.hub import HubPath
+from wyoming_pocket_tts.serving.discovery import Announcer
+from wyoming_pocket_tts.settings import DiscoverySettings, ModelSettings, ServerSettings, Settings
+
+IPV4, IPV6, LOOPBACK = ip_address("192.0.2.2"), ip_address("fd00::2"), ip_address("127.0.0.1")
+
+
+def families(uri: str, *here: str) -> AddressFamilies:
+    """On a machine with these addresses."""
+    addresses = tuple(map(ip_address, here))
+    versions = {"0.0.0.0": 4, "::": 6}
+
+    def find(hosts: object) -> tuple[object, ...]:
+        assert isinstance(hosts, tuple)
+        wanted = {versions.get(host) for host in hosts}
+        return tuple(each for each in addresses if each.version in wanted)
+
+    return AddressFamilies(uri, find=find)  # type: ignore[arg-type]
+
+
+def test_the_addresses_that_others_reach_are_told() -> None:
+    named(findings(families("tcp://:10200", "192.0.2.2", "fd00::2")), Severity.OK, "at 192.0.2.2, fd00::2")
+    named(
+        findings(families("tcp://0.0.0.0:10200", "192.0.2.2", "fd00::2")),
+        Severity.OK,
+        "IPv6 (fd00::2) is not listened on: tcp://:10200 would take both",
+    )
+
+
+def test_a_machine_without_addresses_and_a_loopback_one_are_named() -> None:
+    named(findings(families("tcp://0.0.0.0:10200")), Severity.WARNING, "no address that others can reach")
+    named(findings(families("tcp://127.0.0.1:10200")), Severity.WARNING, "for this machine alone")
+    named(findings(families("unix:///run/tts.sock")), Severity.OK, "for this machine alone")
+
+
+def discovery(uri: str = "tcp://0.0.0.0:10200", *, announce: bool | None = None, running: bool = False) -> Discovery:
+    settings = Settings(server=ServerSettings(uri=uri), discovery=DiscoverySettings(announce=announce))
+    return Discovery(settings, is_running=running, find=lambda _: (LOOPBACK,))
+
+
+def test_announcements_of_this_machine_are_heard() -> None:
+    named(findings(discovery()), Severity.OK, "IPv4: announcements from this machine are heard")
+
+
+async def test_the_service_s_own_announcement_is_heard() -> None:
+    announcer = Announcer(lambda _: "the-service")
+    await announcer.announce(["tcp://127.0.0.1:10217"])
+    try:
+        found = await asyncio.to_thread(findings, discovery("tcp://0.0.0.0:10217", running=True))
+    finally:
+        await announcer.withdraw()
+    named(found, Severity.OK, "announced as 'the-service', and heard")
+
+
+def test_a_service_that_nobody_hears_of_is_named() -> None:
+    check = Discovery(
+        Settings(server=ServerSettings(uri="tcp://0.0.0.0:10218")),
+        is_running=True,
+        find=lambda _: (LOOPBACK,),
+        listening_seconds=0.3,
+    )
+    named(findings(check), Severity.PROBLEM, "the service's announcement is not heard")
+
+
+def test_what_is_not_to_be_announced_is_well() -> None:
+    named(findings(discovery(announce=False)), Severity.OK, "not to announce")
+    named(findings(discovery("tcp://127.0.0.1:10200")), Severity.OK, "is not announced")
+    lonely = Discovery(Settings(), is_running=False, find=lambda _: ())
+    named(findings(lonely), Severity.WARNING, "no address to announce")
+
+
+# the hub
+
+
+@pytest.fixture(autouse=True)
+def nobody_s_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the person who runs the tests has."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
+def hub(data_dir: Path, *names: str, local_files_only: bool = False) -> Hub:
+    settings = Settings(data_dir=data_dir, models=ModelSettings(names=names or (MODEL,)))
+    return Hub(models_of(settings), local_files_only=local_files_only)
+
+
+def served(*, open_needs_token: bool = False) -> dict[str, Served]:
+    """What the hub has of the model: weights for those who accepted the terms, and others."""
+    config = configs.released_model(MODEL)
+    sources = {config.weights_path: True, config.weights_path_without_voice_cloning: open_needs_token}
+    paths = {HubPath.parse(source): gated for source, gated in sources.items() if source}
+    return {f"{path.repository}/{path.path}": Served(b"weights", gated=gated) for path, gated in paths.items()}
+
+
+def commits() -> set[str]:
+    config = configs.released_model(MODEL)
+    sources = (config.weights_path, config.weights_path_without_voice_cloning)
+    return {HubPath.parse(source).revision or "" for source in sources if source}
+
+
+def at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+
+
+def test_with_the_right_token_everything_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with fake_hub(served(), commits=commits()) as here:
+        at(monkeypatch, here.url)
+        named(findings(hub(tmp_path)), Severity.OK, "voice cloning included")
+        assert {request.method for request in here.requests} == {"HEAD"}
+
+
+def test_without_a_token_it_is_said_what_is_lacking_and_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_hub(served(), commits=commits()) as here:
+        at(monkeypatch, here.url)
+        found = only(hub(tmp_path))
+    assert found.severity is Severity.WARNING
+    assert "not what makes voices of recordings" in found.found
+    assert "accept its terms at" in found.advice
+
+
+def test_a_token_that_is_refused_everywhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with fake_hub(served(open_needs_token=True), commits=commits()) as here:
+        at(monkeypatch, here.url)
+        named(findings(hub(tmp_path)), Severity.PROBLEM, "the token that this machine has is refused")
+
+
+def test_a_model_that_the_hub_no_longer_has_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_hub(served(), commits=["0" * 40]) as here:
+        at(monkeypatch, here.url)
+        named(findings(hub(tmp_path)), Severity.PROBLEM, "has no revision")
+
+
+def test_without_a_hub_it_is_said_what_works_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, "http://127.0.0.1:9")
+    make_bundle(tmp_path)
+    found = only(hub(tmp_path, MODEL, "german"))
+    assert found.severity is Severity.WARNING
+    assert "cannot be asked" in found.found
+    assert f"works without: the embedded voices, {MODEL}. For german: connect" in found.advice
+    named(findings(hub(tmp_path)), Severity.WARNING, "cannot be asked")
+
+
+def test_who_wants_nothing_of_the_hub_is_not_asked_about_it(tmp_path: Path) -> None:
+    named(findings(hub(tmp_path, "none")), Severity.OK, "nothing has to be downloaded")
+    named(findings(hub(tmp_path, local_files_only=True)), Severity.OK, "local_files_only")

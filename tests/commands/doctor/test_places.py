@@ -1,0 +1,98 @@
+"""Directories, models and voices that are missing, full or damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.doctor.looking import MODEL, findings, make_bundle, named, only
+from wyoming_pocket_tts.commands.doctor.data_directory import DataDirectory
+from wyoming_pocket_tts.commands.doctor.finding import Severity
+from wyoming_pocket_tts.commands.doctor.models import Models
+from wyoming_pocket_tts.commands.doctor.subject import models_of
+from wyoming_pocket_tts.commands.doctor.voices import Voices
+from wyoming_pocket_tts.commands.voices import listing
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.settings import ModelSettings, Settings
+from wyoming_pocket_tts.speech import Voice
+
+EMBEDDED = [Voice(name="beep", description="Beep", languages=("en",), sample_rate_hz=16_000)]
+
+
+def settings(data_dir: Path, *names: str) -> Settings:
+    return Settings(data_dir=data_dir, models=ModelSettings(names=names or (MODEL,)))
+
+
+def models(data_dir: Path, *names: str) -> Models:
+    return Models(models_of(settings(data_dir, *names)), data_dir, Precision.INT8)
+
+
+def test_a_directory_that_is_there_and_one_that_will_be_are_well(tmp_path: Path) -> None:
+    assert only(DataDirectory(tmp_path)).severity is Severity.OK
+    named(findings(DataDirectory(tmp_path / "new" / "one")), Severity.OK, "(to be made)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_written_to_is_named_with_its_owner() -> None:
+    found = only(DataDirectory(Path("/proc/self")))  # not even root writes there
+    assert found.severity is Severity.PROBLEM
+    assert "/proc/self: cannot be written to" in found.found
+    assert "belongs to the user" in found.advice
+    named(findings(DataDirectory(Path("/proc/self/data"))), Severity.PROBLEM, "/proc/self: cannot be written to")
+
+
+def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    named(findings(DataDirectory(tmp_path / "data")), Severity.PROBLEM, "is no directory")
+
+
+def test_a_full_disk_is_named_with_what_is_needed(tmp_path: Path) -> None:
+    lacking = [model.size for model in models_of(settings(tmp_path))]
+    full = DataDirectory(tmp_path, lacking, free=lambda _: 10_000_000)
+    named(findings(full), Severity.PROBLEM, f"are needed to bring {MODEL}")
+    nearly = DataDirectory(tmp_path, free=lambda _: 100_000_000)
+    named(findings(nearly), Severity.WARNING, "100 MB free, which is nearly full")
+
+
+def test_a_model_that_is_not_here_is_named_with_what_brings_it(tmp_path: Path) -> None:
+    found = only(models(tmp_path))
+    assert found.severity is Severity.WARNING
+    assert f"wyoming-pocket-tts download {MODEL}" in found.advice
+    named(findings(models(tmp_path, "none")), Severity.OK, "embedded voices alone")
+
+
+def test_a_whole_model_is_well(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    named(findings(models(tmp_path)), Severity.OK, "whole")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "text"),
+    [
+        ("flow.data", b"flow.dat4" * 100, "flow.data: is damaged: its hash is another"),
+        ("codec.data", b"short", "codec.data: is damaged: it has 5 bytes"),
+        ("manifest.json", b"{}", "manifest.json: has another format"),
+    ],
+)
+def test_a_damaged_model_is_named_with_its_file(tmp_path: Path, file: str, content: bytes, text: str) -> None:
+    (make_bundle(tmp_path) / file).write_bytes(content)
+    named(findings(models(tmp_path)), Severity.PROBLEM, text)
+
+
+def test_a_damaged_model_that_nobody_wants_is_named_as_well(tmp_path: Path) -> None:
+    directory = make_bundle(tmp_path)
+    (directory / "flow.data").unlink()
+    found = [each for each in findings(models(tmp_path, "none")) if each.severity is Severity.PROBLEM]
+    assert [each.advice for each in found] == [f"delete it: rm -r '{directory}'"]
+
+
+def test_a_damaged_voice_is_named_and_the_others_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "voices"
+    folder.mkdir()
+    (folder / "Grandma.safetensors").write_bytes(b"no voice at all")
+    found = findings(Voices(lambda: listing(settings(tmp_path), embedded=EMBEDDED)))
+    named(found, Severity.PROBLEM, "Grandma.safetensors")
+    named(found, Severity.OK, "1 of ")
+
+
+def test_nobody_to_speak_with_is_a_problem(tmp_path: Path) -> None:
+    named(findings(Voices(lambda: listing(settings(tmp_path), embedded=[]))), Severity.PROBLEM, "no voice to speak")

@@ -1,0 +1,197 @@
+"""Ports that somebody else has, and servers that answer rubbish, nothing, or what Home Assistant cannot use."""
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.commands.doctor.looking import findings, named, only
+from tests.commands.doctor.stranger import info, stranger, voice
+from tests.serving.client import service
+from wyoming_pocket_tts.commands.doctor.asking import Answer, NobodyThere, NotWyoming, Silent, ask
+from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, Severity
+from wyoming_pocket_tts.commands.doctor.home_assistant import LONGEST_HEADER_BYTES, HomeAssistant
+from wyoming_pocket_tts.commands.doctor.ports import Ports
+from wyoming_pocket_tts.commands.doctor.speech import Speech
+from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.settings import MetricsSettings, SatelliteEntry, ServerSettings, Settings
+
+RUBBISH = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+def ports(uri: str, **more: object) -> Ports:
+    return Ports(Settings.model_validate({"server": ServerSettings(uri=uri), **more}))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_free_port_is_well() -> None:
+    named(findings(ports(f"tcp://127.0.0.1:{free_port()}")), Severity.OK, "is free")
+    named(findings(ports("tcp://127.0.0.1:0")), Severity.OK, "any port")
+
+
+@pytest.mark.parametrize(
+    ("reply", "hangs_up", "text"),
+    [
+        (RUBBISH, False, "is taken by another program"),
+        (b"", True, "is taken by another program"),
+        (b'["a list"]\n', False, "is taken by another program"),
+        (b'{"type": "info", "data_length": 1e12}\n', False, "is taken by another program"),
+        (b'{"type": "info", "data": []}\n{', False, "is taken by another Wyoming server, 'without a name'"),
+        (info(program="piper"), False, "is taken by another Wyoming server, 'piper'"),
+    ],
+)
+def test_a_port_that_somebody_else_has_is_named(reply: bytes, hangs_up: bool, text: str) -> None:
+    with stranger(reply, hangs_up=hangs_up) as port:
+        found = only(ports(f"tcp://127.0.0.1:{port}"))
+    assert (found.severity, text in found.found) == (Severity.PROBLEM, True), found
+    assert f"sport = :{port}" in found.advice
+
+
+def test_a_port_whose_owner_says_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wyoming_pocket_tts.commands.doctor.ports._ASKING_SECONDS", 0.2)
+    with stranger(None) as port:
+        named(findings(ports(f"tcp://127.0.0.1:{port}")), Severity.PROBLEM, "a program that does not answer")
+
+
+def test_ports_of_satellites_and_metrics_are_looked_at_too() -> None:
+    with stranger(RUBBISH) as port:
+        satellites = {"Kitchen": SatelliteEntry(port=port)}
+        found = findings(ports("tcp://127.0.0.1:0", satellites=satellites, metrics=MetricsSettings(port=port)))
+    named(found, Severity.PROBLEM, "of the satellite Kitchen is taken by another program")
+    named(found, Severity.WARNING, f"metrics at 127.0.0.1, port {port}: in use")
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    named(findings(ports("tcp://192.0.2.77:10200")), Severity.PROBLEM, "192.0.2.77 is no address of this machine")
+
+
+def test_sockets_of_the_file_system_are_looked_at(tmp_path: Path) -> None:
+    named(findings(ports(f"unix://{tmp_path}/s")), Severity.OK, "is free")
+    named(findings(ports(f"unix://{tmp_path}/no/s")), Severity.PROBLEM, f"{tmp_path}/no is no directory")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{tmp_path}/left")
+    named(findings(ports(f"unix://{tmp_path}/left")), Severity.OK, "left by a service that was killed")
+
+
+async def test_our_own_service_may_have_the_port() -> None:
+    async with service() as running:
+        found = await looked(ports(running.server.addresses[0]))
+    named(found, Severity.OK, "this service answers")
+
+
+async def looked(check: Check) -> list[Finding]:
+    return await asyncio.to_thread(findings, check)
+
+
+def test_asking_tells_nobody_silence_and_rubbish_apart() -> None:
+    with pytest.raises(NobodyThere):
+        ask(f"tcp://127.0.0.1:{free_port()}", seconds=5)
+    with stranger(None) as port, pytest.raises(Silent):
+        ask(f"tcp://127.0.0.1:{port}", seconds=0.2)
+    with stranger(b'{"type": "info", "data_length": 50}\n{') as port, pytest.raises(Silent):
+        ask(f"tcp://127.0.0.1:{port}", seconds=0.2)
+    with stranger(b"\xff\n") as port, pytest.raises(NotWyoming):
+        ask(f"tcp://127.0.0.1:{port}", seconds=5)
+    with pytest.raises(ConfigError):
+        ask("stdio://", seconds=1)
+
+
+def test_a_server_that_trickles_is_not_waited_for() -> None:
+    with stranger(b'{"type":') as port, pytest.raises(Silent):
+        ask(f"tcp://127.0.0.1:{port}", seconds=0.3)
+
+
+# what Home Assistant wants
+
+
+def at_home(reply: bytes) -> list[Finding]:
+    with stranger(reply) as port:
+        return findings(HomeAssistant(lambda: ask(f"tcp://127.0.0.1:{port}", seconds=5)))
+
+
+def test_a_good_description_is_well() -> None:
+    named(at_home(info(voice("anna"), voice("bert", languages=("de",)))), Severity.OK, "2 voices in 2 languages")
+
+
+@pytest.mark.parametrize(
+    ("reply", "severity", "text"),
+    [
+        (info(voice("anna"), voice("anna", description="B")), Severity.PROBLEM, "several voices are called 'anna'"),
+        (
+            info(voice("a", description="Anna"), voice("b", description="Anna")),
+            Severity.WARNING,
+            "shown as 'Anna' in en",
+        ),
+        (info(voice("anna", languages=())), Severity.PROBLEM, "'anna' has no language"),
+        (info(voice("anna") | {"installed": False}), Severity.PROBLEM, "no installed voice"),
+        (info(voice("anna"), installed=False), Severity.PROBLEM, "no installed program"),
+        (json.dumps({"type": "info", "data": {"tts": 7}}).encode() + b"\n", Severity.PROBLEM, "no installed program"),
+        (info({"name": "anna", "languages": ["en"]}, voice("b")), Severity.PROBLEM, "without attribution, installed"),
+        (info(voice("x" * LONGEST_HEADER_BYTES), header=True), Severity.PROBLEM, "header line has"),
+        (RUBBISH, Severity.PROBLEM, "not in the Wyoming protocol"),
+    ],
+)
+def test_what_home_assistant_cannot_use_is_named(reply: bytes, severity: Severity, text: str) -> None:
+    named(at_home(reply), severity, text)
+
+
+def test_a_description_that_takes_long_is_named() -> None:
+    answer = Answer(json.loads(info(voice("anna"), header=True))["data"], header_bytes=100, seconds=6.0)
+    named(findings(HomeAssistant(lambda: answer)), Severity.WARNING, "takes 6.0 s")
+
+
+# speech through a socket
+
+
+async def test_a_sentence_goes_through_a_running_service() -> None:
+    async with service() as running:
+        found = await looked(Speech(running.server.addresses[0], ToneSynthesizer))
+    named(found, Severity.OK, "of speech, the first after")
+
+
+def test_a_sentence_goes_through_a_service_of_its_own() -> None:
+    named(findings(Speech(None, ToneSynthesizer)), Severity.OK, "a service of its own")
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (RUBBISH, ""),
+        (info(program="stt"), "0.00 s of audio"),
+    ],
+)
+def test_a_server_that_answers_rubbish_is_named(reply: bytes, text: str) -> None:
+    stop = b'{"type": "audio-stop"}\n'
+    with stranger(reply + stop) as port:
+        found = only(Speech(f"tcp://127.0.0.1:{port}", ToneSynthesizer, waiting_seconds=5))
+    assert found.severity is Severity.PROBLEM
+    assert f"tcp://127.0.0.1:{port}" in found.found
+    assert text in found.found
+
+
+def test_a_silent_server_is_named() -> None:
+    with stranger(None) as port:
+        check = Speech(f"tcp://127.0.0.1:{port}", ToneSynthesizer, waiting_seconds=0.3)
+        named(findings(check), Severity.PROBLEM, "does not finish a short sentence within 0.3 s")
+
+
+def test_a_server_that_speaks_silence_is_named() -> None:
+    samples = bytes(32_000)
+    chunk = {"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, "payload_length": len(samples)}
+    reply = info(voice("anna")) + json.dumps(chunk).encode() + b"\n" + samples + b'{"type": "audio-stop"}\n'
+    with stranger(reply) as port:
+        check = Speech(f"tcp://127.0.0.1:{port}", ToneSynthesizer, waiting_seconds=5)
+        named(findings(check), Severity.PROBLEM, "with silence")
+
+
+def test_no_server_at_all_is_named() -> None:
+    check = Speech(f"tcp://127.0.0.1:{free_port()}", ToneSynthesizer, waiting_seconds=5)
+    named(findings(check), Severity.PROBLEM, "cannot speak through")

@@ -1,0 +1,50 @@
+"""How much room models take, from the number of their weights. Estimates: knows no file and measures nothing."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.tensors import expected_tensors
+from wyoming_pocket_tts.wanted import WantedModel
+
+_MEGABYTE = 1_000_000
+_BYTES_PER_WEIGHT = {Precision.FP32: 4.2, Precision.MIXED: 1.5, Precision.INT8: 1.3, Precision.INT4: 0.9}
+"""Measured on converted models, rounded up; not everything is in few bits."""
+_WEIGHT_FILE_BYTES = 2.1
+"""A released weight file, per weight."""
+_RUNNING_BYTES = 120 * _MEGABYTE
+"""Beside its weights: buffers, a voice, speech under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """About how much room a model takes.
+
+    Attributes:
+        label: what it is called.
+        memory_bytes: while it speaks.
+        converted_bytes: as files, once it is converted.
+        download_bytes: what has to be downloaded for it, without voices.
+    """
+
+    EMBEDDED_BYTES: ClassVar[int] = 160 * _MEGABYTE
+    """The service itself with its embedded voice, in memory."""
+
+    label: str
+    memory_bytes: int
+    converted_bytes: int
+    download_bytes: int
+
+    @classmethod
+    def of(cls, label: str, config: ModelConfig, precision: Precision) -> "ModelSize":
+        """Estimate."""
+        weights = sum(math.prod(shape) for shape in expected_tensors(config).values())
+        converted = int(weights * _BYTES_PER_WEIGHT[precision])
+        return cls(label, converted + _RUNNING_BYTES, converted, int(weights * _WEIGHT_FILE_BYTES))
+
+    @classmethod
+    def of_wanted(cls, model: WantedModel, precision: Precision) -> "ModelSize":
+        """Estimate for a model of the settings."""
+        return cls.of(model.label, model.config, precision)
