@@ -123,13 +123,19 @@ def test_the_rate_of_the_manner_is_that_of_the_answer() -> None:
     assert [len(event.payload or b"") for event in events[1:]] == [9_600, 9_600]
 
 
-def test_all_silence_of_one_answer_is_bounded() -> None:
+def test_the_silence_that_one_text_asks_for_is_bounded() -> None:
     listener = Listener(session_with(AROUND, limits=Limits(pause_seconds=2.5)))
     heard = listener.does(whole("~One.~Two.~Three.~"))
-    assert heard == ["audio-start", "-1.2", "+0.1", "-1.3", "+0.2", "audio-stop"]
+    assert heard == ["audio-start", "-1.2", "+0.1", "-1.4", "+0.1", "-0.9", "+0.1", "-0.8", "audio-stop"]
     assert listener.does(whole("One.")) == ["audio-start", "-0.2", "+0.1", "-0.8", "audio-stop"], (
         "the next one has its own"
     )
+
+
+def test_the_silence_of_the_settings_is_not() -> None:
+    listener = Listener(session_with(AROUND, limits=Limits(pause_seconds=1)))
+    heard = listener.does(whole("One." * 20))
+    assert heard == ["audio-start", "-0.2", *["+0.1", "-0.4"] * 19, "+0.1", "-0.8", "audio-stop"]
 
 
 TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {

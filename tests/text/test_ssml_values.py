@@ -9,7 +9,7 @@ from wyoming_pocket_tts.text.ssml_values import say_as
     ("language", "written", "said"),
     [
         ("en", "007", "seven"),
-        ("en", "+1,234,567.5", "one million two hundred and thirty-four thousand five hundred and sixty-seven point five"),
+        ("en", "+1,234.5", "one thousand two hundred and thirty-four point five"),
         ("de", "2.5", "zwei Komma fünf"),
         ("fr", "-71", "moins soixante et onze"),
         ("it", "12.345", "dodici virgola tre quattro cinque"),

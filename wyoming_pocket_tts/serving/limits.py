@@ -17,7 +17,7 @@ class Limits:
     text_characters: int = 20_000
     """Longest text of one request or one stream: some twenty minutes of speech."""
     pause_seconds: float = 60.0
-    """Silence in one answer, all its pauses together."""
+    """Silence that the text of one answer asks for, all its pauses together. What settings ask for comes on top."""
     header_bytes: int = 64 * 1024
     """Longest header line of an event, its newline included."""
     data_bytes: int = 256 * 1024

@@ -1,7 +1,8 @@
 """Keeps account of the silence in one answer, in samples. Knows nothing about events or what is spoken.
 
 Silence is owed only beside sound: ahead of a piece that turns out to have something to say, and at the end of an
-answer that was heard. All silence of an answer together is bounded.
+answer that was heard. What a text asks for is bounded, all of it together, since anybody may send texts; what the
+settings ask for is not.
 """
 
 from wyoming_pocket_tts.speech import Pauses
@@ -17,12 +18,12 @@ class Silence:
         Args:
             pauses: around the answer and between its sentences.
             rate_hz: samples per second.
-            most_seconds: of all silence in the answer.
+            most_seconds: of all silence that the text asks for.
         """
         self._pauses = pauses
         self._rate_hz = rate_hz
         self._samples_left = round(most_seconds * rate_hz)
-        self._asked_seconds = 0.0  # by pieces that made no sound yet
+        self._asked_seconds = 0.0  # by the text, around pieces that made no sound yet
         self._sentence_begins = False
         self._heard = False
         self._ended = False
@@ -36,17 +37,15 @@ class Silence:
     def sound_comes(self) -> None:
         """A sound is there: what is owed before it can be taken."""
         if not self._heard:
-            self._owe(self._asked_seconds + self._pauses.before)
-        elif self._sentence_begins:
-            self._owe(self._asked_seconds + self._pauses.between)
+            self._owe(self._pauses.before)
         else:
-            self._owe(self._asked_seconds)
+            self._owe(self._pauses.between if self._sentence_begins else 0.0)
         self._heard, self._sentence_begins = True, False
 
     def nothing_follows(self) -> None:
         """The last piece of an answer that was heard is spoken: what is owed at the end can be taken."""
         if not self._ended:
-            self._owe(self._asked_seconds + self._pauses.after)
+            self._owe(self._pauses.after)
         self._ended = True
 
     @property
@@ -60,8 +59,9 @@ class Silence:
         self._owed_samples -= taken
         return taken
 
-    def _owe(self, seconds: float) -> None:
-        samples = min(round(seconds * self._rate_hz), self._samples_left)
-        self._samples_left -= samples
-        self._owed_samples += samples
+    def _owe(self, own_seconds: float) -> None:
+        """A pause of the settings, and what the text asked for besides."""
+        asked_samples = min(round(self._asked_seconds * self._rate_hz), self._samples_left)
         self._asked_seconds = 0.0
+        self._samples_left -= asked_samples
+        self._owed_samples += asked_samples + round(own_seconds * self._rate_hz)
