@@ -1,6 +1,7 @@
-"""Many clients at once: what the streams of one model share, measured in one process.
+"""Many clients at once: what the streams of one model share, measured in one process or through its socket.
 
     python -m benchmarks.many_streams                     # english in int8, 1, 2, 4 and 8 streams
+    python -m benchmarks.many_streams --socket            # the running service, through its socket
     python -m benchmarks.many_streams --alone --rounds 9  # one stream against the library
 
 Random weights of the real shape. For each number of streams: how fast all are together when they are read as fast as
@@ -15,13 +16,20 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wyoming.audio import AudioChunk, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.error import Error
+from wyoming.tts import Synthesize
+
 from benchmarks.pocket import VOICE_FILE, prepare
+from benchmarks.pocket_serving import provide, served, until_the_model_speaks
+from benchmarks.serving import free_port, until_ready
 from wyoming_pocket_tts.engine.observer import Silent
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.pocket.config import load_config
@@ -31,7 +39,8 @@ from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
-from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.speech import Request, Voice
+from wyoming_pocket_tts.wanted import default_voice_of_own_models
 
 TEXT = (
     "Good evening. The lights in the living room are off, the front door is locked, and it will rain tomorrow morning. "
@@ -67,34 +76,62 @@ class Heard:
     """The longest gap of somebody who plays at once."""
 
 
-class Speaker:
-    """Asks the workers for one text after the other."""
+Ask = Callable[[str], AbstractAsyncContextManager[AsyncIterator[float]]]
+"""Asks for a text to be spoken: seconds of audio, block by block. Leaving the context is leaving."""
 
-    def __init__(self, workers: Workers, request: Request, *, paced: bool) -> None:
-        self._workers, self._request, self._paced = workers, request, paced
 
-    async def once(self) -> Heard:
-        """Hear one text."""
-        heard, start, rate = Heard(), time.perf_counter(), self._request.voice.sample_rate_hz
-        played_until = 0.0
-        async with self._workers.stream(self._request) as blocks:
-            async for block in blocks:
-                now = time.perf_counter()
-                heard.first_seconds = heard.first_seconds or now - start
-                if played_until:
-                    heard.dry_seconds = max(heard.dry_seconds, now - played_until)
-                played_until = max(played_until, now) + len(block) / rate
-                heard.audio_seconds += len(block) / rate
-                if self._paced:  # a satellite that buffers half a second
-                    await asyncio.sleep(max(0.0, played_until - 0.5 - time.perf_counter()))
-        return heard
+def through(workers: Workers, voice: Voice) -> Ask:
+    """Ask in this process."""
 
-    async def until(self, stop: asyncio.Event) -> list[Heard]:
-        """Hear text after text."""
-        heard = []
-        while not stop.is_set():
-            heard.append(await self.once())
-        return heard
+    @asynccontextmanager
+    async def ask(text: str) -> AsyncIterator[AsyncIterator[float]]:
+        async with workers.stream(Request(text=text, voice=voice)) as blocks:
+            yield (len(block) / voice.sample_rate_hz async for block in blocks)
+
+    return ask
+
+
+def through_socket(port: int) -> Ask:
+    """Ask a service, as Home Assistant does."""
+
+    async def seconds(client: AsyncTcpClient) -> AsyncIterator[float]:
+        while (event := await client.read_event()) is not None and not AudioStop.is_type(event.type):
+            if Error.is_type(event.type):
+                raise SystemExit(f"the service says: {event.data}")
+            if AudioChunk.is_type(event.type):
+                yield AudioChunk.from_event(event).seconds
+
+    @asynccontextmanager
+    async def ask(text: str) -> AsyncIterator[AsyncIterator[float]]:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            await client.write_event(Synthesize(text=text).event())
+            yield seconds(client)
+
+    return ask
+
+
+async def hear(ask: Ask, text: str, *, paced: bool) -> Heard:
+    """Hear one text, as fast as it comes or like a satellite that buffers half a second."""
+    heard, start, played_until = Heard(), time.perf_counter(), 0.0
+    async with ask(text) as blocks:
+        async for seconds in blocks:
+            now = time.perf_counter()
+            heard.first_seconds = heard.first_seconds or now - start
+            if played_until:
+                heard.dry_seconds = max(heard.dry_seconds, now - played_until)
+            played_until = max(played_until, now) + seconds
+            heard.audio_seconds += seconds
+            if paced:
+                await asyncio.sleep(max(0.0, played_until - 0.5 - time.perf_counter()))
+    return heard
+
+
+async def keep_hearing(ask: Ask, stop: asyncio.Event) -> list[Heard]:
+    """Hear text after text, at the pace of playback."""
+    heard = []
+    while not stop.is_set():
+        heard.append(await hear(ask, TEXT, paced=True))
+    return heard
 
 
 @contextmanager
@@ -113,62 +150,60 @@ def synthesizer(bundle: Bundle, voice_directory: Path, threads: int, counts: Cou
         made.close()
 
 
-@asynccontextmanager
-async def speaking(
-    workers: Workers, request: Request, streams: int, *, paced: bool
-) -> AsyncIterator[list["asyncio.Task[list[Heard]]"]]:
-    """So many streams in the background; their tasks are done when the context is left."""
-    stop = asyncio.Event()
-    tasks = [asyncio.create_task(Speaker(workers, request, paced=paced).until(stop)) for _ in range(streams)]
-    try:
-        yield tasks
-    finally:
-        stop.set()
-        await asyncio.gather(*tasks)
-
-
-async def fast(workers: Workers, request: Request, streams: int) -> float:
+async def fast(ask: Ask, streams: int) -> float:
     """Speed of all together, x real time."""
     start = time.perf_counter()
-    heard = await asyncio.gather(*(Speaker(workers, request, paced=False).once() for _ in range(streams)))
+    heard = await asyncio.gather(*(hear(ask, TEXT, paced=False) for _ in range(streams)))
     return sum(each.audio_seconds for each in heard) / (time.perf_counter() - start)
 
 
-async def at_pace(workers: Workers, request: Request, streams: int, counts: Counts) -> tuple[float, float, float]:
-    """The longest gap of any; the median time to first audio of one more; that to free what a leaver held."""
-    newcomer = Request(text=NEWCOMER, voice=request.voice)
-    counts.freed_seconds.clear()
-    first = []
-    async with speaking(workers, request, streams, paced=True) as tasks:
-        await asyncio.sleep(1)
-        for _ in range(NEWCOMERS):
-            async with workers.stream(newcomer) as blocks:
-                start = time.perf_counter()
-                await anext(blocks)
-                first.append(time.perf_counter() - start)
-            await asyncio.sleep(0.3)
-    heard = [each for task in tasks for each in task.result()]
-    return max(each.dry_seconds for each in heard), statistics.median(first), max(counts.freed_seconds, default=0.0)
+async def at_pace(ask: Ask, streams: int) -> tuple[float, float]:
+    """The longest gap of any, and the median time to the first audio of one more, who leaves then."""
+    first, stop = [], asyncio.Event()
+    tasks = [asyncio.create_task(keep_hearing(ask, stop)) for _ in range(streams)]
+    await asyncio.sleep(1)
+    for _ in range(NEWCOMERS):
+        start = time.perf_counter()
+        async with ask(NEWCOMER) as blocks:
+            await anext(blocks)
+            first.append(time.perf_counter() - start)
+        await asyncio.sleep(0.3)
+    stop.set()
+    heard = [each for task in tasks for each in await task]
+    return max(each.dry_seconds for each in heard), statistics.median(first)
 
 
-async def measure(bundle: Bundle, directory: Path, threads: int, numbers: list[int], rounds: int) -> None:
+async def measure(ask: Ask, counts: Counts, numbers: list[int], rounds: int) -> None:
+    await fast(ask, 1)
+    for streams in numbers:
+        counts.batches.clear()
+        counts.freed_seconds.clear()
+        speed = statistics.median([await fast(ask, streams) for _ in range(rounds)])
+        batch = f" ({statistics.mean(counts.batches):.1f} rows a step)" if counts.batches else ""
+        paced = [await at_pace(ask, streams) for _ in range(rounds)]
+        gap, first = (1e3 * statistics.median(figures) for figures in zip(*paced, strict=True))
+        freed = f", {1e3 * statistics.median(counts.freed_seconds):.1f} ms to free" if counts.freed_seconds else ""
+        print(
+            f"  {streams} streams: {speed:5.1f} x real time{batch}; at pace: longest gap {gap:.0f} ms,"
+            f" one more is heard after {first:.0f} ms{freed}",
+            flush=True,
+        )
+
+
+async def in_process(bundle: Bundle, directory: Path, threads: int, numbers: list[int], rounds: int) -> None:
     counts = Counts()
     with synthesizer(bundle, directory, threads, counts) as made:
-        request = Request(text=TEXT, voice=made.voices()[0])
         async with Workers(made, threads=2, observer=counts) as workers:
-            await fast(workers, request, 1)
-            print(f"{bundle.precision}, {threads} threads for the language model, medians of {rounds} rounds")
-            for streams in numbers:
-                counts.batches.clear()
-                speeds = [await fast(workers, request, streams) for _ in range(rounds)]
-                batch = statistics.mean(counts.batches)
-                paced = [await at_pace(workers, request, streams, counts) for _ in range(rounds)]
-                gap, first, freed = (1e3 * statistics.median(figures) for figures in zip(*paced, strict=True))
-                print(
-                    f"  {streams} streams: {statistics.median(speeds):5.1f} x real time ({batch:.1f} rows a step);"
-                    f" at pace: longest gap {gap:4.0f} ms, one more is heard after {first:4.0f} ms,"
-                    f" free after {freed:4.1f} ms"
-                )
+            await measure(through(workers, made.voices()[0]), counts, numbers, rounds)
+
+
+async def in_service(directory: Path, precision: str, numbers: list[int], rounds: int) -> None:
+    config, data_dir, port = directory / "model.yaml", directory / "data", free_port()
+    provide(config, data_dir, precision)
+    async with served(config, data_dir, precision, port) as process:
+        await until_ready(port, process)
+        await until_the_model_speaks(port, f"{config.stem}-{default_voice_of_own_models()}")
+        await measure(through_socket(port), Counts(), numbers, rounds)
 
 
 def alone(bundle: Bundle, directory: Path, threads: int, rounds: int) -> None:
@@ -205,22 +240,29 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="compare one stream with the library instead")
+    parser.add_argument("--socket", action="store_true", help="measure a service, through its socket")
     parser.add_argument("--directory", type=Path, help="keep the model here, for the next time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         directory = arguments.directory or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
-        data_dir, precision = directory / "data", Precision(arguments.precision)
-        kept = sorted(data_dir.glob(f"models/*-{precision}-*/"))
-        bundle = (
-            open_bundle(kept[0])
-            if kept
-            else install(None, load_config(prepare(directory, arguments.model)), data_dir=data_dir, precision=precision)
-        )
+        bundle = provided(directory, arguments.model, Precision(arguments.precision))
+        print(f"{arguments.model}, {arguments.precision}, medians of {arguments.rounds} rounds")
         if arguments.alone:
             alone(bundle, directory, arguments.threads, arguments.rounds)
+        elif arguments.socket:
+            asyncio.run(in_service(directory, arguments.precision, arguments.streams, arguments.rounds))
         else:
-            asyncio.run(measure(bundle, directory, arguments.threads, arguments.streams, arguments.rounds))
+            asyncio.run(in_process(bundle, directory, arguments.threads, arguments.streams, arguments.rounds))
+
+
+def provided(directory: Path, model: str, precision: Precision) -> Bundle:
+    """The converted model, made unless it is there."""
+    kept = sorted((directory / "data").glob(f"models/*-{precision}-*/"))
+    if kept:
+        return open_bundle(kept[0])
+    config = load_config(prepare(directory, model))
+    return install(None, config, data_dir=directory / "data", precision=precision)
 
 
 if __name__ == "__main__":

@@ -169,11 +169,13 @@ def test_a_result_that_is_no_number_ends_that_speech_alone(broken: Frame) -> Non
     def results(row: CountedRow, frame: Frame) -> Frame:
         return broken if row.ends_at == 11 and row.made == 5 else frame
 
-    with singing(SharedEngine(results=results)) as choir:
+    listener = Noting()
+    with singing(SharedEngine(results=results), listener) as choir:
         good, bad = choir.speak(a_script(10)), choir.speak(a_script(11))
         with pytest.raises(ModelError, match="not finite"):
             list(bad)
         assert heard(good) == expected_frames(10)
+    assert listener.faults == ["not-finite"]
 
 
 def test_a_voice_that_is_refused_is_no_fault_of_the_model() -> None:
@@ -286,6 +288,25 @@ def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
     choir.close()
     assert threads() == []
     assert choir.active == 0
+
+
+def test_a_model_that_hangs_is_left_behind_and_its_speeches_end(caplog: pytest.LogCaptureFixture) -> None:
+    hold, woken = Hold(), threading.Event()
+    choir = Choir(SharedEngine(before=hold))
+    part, other = choir.speak(a_script(30, per_call=1)), choir.speak(a_script(31))
+    hold.until_one_waits()
+    next(part)
+    assert not part.ready(woken.set)
+    choir.close(deadline_seconds=0.01)
+    assert "still computes" in caplog.text
+    assert woken.is_set()
+    for each in (part, other):
+        with pytest.raises(Cancelled):
+            list(each)
+    hold.let(100)
+    for thread in threads():
+        thread.join(PATIENCE_SECONDS)
+    assert threads() == []
 
 
 def test_without_speech_there_is_no_thread() -> None:

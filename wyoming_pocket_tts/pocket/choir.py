@@ -25,6 +25,8 @@ from wyoming_pocket_tts.pocket.turns import Read, Step, next_turn
 logger = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 30.0
+_JOIN_SECONDS = 5.0
+_CLOSING = "the model is being closed"
 _TOKENS_PER_READING = 64
 """More would let the others wait for long. Chunks are rarely longer than 50."""
 
@@ -37,7 +39,7 @@ class Listener(Protocol):
         ...
 
     def fault(self, kind: str) -> None:
-        """Something broke: ``exception`` or ``memory``."""
+        """Something broke: ``exception``, ``memory`` or ``not-finite``."""
         ...
 
 
@@ -101,7 +103,7 @@ class Choir:
         part = Part(self._backend, script, lock=self._lock, changed=self._tell, clock=self._clock)
         with self._lock:
             if self._closed:
-                raise Cancelled("the model is being closed")
+                raise Cancelled(_CLOSING)
             self._parts.append(part)
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="pocket-choir", daemon=True)
@@ -110,14 +112,23 @@ class Choir:
             self._work.notify()
         return part
 
-    def close(self) -> None:
-        """End what is being spoken, which fails, and join the thread. May be called more than once, from any thread."""
+    def close(self, deadline_seconds: float = _JOIN_SECONDS) -> None:
+        """End what is being spoken, which fails, and join the thread. May be called more than once, from any thread.
+
+        Args:
+            deadline_seconds: time for the call under way to come to its end. A model that hangs for longer is left
+                behind in its (daemon) thread, and the log says so.
+        """
         with self._lock:
             self._closed = True
             thread = self._thread
             self._work.notify()
-        if thread is not None:
-            thread.join()
+        if thread is None:
+            return
+        thread.join(deadline_seconds)
+        if thread.is_alive():
+            logger.error("the model still computes %g s after it was stopped", deadline_seconds)
+            self._end(thread, Cancelled(_CLOSING))
 
     def _tell(self) -> None:
         """A part took frames or was given up. Called with the lock."""
@@ -126,7 +137,7 @@ class Choir:
     # What follows runs on the thread.
 
     def _run(self) -> None:
-        reason: SpeechError = Cancelled("the model is being closed")
+        reason: SpeechError = Cancelled(_CLOSING)
         try:
             self._speak_all(self._backend.open_rows())
         except BaseException as error:  # nobody above would hear of it
@@ -135,7 +146,7 @@ class Choir:
             logger.debug("it failed so", exc_info=error)
             self._listener.fault(_kind(error))
             reason = ModelError(f"the model failed ({type(error).__name__}); the log says more")
-        self._end(reason)
+        self._end(current_thread(), reason)
 
     def _speak_all(self, rows: SharedRows[Any]) -> None:
         steps = 0  # since the last text
@@ -220,12 +231,12 @@ class Choir:
         for call in calls:
             call()
 
-    def _end(self, reason: SpeechError) -> None:
-        self._called_at = None
+    def _end(self, thread: Thread, reason: SpeechError) -> None:
+        """Break everything off that this thread was to speak. Runs on any thread."""
         with self._lock:
-            if self._thread is not current_thread():  # another has taken over after this one had nothing to do
+            if self._thread is not thread:  # it had nothing to do any more, or was left behind
                 return
-            self._thread = None
+            self._thread = self._called_at = None
             atexit.unregister(self.close)
             parts, self._parts = self._parts, []
             calls = [part.broken_off(reason) for part in parts]
@@ -233,11 +244,17 @@ class Choir:
             call()
 
 
+class _NotFinite(ModelError):  # noqa: N818  (named for the state)
+    """A result that is no number."""
+
+
 def _checked(frame: Frame) -> Frame:
     if not (np.isfinite(frame.latent).all() and np.isfinite(frame.eos_logit)):
-        raise ModelError("the model's result is not finite: the voice may be damaged or belong to another model")
+        raise _NotFinite("the model's result is not finite: the voice may be damaged or belong to another model")
     return frame
 
 
 def _kind(error: BaseException) -> str:
-    return "memory" if isinstance(error, MemoryError) or "alloc" in str(error) else "exception"
+    if isinstance(error, _NotFinite):
+        return "not-finite"
+    return "memory" if isinstance(error, MemoryError) or "bad_alloc" in str(error) else "exception"

@@ -139,10 +139,10 @@ class PocketSynthesizer:
         """
         return Derived(lambda: self._begin(request), lambda pieces: (_pcm(np.asarray(piece)) for piece in pieces))
 
-    def close(self) -> None:
-        """End what is being spoken, which fails, and the thread that speaks."""
+    def close(self, deadline_seconds: float = 5.0) -> None:
+        """End what is being spoken, which fails, and the thread that speaks; a model that hangs is left behind."""
         if self._choir is not None:
-            self._choir.close()
+            self._choir.close(deadline_seconds)
 
     @property
     def busy_seconds(self) -> float:
