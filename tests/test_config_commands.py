@@ -110,3 +110,86 @@ def test_the_settings_in_effect_are_shown_as_a_settings_file(file: Path) -> None
     shown = yaml.safe_load(done.stdout)
     assert shown["voices"] == {"Anna": {"speed": 0.9, "from": str(file.parent / "anna.wav")}}
     assert "Küche" in done.stdout
+
+
+def test_everything_that_is_wrong_is_told_at_once_from_top_to_bottom(file: Path) -> None:
+    """A wrong value hides neither a wrong name elsewhere nor what cannot be together."""
+    (file.parent / "empty.yaml").touch()
+    file.write_text(
+        "log: {level: loud}\n"
+        "satellites:\n"
+        "  Yes: {voice: Anna}\n"
+        "  Den: {address: 10.0.0.300, listed: maybe}\n"
+        "  Hall: {voice: Zoe, port: 10200}\n"
+        "  Loft: {voice: Bob}\n"
+        "  Attic: {voice: german-alba}\n"
+        "voices:\n"
+        "  Anna: {from: alba, speed: fast}\n"
+        "  Bob:\n"
+        "  Cy: {from: german-juergen}\n"
+        "  Dee: {from: ./empty.yaml}\n"
+        "data_dir: 5\n"
+        "log: {format: text}\n"
+    )
+    done = config("check", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    told = [line.removeprefix(f"wyoming-pocket-tts: {file}, line ") for line in done.stderr.splitlines()]
+    expected = [
+        "3: YAML takes the key Yes for true or false; in quotes it is text: 'Yes'",
+        "4: satellites.Den.address: '10.0.0.300' should be an IP address or network, such as 192.168.1.0/24",
+        "4: satellites.Den.listed: should be true or false, not 'maybe'",
+        "5: satellites.Hall.port: 10200 is the port of server.uri already; take another",
+        "5: satellites.Hall.voice: there is no voice 'Zoe'",
+        "7: satellites.Attic.voice: 'german-alba' is a voice of the model german, which is not in models.names (english)",
+        "9: voices.Anna.speed: should be a number, not 'fast'",
+        "10: voices.Bob.from: is missing: Who lends the voice",
+        "11: voices.Cy.from: 'german-juergen' is a voice of the model german, which is not in models.names (english)",
+        f"12: voices.Dee.from: {file.parent}/empty.yaml: is no recording (",
+        "13: data_dir: should be a file or folder, as text, not 5",
+        "14: key 'log' stands there a second time",
+    ]
+    assert len(told) == len(expected)
+    for line, beginning in zip(told, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_nothing_is_told_that_only_follows_from_another_mistake(file: Path) -> None:
+    file.write_text(
+        "models: {names: 5}\nserver: {uri: x}\nsatellites: {Hall: {voice: german-alba, port: 10200}, Den: {voice: Zoe}}\n"
+    )
+    told = config("check", str(file)).stderr.splitlines()
+    assert [line.partition("line ")[2].partition(": ")[0] for line in told] == ["1", "2"]
+    assert "models.names: should be a list of names, not 5" in told[0]
+
+
+def test_warnings_are_counted(file: Path) -> None:
+    file.write_text("voice: {default: albba}\nsatellites: {Hall: {voice: english-bob}}")
+    done = config("check", str(file))
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{file}: no mistakes, and 2 warnings (above)\n")
+    assert "warning: " in done.stderr
+    assert "voice.default: there is no voice 'albba' (did you mean 'alba'?)" in done.stderr
+
+
+def test_a_satellite_of_which_nothing_is_said_is_spoken_to_as_everybody(file: Path) -> None:
+    file.write_text("satellites:\n  Kitchen:\n  Hall: {text: {normalize: false}}\n")
+    done = config("check", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Kitchen: the default voice, recognised by its name\n" in done.stdout
+    assert "Hall: the default voice, texts said as they are written, recognised by its name\n" in done.stdout
+
+
+def test_what_is_wrong_outside_the_file_names_its_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("log: {level: info}\n")
+    monkeypatch.setenv("WYOMING_POCKET_TTS_SERVER_URI", "tcp://h:x")
+    monkeypatch.setenv("WYOMING_POCKET_TTS_VOICE_DEFAULT", "nobody")
+    told = config("check", str(file)).stderr
+    assert "environment variable WYOMING_POCKET_TTS_SERVER_URI: server.uri: 'tcp://h:x' should be tcp://HOST" in told
+    assert "cast" not in told
+    assert "environment variable WYOMING_POCKET_TTS_VOICE_DEFAULT: voice.default: there is no voice 'nobody'" in told
+
+
+def test_show_takes_the_file_as_check_does(file: Path) -> None:
+    file.write_text("log: {level: error}\n")
+    assert "level: error" in config("show", str(file)).stdout
+    assert config("show", str(file), "--config", str(file)).returncode == 2

@@ -14,6 +14,10 @@ from wyoming_pocket_tts.cli_support import complain, read_settings
 
 SettingsFile = Annotated[Path, typer.Argument(metavar="FILE", help="YAML file with settings.", show_default=False)]
 
+OptionalSettingsFile = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="YAML file with settings.", show_default=False)
+]
+
 
 def register(app: typer.Typer) -> None:
     """Give the command line these commands."""
@@ -32,9 +36,11 @@ def check(file: SettingsFile) -> None:
     check_file(file, environment=os.environ, embedded=embedded, tell=typer.echo, complain=complain)
 
 
-def show(*, config: options.ConfigOption = None) -> None:
+def show(file: OptionalSettingsFile = None, *, config: options.ConfigOption = None) -> None:
     """Show all settings that are in effect, from file and environment, as YAML."""
-    settings = read_settings(config, {}, log_level="warning")
+    if file is not None and config is not None:
+        raise typer.BadParameter("give the file once: as FILE or with --config")
+    settings = read_settings(file or config, {}, log_level="warning")
     from wyoming_pocket_tts.commands.config import show as as_yaml  # noqa: PLC0415  (pydantic)
 
     typer.echo(as_yaml(settings))

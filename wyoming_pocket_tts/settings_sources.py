@@ -1,24 +1,38 @@
 """Reads the settings: defaults < YAML file < environment < flags. Knows the tree only by its shape, no single setting.
 
-Each source is checked on its own, so that an error can name the place that a person has to change.
+Each source is checked on its own, so that an error can name the place that a person has to change. What is wrong is
+left out and the rest read nevertheless, so that everything that is wrong can be told at once.
 """
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.settings import ENVIRONMENT_PREFIX, Settings, leaves
 from wyoming_pocket_tts.settings.clashes import Key, clashes
+from wyoming_pocket_tts.settings.complaints import explain, listed, nearest
+from wyoming_pocket_tts.settings.origins import Mistake, Origins, Where, option_of
 from wyoming_pocket_tts.settings.section import RelativeToFile, Section, holds_names, keys_of, section_in
+from wyoming_pocket_tts.settings.yaml_file import YamlFile
 
-Where = Callable[[Key], str]
-"""Names the place in the sources where a key was set."""
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Settings without what is wrong with them, and all of that."""
+
+    settings: Settings
+    mistakes: tuple[Mistake, ...]
+    left_out: tuple[Key, ...]
+    """What was wrong, and is therefore as if nobody had said it."""
+
+    def has_whole(self, *sections: str) -> bool:
+        """Whether nothing of these sections was left out."""
+        return not any(key[:1] == (section,) or not key for key in self.left_out for section in sections)
 
 
 def load_settings(
@@ -35,10 +49,11 @@ def load_settings(
         ConfigError: a source cannot be read or holds what is not allowed; one line per problem, each naming the file
             and line, the variable or the flag, and what is allowed.
     """
-    settings = merge_sources(file=file, environment=environment, flags=flags)
-    if any(clashes(settings)):
-        raise ConfigError("\n".join(clash_lines(settings, places_in(file))))
-    return settings
+    found = survey(file=file, environment=environment, flags=flags)
+    lines = in_order([*found.mistakes, *clash_mistakes(found, places_in(file, environment=environment, flags=flags))])
+    if lines:
+        raise ConfigError("\n".join(lines))
+    return found.settings
 
 
 def merge_sources(
@@ -52,42 +67,55 @@ def merge_sources(
     Raises:
         ConfigError: as ``load_settings``.
     """
-    merged: dict[str, Any] = {}
-    if file is not None:
-        merged = _read_file(file)
-    merged = _merge(merged, _read_environment(environment or {}))
-    merged = _merge(merged, _read_flags(flags or {}))
-    return _check(merged, _always("settings"))
+    found = survey(file=file, environment=environment, flags=flags)
+    if found.mistakes:
+        raise ConfigError("\n".join(in_order(found.mistakes)))
+    return found.settings
 
 
-def clash_lines(settings: Settings, where: Where) -> list[str]:
-    """Say which settings cannot be together, a line each."""
-    return [f"{where(clash.key)}: {dotted(clash.key)}: {clash.text}" for clash in clashes(settings)]
+def survey(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Survey:
+    """Merge what is right in the sources, and tell what is not.
+
+    Raises:
+        ConfigError: the file cannot be read at all.
+    """
+    sources = [_read_file(file)] if file is not None else []
+    sources += [*_read_environment(environment or {}), *_read_flags(flags or {})]
+    values: dict[str, Any] = {}
+    for source in sources:
+        values = _merge(values, source.values)
+    mistakes = tuple(mistake for source in sources for mistake in source.mistakes)
+    left_out = tuple(key for source in sources for key in source.left_out)
+    return Survey(Settings.model_validate(values), mistakes, left_out)
 
 
-def places_in(file: Path | None) -> Where:
-    """Make what names the line of a key in a settings file that was read before; what stands elsewhere has no line.
+def in_order(mistakes: Iterable[Mistake]) -> list[str]:
+    """The lines to tell: those about the file from top to bottom, then the others as they were found."""
+    return [mistake.text for mistake in sorted(mistakes, key=lambda mistake: mistake.line or sys.maxsize)]
+
+
+def clash_mistakes(found: Survey, places: Origins) -> Iterator[Mistake]:
+    """Say which settings cannot be together. Nothing follows from what was left out."""
+    if found.has_whole("server", "discovery", "metrics"):
+        for clash in clashes(found.settings):
+            if not any(key[:2] == clash.key[:2] for key in found.left_out):
+                yield places.mistake(clash.key, clash.text)
+
+
+def places_in(
+    file: Path | None, *, environment: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Origins:
+    """Make what names the place of a key in sources that were read before.
 
     Raises:
         ConfigError: the file is not what it was.
     """
-    if file is None:
-        return _always("settings")
-    root, values = _parse(file)
-
-    def place(key: Key) -> str:
-        section, *below = key
-        in_file = isinstance(values, dict) and section in values
-        if in_file and below and isinstance(values[section], dict):
-            in_file = below[0] in values[section]
-        return f"{file}, line {_line_of(root, key)}" if in_file else "settings"
-
-    return place
-
-
-def dotted(key: Key) -> str:
-    """As a key is written in messages: ``log.level``."""
-    return ".".join(str(part) for part in key)
+    return Origins(file, environment, flags)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -97,41 +125,31 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """
     known = {leaf.variable for leaf in leaves() if not leaf.file_only}
     strangers = sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
-    return [f"{name} is not a setting{_nearest(name, known)}" for name in strangers]
+    return [f"{name} is not a setting{nearest(name, known)}" for name in strangers]
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is right in a source, and what is not."""
+
+    values: dict[str, Any]
+    mistakes: tuple[Mistake, ...] = ()
+    left_out: tuple[Key, ...] = ()
+
+
+def _read_file(path: Path) -> _Source:
     """Read and check a file; its paths then start where it lies.
 
     Raises:
-        ConfigError: as ``load_settings``.
+        ConfigError: it cannot be read at all.
     """
-    root, values = _parse(path)
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}, line 1: must hold keys such as {_listed(Settings.model_fields)}")
-    for line, name in _repeated_keys(root):
-        raise ConfigError(f"{path}, line {line}: key '{name}' stands there a second time")
-    values = _without_empty(values, Settings)
-    checked = _check(values, lambda key: f"{path}, line {_line_of(root, key)}")
-    return _anchored(values, checked, path.absolute().parent)
-
-
-def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        place = f"{path}, line {error.problem_mark.line + 1}" if error.problem_mark else path
-        raise ConfigError(f"{place}: is not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    file = YamlFile(path)
+    if not isinstance(file.values, dict):
+        raise ConfigError(f"{path}, line 1: must hold keys such as {listed(Settings.model_fields)}")
+    slips = [Mistake(slip.line, f"{path}, line {slip.line}: {slip.text}") for slip in file.slips()]
+    read = _check(_without_empty(file.values, Settings), lambda key: f"{path}, line {file.line(key)}", file.line)
+    anchored = _anchored(read.values, Settings.model_validate(read.values), path.absolute().parent)
+    return _Source(anchored, (*slips, *read.mistakes), read.left_out)
 
 
 def _anchored(values: Mapping[str, Any], section: Section, folder: Path) -> dict[str, Any]:
@@ -152,79 +170,76 @@ def _anchored(values: Mapping[str, Any], section: Section, folder: Path) -> dict
     return anchored
 
 
-def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _read_environment(environment: Mapping[str, str]) -> Iterator[_Source]:
     for leaf in leaves():
         # Compose files pass variables on as empty text when nobody has set them.
         if text := environment.get(leaf.variable):
-            one = _nested(leaf.key, text)
-            _check(one, _always(f"environment variable {leaf.variable}"))
-            values = _merge(values, one)
-    return values
+            yield _check(_nested(leaf.key, text), _always(f"environment variable {leaf.variable}"))
 
 
-def _read_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+def _read_flags(flags: Mapping[str, Any]) -> Iterator[_Source]:
     by_key = {leaf.yaml_key: leaf for leaf in leaves()}
-    values: dict[str, Any] = {}
     for key, value in flags.items():
         if value is not None:
             leaf = by_key[key]
-            one = _nested(leaf.key, value)
-            _check(one, _always(f"option {leaf.flag}"))
-            values = _merge(values, one)
-    return values
+            yield _check(_nested(leaf.key, value), _always(option_of(leaf.flag)))
 
 
-def _always(place: str) -> Callable[[Key], str]:
+def _always(place: str) -> Where:
     return lambda _: place
 
 
-def _check(values: Mapping[str, Any], where: Callable[[Key], str]) -> Settings:
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        problems = [f"{where(problem['loc'])}: {_explain(problem)}" for problem in error.errors()]
-        raise ConfigError("\n".join(problems)) from error
+def _check(values: Mapping[str, Any], where: Where, line: Callable[[Key], int] = lambda _: 0) -> _Source:
+    """Leave out what is wrong. What is wrong only without it is no mistake of its own."""
+    mistakes: list[Mistake] = []
+    left_out: list[Key] = []
+    kept = dict(values)
+    while True:
+        try:
+            Settings.model_validate(kept)
+        except ValidationError as error:
+            problems = [(problem, _as_written(problem["loc"], kept)) for problem in error.errors()]
+            if not mistakes:
+                mistakes = [Mistake(line(key), f"{where(key)}: {explain(each, key)}") for each, key in problems]
+            for key in {_present(key, kept) for _, key in problems}:
+                left_out.append(key)
+                kept = _without(kept, key)
+        else:
+            return _Source(kept, tuple(mistakes), tuple(left_out))
 
 
-def _explain(problem: ErrorDetails) -> str:
-    *parents, last = problem["loc"] or ("",)
-    key = dotted(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        allowed = keys_of(_section_at(tuple(parents)))
-        return f"unknown key '{key}'{_nearest(str(last), allowed)}; allowed here: {_listed(allowed)}"
-    if problem["type"] == "missing":
-        meant = keys_of(_section_at(tuple(parents)))[str(last)]
-        return f"{key}: is missing: {meant.description}"
-    if problem["type"] in ("model_type", "dict_type", "mapping_type"):
-        return f"{key}: must hold keys of its own, not {problem['input']!r}"
-    if last == "[key]":
-        key = f"the key {problem['input']!r} of {dotted(tuple(parents[:-1]))}"
-    if problem["type"] == "string_type":
-        return f"{key}: should be text, not {problem['input']!r}; text in quotes is always text"
-    if problem["type"] == "value_error":  # from our own checks, which name the value
-        return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
-    message = problem["msg"].removeprefix("Input ")
-    return f"{key}: {message}, not {problem['input']!r}"
-
-
-def _section_at(key: Key) -> type[Section]:
-    """The section that a key leads to, past names that people gave."""
-    section: type[Section] = Settings
+def _as_written(key: Key, values: Mapping[str, Any]) -> Key:
+    """The key without the numbers of a list that is none in the source: one address needs no list."""
+    written: list[str | int] = []
+    value: Any = values
     for part in key:
-        field = keys_of(section).get(str(part))
-        below = section_in(field) if field is not None else None
-        section = below or section
-    return section
+        if isinstance(part, int) and not isinstance(value, list | tuple):
+            continue
+        written.append(part)
+        value = value.get(part) if isinstance(value, dict) else None if isinstance(part, str) else value[part]
+    return tuple(written)
 
 
-def _nearest(name: str, known: Mapping[str, Any] | set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+def _present(key: Key, values: Mapping[str, Any]) -> Key:
+    """As much of a key as leads to something that a person gave."""
+    present: list[str | int] = []
+    value: Any = values
+    for part in key:
+        if not isinstance(value, dict) or part not in value:
+            break
+        present.append(part)
+        value = value[part]
+    return tuple(present)
 
 
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(names))
+def _without(values: Mapping[str, Any], key: Key) -> dict[str, Any]:
+    """Values without one of them; without a key nothing is left."""
+    if not key:
+        return {}
+    first, *rest = key
+    if not rest:
+        return {name: value for name, value in values.items() if name != first}
+    return {name: _without(value, tuple(rest)) if name == first else value for name, value in values.items()}
 
 
 def _nested(key: tuple[str, ...], value: object) -> dict[str, Any]:
@@ -244,7 +259,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _without_empty(values: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
     """Drop a section's keys without a value: a section whose lines are all commented out is not an error.
 
-    Names that people give stay: what has a name and no value is a mistake.
+    A name that somebody gave stays, as that of something of which nothing is said.
     """
     known = keys_of(section)
     kept: dict[str, Any] = {}
@@ -257,38 +272,9 @@ def _without_empty(values: Mapping[str, Any], section: type[Section]) -> dict[st
             kept[key] = value
         elif holds_names(field):
             kept[key] = {
-                name: _without_empty(each, below) if isinstance(each, dict) else each for name, each in value.items()
+                name: _without_empty(each or {}, below) if each is None or isinstance(each, dict) else each
+                for name, each in value.items()
             }
         else:
             kept[key] = _without_empty(value, below)
     return kept
-
-
-def _line_of(root: yaml.Node | None, key: Key) -> int:
-    """Find the line of a key, or that of the nearest part of it that stands in the file."""
-    line, node = 1, root
-    for part in key:
-        found = next((pair for pair in _pairs(node) if pair[0].value == str(part)), None)
-        if found is not None:
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _pairs(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
-    return node.value if isinstance(node, yaml.MappingNode) else []
-
-
-def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Yield the line and name of each key that a mapping holds twice: YAML silently takes the last one."""
-    seen: set[str] = set()
-    for key, value in _pairs(node):
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                yield key.start_mark.line + 1, key.value
-            seen.add(key.value)
-        yield from _repeated_keys(value)

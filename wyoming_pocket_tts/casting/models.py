@@ -73,3 +73,15 @@ class Models:
         if self.labels:
             return may_come_later(name, self.labels)
         return may_come_later(name, configs.model_names()) or any(same(name, each) for each in configs.voice_names())
+
+    def of_another(self, name: str) -> str | None:
+        """What to do about the name of a ready-made voice of a model that is not wanted; None for other names."""
+        if not self.labels:
+            return None
+        for model in configs.model_names():
+            if model not in self.labels and any(
+                same(ready_made_name(model, each), name) for each in configs.voice_names()
+            ):
+                names = ", ".join(self.labels)
+                return f"'{name}' is a voice of the model {model}, which is not in models.names ({names}); add it there"
+        return None

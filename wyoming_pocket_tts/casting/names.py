@@ -9,6 +9,7 @@ from wyoming_pocket_tts.casting.problems import Problems
 from wyoming_pocket_tts.voices.names import same, style_name
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice
 
+_LISTING = " ('wyoming-pocket-tts voices' lists those that there are)"
 _STYLE = re.compile(r"(?P<voice>.+) \((?P<style>[^()]+)\)")
 
 
@@ -56,7 +57,10 @@ class Names:
         if any(same(name, satellite) for satellite in self._satellites):
             problems.at("default").error(f"'{name}' is a satellite; name its voice")
         else:
-            problems.at("default").warn(f"there is no voice '{name}'{did_you_mean(name, self._known())}")
+            problems.at("default").warn(
+                self._models.of_another(name)
+                or f"there is no voice '{name}'{self._meant(name) or _LISTING}; the first installed one speaks instead"
+            )
         return name
 
     def _found(self, name: str) -> str | None:
@@ -72,6 +76,11 @@ class Names:
         names = [voice.name for voice in self._voices]
         return [*names, *self._styles(), *self._embedded, *self._dropped, *self._models.all_names()]
 
+    def _meant(self, name: str) -> str:
+        """A question whether somebody else was meant."""
+        short = [voice for voices in self._models.ready_made.values() for voice in voices]
+        return did_you_mean(name, self._known()) or did_you_mean(name, short)
+
     def _explain_unknown(self, name: str, problems: Problems) -> None:
         match = _STYLE.fullmatch(name)
         of_style = next((voice for voice in self._voices if match and same(voice.name, match["voice"])), None)
@@ -81,6 +90,8 @@ class Names:
             problems.warn(f"there is no voice '{name}' yet; until it comes, another one speaks")
         elif any(same(name, satellite) for satellite in self._satellites):
             problems.error(f"'{name}' is a satellite; name its voice")
+        elif elsewhere := self._models.of_another(name):
+            problems.missing(elsewhere)
         else:
             few = dict.fromkeys(
                 [
@@ -93,7 +104,7 @@ class Names:
             )
             # No error that keeps the service from starting: it may be a dropped voice that somebody took away.
             problems.missing(
-                f"there is no voice '{name}'{did_you_mean(name, self._known())}; allowed are those of 'voices', those "
+                f"there is no voice '{name}'{self._meant(name)}; allowed are those of 'voices', those "
                 f"that lie in the data directory's folder 'voices', and those that the service lists: {', '.join(few)}"
             )
 

@@ -12,7 +12,7 @@ from wyoming_pocket_tts.settings.speaking import DeliverySettings, is_path
 from wyoming_pocket_tts.voices.names import library_voice_name, same
 from wyoming_pocket_tts.voices.overrides import Overrides
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice, VoiceSource
-from wyoming_pocket_tts.voices.styles import style_files
+from wyoming_pocket_tts.voices.styles import SUFFIXES, style_files
 
 _FALLBACK_LANGUAGE = "en"
 
@@ -76,6 +76,8 @@ def _from_files(voice: ConfiguredVoice, entry: VoiceEntry, model: str | None, pr
         problems.at("from").missing(f"{path}: there is no such file or folder")
     elif not files:
         problems.at("from").missing(f"{path}: holds no recording (WAV, FLAC, OGG, MP3) and no .safetensors")
+    elif path.is_file() and path.suffix.lower() not in SUFFIXES:
+        problems.at("from").missing(f"{path}: is no recording ({', '.join(SUFFIXES)}), as its name has it")
     if model is None:
         if entry.model is None:
             problems.at("from").warn("no model can speak it: models.names is 'none'")
@@ -122,6 +124,10 @@ def _explain_unknown(entry: VoiceEntry, models: Models, embedded: Collection[str
     if models.may_come(entry.source):
         why = "yet; until it comes" if models.labels else "while models.names is 'none'; meanwhile"
         problems.warn(f"there is no voice '{entry.source}' {why}, another one speaks")
+        return
+    elsewhere = models.of_another(entry.source)
+    if elsewhere is not None:
+        problems.error(elsewhere)
         return
     known = sorted({*embedded, *(voice for voices in models.ready_made.values() for voice in voices)})
     problems.error(

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from wyoming_pocket_tts.casting import Casting, resolve
+from wyoming_pocket_tts.casting import Casting, Severity, resolve
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.settings import Settings
-from wyoming_pocket_tts.settings_sources import clash_lines, merge_sources, places_in
+from wyoming_pocket_tts.settings_sources import Survey, clash_mistakes, in_order, places_in, survey
 from wyoming_pocket_tts.speech import Manner
-from wyoming_pocket_tts.voices.dropped import dropped_folder, dropped_voices
+from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
 from wyoming_pocket_tts.voices.names import spoken_language
 from wyoming_pocket_tts.voices.overrides import Overrides
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice
@@ -24,16 +24,21 @@ from wyoming_pocket_tts.wanted import label_of
 
 Tell = Callable[[str], None]
 
+_LENGTH_OF_AN_ENTRY = 2
+"""Of a key such as ``voices.Anna``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """Settings that can be read, and what is wrong with them nevertheless."""
+    """Settings without what is wrong with them, and all of that."""
 
     settings: Settings
     casting: Casting
     problems: list[str]
-    """A line or several for each thing that has to be changed."""
+    """A line for each thing that has to be changed: those of the file from top to bottom, then the others."""
     warnings: list[str]
+    is_whole: bool
+    """Whether every value could be taken; otherwise some are as if nobody had set them."""
 
 
 def examine(
@@ -52,20 +57,38 @@ def examine(
         flags: lie over both.
 
     Raises:
-        ConfigError: the settings cannot be read, or hold what is not allowed.
+        ConfigError: the file cannot be read at all.
     """
-    settings = merge_sources(file=file, environment=environment, flags=flags)
-    folder = dropped_folder(settings.data_dir)
-    dropped = [voice.name for voice in dropped_voices(folder, [label_of(name) for name in settings.models.names])]
+    found = survey(file=file, environment=environment, flags=flags)
+    settings = found.settings
+    # Voices of which too little is right are not there, but who names them makes no mistake.
+    dropped = [*(voice.name for voice in _dropped(settings)), *_left_out_voices(found)]
     casting = resolve(settings, embedded=embedded, dropped=dropped)
-    where = places_in(file)
-    problems = clash_lines(settings, where)
-    warnings: list[str] = []
-    try:
-        warnings = casting.admit(where, strictly=True)
-    except ConfigError as error:
-        problems.append(str(error))
-    return Examined(settings, casting, problems, warnings)
+    origins = places_in(file, environment=environment, flags=flags)
+    named = casting.problems if _tells_names(found) else ()
+    told = [(problem.severity is Severity.WARNING, origins.mistake(problem.key, problem.text)) for problem in named]
+    mistakes = [
+        *found.mistakes,
+        *clash_mistakes(found, origins),
+        *(each for is_warning, each in told if not is_warning),
+    ]
+    warnings = in_order(each for is_warning, each in told if is_warning)
+    return Examined(settings, casting, in_order(mistakes), warnings, is_whole=not found.left_out)
+
+
+def _dropped(settings: Settings) -> Iterator[DroppedVoice]:
+    labels = [label_of(name) for name in settings.models.names]
+    return dropped_voices(dropped_folder(settings.data_dir), labels)
+
+
+def _left_out_voices(found: Survey) -> Iterator[str]:
+    """Names of voices of the settings that were left out altogether."""
+    return (str(key[1]) for key in found.left_out if key[:1] == ("voices",) and len(key) == _LENGTH_OF_AN_ENTRY)
+
+
+def _tells_names(found: Survey) -> bool:
+    """Whether a name that is not there is a mistake of its own, and not what follows from another one."""
+    return found.has_whole("models") and ("voices",) not in found.left_out
 
 
 def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[str], tell: Tell, complain: Tell) -> None:
@@ -82,11 +105,13 @@ def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[st
         ConfigError: a line for each thing that is wrong.
     """
     examined = examine(file, environment=environment, embedded=embedded)
+    for warning in examined.warnings:
+        complain(f"warning: {warning}")
     if examined.problems:
         raise ConfigError("\n".join(examined.problems))
-    for warning in examined.warnings:
-        complain(warning)
-    tell(f"{file}: no mistakes")
+    count = len(examined.warnings)
+    warned = f", and {count} warning{'' if count == 1 else 's'} (above)" if count else ""
+    tell(f"{file}: no mistakes{warned}")
     for line in summary(examined.settings, examined.casting):
         tell(line)
 
@@ -146,7 +171,8 @@ def _manner(overrides: Overrides) -> str:
         "before": (manner.pauses.before, plain.pauses.before, "{:g} s of silence before"),
         "between": (manner.pauses.between, plain.pauses.between, "{:g} s between sentences"),
         "after": (manner.pauses.after, plain.pauses.after, "{:g} s of silence behind"),
-        "normalize": (overrides.normalize, None, "texts as read aloud: {}"),
+        "normalize": (overrides.normalize is True, False, "numbers and units said as a person would"),
+        "unread": (overrides.normalize is False, False, "texts said as they are written"),
         "emoji": (overrides.emoji, None, "emoji: {}"),
         "replacements": (len(manner.reading.replacements), 0, "replacements of its own: {}"),
         "pronunciations": (len(manner.reading.pronunciations), 0, "pronunciations of its own: {}"),

@@ -77,7 +77,7 @@ def _parse_tcp(uri: str) -> TcpAddress:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"'{uri}' should be tcp://HOST:PORT with a port from 0 to 65535 ({error})") from error
+        raise ConfigError(f"'{uri}' should be tcp://HOST:PORT with a port from 0 to 65535") from error
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
         raise ConfigError(f"'{uri}' should be tcp://HOST:PORT and nothing else")
     return TcpAddress(host or "", DEFAULT_PORT if port is None else port)

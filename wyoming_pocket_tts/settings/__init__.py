@@ -24,7 +24,7 @@ from wyoming_pocket_tts.settings.section import (
     setting,
     shown,
 )
-from wyoming_pocket_tts.settings.speaking import Name, SatelliteEntry, Tag, TextSettings, VoiceEntry
+from wyoming_pocket_tts.settings.speaking import Label, Name, SatelliteEntry, Tag, TextSettings, VoiceEntry
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
@@ -107,12 +107,10 @@ class DiscoverySettings(Section):
         "Announce the server over zeroconf (mDNS). Unset: when it listens on a TCP address that others can reach",
         flag="--zeroconf, --no-zeroconf",
     )
-    name: str | None = setting(
+    name: Label | None = setting(
         None,
         "Name to announce, unique in the network. Unset: one made of the host's name, kept in the data directory",
         flag="--zeroconf NAME",
-        min_length=1,
-        pattern=r"^[^\x00-\x1f\x7f.]*$",
     )
 
 

@@ -46,7 +46,9 @@ def _networks(settings: Settings) -> Iterator[Clash]:
     for name, satellite in settings.satellites.items():
         for position, network in enumerate(satellite.address):
             other = seen.setdefault(network, name)
-            key = ("satellites", name, "address", position)
+            key: Key = ("satellites", name, "address")
+            if len(satellite.address) > 1:
+                key += (position,)
             if other != name:
                 yield Clash(key, f"{_shown(network)} is an address of satellites.{other} already")
 

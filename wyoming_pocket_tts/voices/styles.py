@@ -4,13 +4,16 @@ from pathlib import Path
 
 DEFAULT = "default"
 """The style that comes first, if a folder has it."""
+LONGEST_NAME = 64
+"""Characters of the name of a voice or style."""
 
-_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".safetensors", ".wav")
+SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".safetensors", ".wav")
+"""Of recordings and exported voices, lower-cased."""
 
 
 def is_voice_file(path: Path) -> bool:
     """Whether a file is a recording or an exported voice, by its name."""
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def style_files(path: Path) -> dict[str, Path]:

@@ -36,12 +36,17 @@ class SettingsCheck:
         except ConfigError as error:
             for line in str(error).splitlines():
                 yield problem(line, _CORRECT)
-            yield warning("what follows is checked with the default settings", "correct the settings first")
+            yield _of_the_defaults()
             return
-        for text in examined.problems:
-            for line in text.splitlines():
-                yield problem(line, _CORRECT)
+        for line in examined.problems:
+            yield problem(line, _CORRECT)
+        if not examined.is_whole:
+            yield _of_the_defaults()
         for line in examined.warnings:
             yield warning(line, "wait until it has come, or choose another name")
         if not examined.problems:
             yield ok(f"{subject.file}: no mistakes" if subject.file else "defaults and environment: no mistakes")
+
+
+def _of_the_defaults() -> Finding:
+    return warning("what follows is checked with the default settings", "correct the settings first")
