@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from tests.service import Service, service
 from tests.serving.client import Client
+from tests.serving.test_discovery import Browser
+from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
 
 TEXT = "The lights are on."
 LOUDNESS = 8_000
@@ -186,3 +188,29 @@ async def test_a_voice_that_nobody_has_keeps_nobody_from_speaking(tmp_path: Path
     async with household(tmp_path, "satellites: {Hall: {voice: Zoe}}") as (running, uri, _bath):
         await running.until_logged("settings.yaml, line 1: satellites.Hall.voice: there is no voice 'Zoe'")
         assert (await hear(uri, voice={"name": "Hall"})).events == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ("discovery: {announce: true, name: Study Box}", ("Study Box", "Study Box Dr No", "Das Bad")),
+        ("discovery: {announce: true}", ("kept-{main}", "kept-{own}", "Das Bad")),
+    ],
+)
+async def test_the_port_of_a_room_is_announced_by_its_name(
+    tmp_path: Path, settings: str, names: tuple[str, ...]
+) -> None:
+    """By its own, else by the server's with the room's, and if the server has none by one that stays the same."""
+    (tmp_path / "wyoming-pocket-tts").mkdir()
+    (tmp_path / "wyoming-pocket-tts" / "zeroconf-name").write_text("kept")
+    own, named = free_port(), free_port()
+    rooms = f"satellites: {{Dr. No: {{port: {own}}}, Bath: {{port: {named}, name: Das Bad}}}}"
+    browser = Browser()
+    await browser.zeroconf.async_add_service_listener(SERVICE_TYPE, browser)
+    async with household(tmp_path, f"{settings}\n{rooms}") as (_, uri, _bath):
+        main = int(uri.rpartition(":")[2])
+        for name, port in zip(names, (main, own, named), strict=True):
+            announced = name.format(main=main, own=own)
+            await browser.until(present=announced)
+            assert (await browser.look_up(announced)).port == port
+    await browser.zeroconf.async_close()

@@ -348,6 +348,10 @@ def test_paths_in_a_file_start_where_the_file_lies(tmp_path: Path, monkeypatch: 
             "satellites:\n  A: {port: 1, name: x}\n  B: {port: 2, name: X}\n",
             "line 3: satellites.B.name: is announced already, as satellites.A.name",
         ),
+        (
+            "discovery: {name: House}\nsatellites:\n  A: {port: 1, name: House B}\n  b: {port: 2}\n",
+            "line 4: satellites.b.name: would be 'House b', which is announced already, as satellites.A.name",
+        ),
         ("satellites:\n  A: {name: x}\n", "line 2: satellites.A.name: is what a port is announced as"),
         ("satellites:\n  A: {listed: false}\n", "line 2: satellites.A: is not listed and has neither"),
     ],

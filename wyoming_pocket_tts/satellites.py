@@ -29,7 +29,7 @@ class Satellite:
     port: int | None = None
     """Clients of this port are this satellite."""
     announced_as: str | None = None
-    """Under which name its port is announced; None to have one made."""
+    """Under which name its port is announced; None to have one made for the port."""
     listed: bool = True
     """Whether clients can ask for it by name."""
     overrides: Overrides = field(default_factory=Overrides)

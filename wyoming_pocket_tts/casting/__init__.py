@@ -85,7 +85,8 @@ def resolve(settings: Settings, *, embedded: Collection[str], dropped: Collectio
     names = Names(voices, settings.satellites, models=models, embedded=embedded, dropped=dropped)
     _check_names(voices, settings, names, problems)
     satellites = tuple(
-        _satellite(name, entry, names, problems.at("satellites", name)) for name, entry in settings.satellites.items()
+        _satellite(name, entry, names, problems.at("satellites", name), server=settings.discovery.name)
+        for name, entry in settings.satellites.items()
     )
     default = settings.voice.default
     if default is not None:
@@ -99,14 +100,14 @@ def resolve(settings: Settings, *, embedded: Collection[str], dropped: Collectio
     )
 
 
-def _satellite(name: str, entry: SatelliteEntry, names: Names, problems: Problems) -> Satellite:
+def _satellite(name: str, entry: SatelliteEntry, names: Names, problems: Problems, *, server: str | None) -> Satellite:
     return Satellite(
         name=name,
         voice=None if entry.voice is None else names.voice(entry.voice, problems),
         description=entry.description or "",
         networks=entry.address,
         port=entry.port,
-        announced_as=entry.name,
+        announced_as=entry.announced_as(name, server=server),
         listed=entry.listed,
         overrides=overrides_of(entry),
     )

@@ -75,18 +75,21 @@ def _ports(settings: Settings) -> Iterator[Clash]:
 
 
 def _announced_names(settings: Settings) -> Iterator[Clash]:
-    names = [("discovery.name", settings.discovery.name)] if settings.discovery.name else []
+    server = settings.discovery.name
+    names = [("discovery.name", server)] if server else []
     for name, satellite in settings.satellites.items():
-        if satellite.name is None:
-            continue
-        if satellite.port is None:
+        if satellite.name is not None and satellite.port is None:
             text = "is what a port is announced as; give the satellite a port, or leave the name out"
             yield Clash(("satellites", name, "name"), text)
             continue
-        names.append((name, satellite.name))
-    for first, second in _pairs((announced.casefold(), name) for name, announced in names if announced):
+        if announced := satellite.announced_as(name, server=server):
+            names.append((name, announced))
+    announced_as = dict(names)
+    for first, second in _pairs((announced.casefold(), name) for name, announced in names):
         other = first if first == "discovery.name" else f"satellites.{first}.name"
-        yield Clash(("satellites", second, "name"), f"is announced already, as {other}; each needs one of its own")
+        is_given = settings.satellites[second].name is not None
+        what = "is announced already" if is_given else f"would be '{announced_as[second]}', which is announced already"
+        yield Clash(("satellites", second, "name"), f"{what}, as {other}; each needs one of its own")
 
 
 def _never_recognised(settings: Settings) -> Iterator[Clash]:

@@ -18,6 +18,8 @@ Network = IPv4Network | IPv6Network
 
 _MAPPED_BITS = 96
 _MOST_WORDS = 5_000
+_LABEL_BYTES = 63
+"""What DNS holds of a name."""
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 _PATH = re.compile(r"[/\\]|^[~.]|\.\w{2,11}$")
 
@@ -118,7 +120,6 @@ class TextSettings(Section):
         max_length=_MOST_WORDS,
     )
 
-
     def as_reading(self) -> Reading:
         """The same as the speech contract has it."""
         return Reading(
@@ -203,10 +204,23 @@ class SatelliteEntry(DeliverySettings):
         strict=True,
     )  # fmt: skip
     name: Label | None = setting(
-        None, "Name under which that port is announced. Unset: made of the server's and its own"
+        None,
+        "Name under which that port is announced. Unset: `discovery.name` and its own; without that, made for the port",
     )
     listed: bool = setting(
         True,  # noqa: FBT003  (the default)
         "Whether it is in the list of voices, for a pipeline to choose",
         strict=True,
     )
+
+    def announced_as(self, own_name: str, *, server: str | None) -> str | None:
+        """The name under which its port is announced; None if one is to be made for the port.
+
+        Args:
+            own_name: what the satellite is called.
+            server: ``discovery.name``.
+        """
+        if self.name is not None or self.port is None or server is None:
+            return self.name
+        name = " ".join(f"{server} {own_name}".replace(".", " ").split())
+        return name if len(name.encode()) <= _LABEL_BYTES else None
