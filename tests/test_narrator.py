@@ -1,5 +1,6 @@
 """The narrator: what reaches the engine, and what becomes of its audio."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
@@ -210,3 +211,17 @@ def test_texts_are_read_aloud_unless_told_otherwise() -> None:
         )
     )
     assert [request.text for request in engine.requests] == ["It is five percent.", "It is 5 %."]
+
+
+def test_what_a_voice_is_given_to_say_is_told_to_the_debug_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    engine = ToneSynthesizer()
+    cast = Cast(engine.voices, voices=VOICES, satellites=SATELLITES)
+    narrating = Narrator(engine, cast)
+    with caplog.at_level(logging.DEBUG, "wyoming_pocket_tts"):
+        together(narrating.synthesize(asked(cast.choose(name="Kitchen"), "It is 5 °C.")))
+        together(narrating.synthesize(asked(cast.choose(name="Low"), "Fine.")))
+    told = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert told == [
+        (logging.DEBUG, "'tone-low' says 'It is five degrees Celsius.' (written 'It is 5 °C.')"),
+        (logging.DEBUG, "'tone-low' says 'Fine.'"),
+    ]

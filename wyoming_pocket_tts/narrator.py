@@ -3,6 +3,7 @@
 Knows no model and no client. What is neither read nor shaped passes as the engine made it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.errors import VoiceError
 from wyoming_pocket_tts.speech import Derived, Manner, Pcm, Reading, Request, Synthesizer, Voice
 from wyoming_pocket_tts.text.reading import read_aloud
+
+_LOGGER = logging.getLogger(__name__)
 
 Read = Callable[[str, str, Reading], str]
 Shape = Callable[[Iterator[Pcm], int, Manner], Iterator[Pcm]]
@@ -60,9 +63,13 @@ class Narrator:
         if part.engine is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")
         language = request.language or part.voice.languages[0]
+        text = self._read(request.text, language, request.manner.reading)
+        # Words of people's lives: for the debug log alone, which says so.
+        written = "" if text == request.text else f" (written {request.text!r})"
+        _LOGGER.debug("%r says %r%s", part.engine.name, text, written)
         return replace(
             request,
-            text=self._read(request.text, language, request.manner.reading),
+            text=text,
             voice=part.engine,
             speaker=part.speaker or request.speaker,
         )

@@ -16,6 +16,7 @@ from wyoming_pocket_tts.engine.observer import Ended
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.logs import JsonFormatter, TextFormatter
 from wyoming_pocket_tts.serving.request_log import RequestLog
+from wyoming_pocket_tts.speech import Pcm, Request
 
 SECRETS = ("Marzipan", "Anneliese", "zwetschge", "quittung")
 """Words that are in no message of ours."""
@@ -54,6 +55,14 @@ def log() -> Iterator[Log]:
 def quoting(words: str) -> ToneSynthesizer:
     """A model that quotes what it chokes on."""
     return ToneSynthesizer(failure=lambda asked, _: KeyError(asked.text) if asked.text == words else None)
+
+
+class Mute(ToneSynthesizer):
+    """Knows no letters."""
+
+    def synthesize(self, request: Request) -> Iterator[Pcm]:
+        del request
+        return iter(())
 
 
 async def test_a_request_that_is_over_has_one_line(log: Log) -> None:
@@ -108,6 +117,35 @@ async def test_the_debug_log_has_it_all(log: Log) -> None:
                 await client.send("synthesize", text=text)
                 await client.until("audio-stop")
     assert all(word in log.text for word in SECRETS)
+
+
+async def test_the_debug_log_tells_every_step_of_a_request(log: Log) -> None:
+    logging.getLogger("wyoming_pocket_tts").setLevel(logging.DEBUG)
+    async with service(observer=RequestLog()) as house, await house.connect() as client:
+        await client.send("synthesize", text="Guten Tag. Bis 5.", voice={"name": "TON", "language": "de"})
+        await client.until("audio-stop")
+    own = [line["message"].partition("] ")[2] for line in log.lines() if "request" in line]
+    assert own[0] == (
+        "asked for name 'TON', language 'de': 'ton' in the style 'ruhig', the client names it; in its own manner"
+    )
+    made = [line for line in own if line.startswith("made ")]
+    assert [line.partition(" in ")[0] for line in made] == ["made 0.20 s of audio", "made 0.12 s of audio"]
+    assert own[-1].startswith("spoken by ton: ")
+
+
+async def test_a_text_of_which_the_voice_can_say_nothing_is_warned_of_once(log: Log) -> None:
+    async with service(Mute(), observer=RequestLog()) as house, await house.connect() as client:
+        for text in ("Marzipan. Anneliese!", "...", "\N{PARTY POPPER}", "  ?"):
+            await client.send("synthesize", text=text)
+            await client.until("audio-stop")
+        await client.stream("Marzipan for ", "Anneliese. And more.")
+        await client.until("synthesize-stopped")
+    warnings = [line for line in log.lines(".connection") if line["level"] == "warning"]
+    assert [line["message"].partition("] ")[2] for line in warnings] == [
+        "the voice 'tone-low' can say nothing of this text: it has no word in its letters"
+    ] * 2
+    assert len({line["request"] for line in warnings}) == 2
+    assert not [word for word in SECRETS if word.casefold() in log.text.casefold()]
 
 
 def test_what_was_never_heard_has_no_numbers_for_it() -> None:

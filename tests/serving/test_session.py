@@ -10,10 +10,10 @@ from wyoming.event import Event
 
 from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.errors import ModelError, Overloaded, ProtocolError
-from wyoming_pocket_tts.serving.actions import Action, Close, Hush, Note, Rest, Send, Speak
+from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.session import Session
-from wyoming_pocket_tts.text.pieces import Piece
+from wyoming_pocket_tts.text.pieces import Complaint, Piece
 from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
 
 LIMITS = Limits(queued_requests=2, text_characters=60)
@@ -36,7 +36,7 @@ class Periods:
         rest, self._text = self._text, ""
         return [self._piece(rest)]
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Complaint]:
         return []
 
     def _piece(self, text: str) -> Piece:
@@ -54,6 +54,15 @@ def new_session() -> Session:
 
 def act(session: Session, line: str) -> Sequence[Action]:
     """Do what a line of a transcript says; ``*`` lines name the speech by its number."""
+    return [action for action in reaction(session, line) if not is_choice(action)]
+
+
+def is_choice(action: Action) -> bool:
+    """Who was chosen is told of every request, in the debug log; tested with the steps."""
+    return isinstance(action, Note) and action.level == logging.DEBUG and action.text.startswith("asked for ")
+
+
+def reaction(session: Session, line: str) -> Sequence[Action]:
     who, what, *rest = line.split(" ", 2)
     if who == ">":
         return session.received(Event(what, json.loads(rest[0]) if rest else {}))
@@ -80,10 +89,8 @@ def shown(action: Action) -> str:
             return f"note:{logging.getLevelName(level)}"
         case Rest(rest):
             return f"rest {rest}"
-        case Hush():
-            return "hush"
-        case Close():
-            return "close"
+        case Hush() | Again() | Close():
+            return type(action).__name__.lower()
 
 
 START = "> synthesize-start"
@@ -153,10 +160,10 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         (whole(""), []),
         (whole("Too many."), ["error:overloaded"]),
         ("> ping", ["pong"]),
-        ("* spoken 1", ["audio-start", "audio-stop", "speak 2 ton: Two."]),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "speak 2 ton: Two."]),
         (
             "* spoken 2",
-            ["audio-start", "audio-stop", "error:protocol-error", "audio-stop", "close"],
+            ["note:WARNING", "audio-start", "audio-stop", "error:protocol-error", "audio-stop", "close"],
         ),
         (whole("Late."), []),
     ],
@@ -165,7 +172,7 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         (STOP, ["error:protocol-error", "synthesize-stopped"]),
         (whole("One."), ["speak 1 tone-low: One."]),
         (STOP, []),
-        ("* spoken 1", ["audio-start", "audio-stop", "error:protocol-error", "synthesize-stopped"]),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "error:protocol-error", "synthesize-stopped"]),
     ],
     "double start in silence": [
         (START, []),
@@ -230,7 +237,7 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         (STOP, []),
         ("* end", []),
         ("> ping", []),
-        ("* spoken 1", ["audio-start", "audio-stop", "speak 2 tone-low: Two."]),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "speak 2 tone-low: Two."]),
         ("* audio 2", ["audio-start", "audio-chunk"]),
         ("* spoken 2", ["audio-stop", "synthesize-stopped", "close"]),
     ],
@@ -239,7 +246,7 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         (START, []),
         (chunk("Two."), []),
         ("* end", []),
-        ("* spoken 1", ["audio-start", "audio-stop", "error:protocol-error", "audio-stop", "close"]),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "error:protocol-error", "audio-stop", "close"]),
     ],
     "end of input within a sounding stream": [
         (START, []),
@@ -267,7 +274,7 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         (whole("Three."), []),
         ("> describe", ["info"]),
         ("* spoken 1", ["speak 2+ tone-low: Two."]),
-        ("* spoken 2", ["audio-start", "audio-stop", "error:overloaded", "audio-stop", "close"]),
+        ("* spoken 2", ["note:WARNING", "audio-start", "audio-stop", "error:overloaded", "audio-stop", "close"]),
     ],
     "stopping within a stream": [
         (START, []),
@@ -276,7 +283,7 @@ TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
         (chunk("Two."), []),
         (STOP, []),
         ("* spoken 1", ["speak 2+ tone-low: Two."]),
-        ("* spoken 2", ["audio-start", "audio-stop", "synthesize-stopped", "close"]),
+        ("* spoken 2", ["note:WARNING", "audio-start", "audio-stop", "synthesize-stopped", "close"]),
     ],
     "what is not for us": [
         ("> transcribe", ["note:DEBUG"]),

@@ -108,14 +108,34 @@ async def test_what_is_wrong_is_spoken_all_the_same_and_logged_once(caplog: pyte
     assert " ".join(request.text for request in ear.requests) == "One & two & three"
     told = [record for record in caplog.records if record.name.endswith(".connection")]
     lines = [(record.levelno, record.getMessage().partition("] ")[2]) for record in told]
-    assert [line for level, line in lines if level == logging.DEBUG and line != "closed"] == [
+    assert [line for level, line in lines if level == logging.DEBUG and line.startswith(("SSML", "the text"))] == [
         "SSML: <blink> is not known: its text is read",
         "SSML: an '&' begins no entity; write &amp;",
         "the text asks for voice 'zoe', which is not there; 'tone-low' reads on",
         "SSML: <speak> is not closed",
     ]
     warnings = [line for level, line in lines if level == logging.WARNING]
-    assert warnings == ["not everything that the text asks for can be done; log.level debug says what"]
+    kinds_told = "an unknown element, markup that is not well formed, a voice that is not there"
+    assert warnings == [f"not everything that the text asks for can be done ({kinds_told}); log.level debug says what"]
+
+
+async def test_the_kinds_of_what_cannot_be_done_are_of_our_own_words(caplog: pytest.LogCaptureFixture) -> None:
+    ear = Ear()
+    texts = (
+        "<speak><break time='soon'/>One. <say-as interpret-as='song'>Two.</say-as> <prosody pitch='9'>Three.</prosody>",
+        " <lang xml:lang='fr'>Four.</lang> <lang xml:lang='?'>Five.</lang> <phoneme ph='x'>Six</phoneme>",
+        " <audio src='s'>Seven</audio> <sub>Eight</sub> <marzipan>Nine</marzipan></speak>",
+    )
+    async with service(ear) as house, await house.connect() as client:
+        await client.stream(*texts)
+        await client.until("synthesize-stopped")
+    told = [record for record in caplog.records if record.name.endswith(".connection")]
+    (warning,) = [record.getMessage() for record in told if record.levelno == logging.WARNING]
+    kinds_told = (
+        "<break>, <say-as>, <prosody>, xml:lang, <phoneme>, <audio>, <sub>, an unknown element, "
+        "a language that nobody speaks"
+    )
+    assert sorted(warning.partition("(")[2].partition(")")[0].split(", ")) == sorted(kinds_told.split(", "))
 
 
 async def test_pauses_are_heard_and_timed() -> None:

@@ -45,6 +45,16 @@ class Account:
         self._over = False
         self._observer.request_began()
 
+    @property
+    def audio_seconds(self) -> float:
+        """Of the audio that has come."""
+        return self._audio_seconds
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long it was waited for, up to the last time that this ended."""
+        return self._waited_seconds
+
     def waits(self) -> None:
         """There is something to be spoken, and from now on audio is waited for."""
         self._waiting_since = self._now()

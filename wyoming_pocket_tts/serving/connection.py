@@ -17,7 +17,7 @@ from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import ProtocolError, SpeechError
 from wyoming_pocket_tts.logs import about
-from wyoming_pocket_tts.serving import hangup, wire
+from wyoming_pocket_tts.serving import hangup, steps, wire
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.limits import Limits
@@ -133,6 +133,7 @@ class Connection:
 
     async def _pass_on(self, speak: Speak, account: Account) -> None:
         rate_hz = speak.request.manner.rate_hz or speak.request.voice.sample_rate_hz
+        audio_seconds, waited_seconds = account.audio_seconds, account.waited_seconds
         try:
             async with self._workers.stream(speak.request, continues=speak.continues) as blocks:
                 async for block in blocks:
@@ -146,6 +147,9 @@ class Connection:
             self._log.debug("%r was not spoken", speak.request.text)
             actions = self._session.failed(speak.speech, error)
         else:
+            account.stops_waiting()
+            audio_seconds = account.audio_seconds - audio_seconds
+            self._log.debug("%s", steps.made(audio_seconds, account.waited_seconds - waited_seconds))
             actions = self._session.spoken(speak.speech)
         self._carry_out(actions)
         await self._drain()

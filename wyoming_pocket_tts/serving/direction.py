@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from wyoming_pocket_tts.errors import VoiceError, shown
 from wyoming_pocket_tts.speech import SILENT_DB, Manner, Request
-from wyoming_pocket_tts.text.pieces import Piece, Style
+from wyoming_pocket_tts.text.pieces import Complaint, Piece, Style
 from wyoming_pocket_tts.voices.catalogue import Choice
 
 _SLOWEST: Final = 0.5
@@ -38,7 +38,7 @@ class Direction:
         self.rate_hz = choice.manner.rate_hz or choice.voice.sample_rate_hz
         self._choose = choose
         self._others: dict[tuple[str | None, str | None], Choice] = {}
-        self._warnings: list[str] = []
+        self._warnings: list[Complaint] = []
 
     def request(self, piece: Piece) -> Request:
         """What to ask of a synthesizer, so that it speaks the piece. Only pieces with text can be spoken."""
@@ -52,7 +52,7 @@ class Direction:
             language=style.language,
         )
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Complaint]:
         """What of the text's wishes could not be granted since this was last asked; each is told once."""
         warnings, self._warnings = self._warnings, []
         return warnings
@@ -82,9 +82,8 @@ class Direction:
             granted = not choice.warnings
         if granted:
             return choice
-        self._warnings.append(
-            f"the text asks for voice {shown(name)}, which is not there; {self.choice.voice.name!r} reads on"
-        )
+        told = f"the text asks for voice {shown(name)}, which is not there; {self.choice.voice.name!r} reads on"
+        self._warnings.append(Complaint("a voice that is not there", told))
         return self.choice
 
     def _speaking(self, language: str) -> Choice:
@@ -96,7 +95,8 @@ class Direction:
             granted = _speaks(choice, language)
         if granted:
             return choice
-        self._warnings.append(f"no voice speaks {shown(language)}; {self.choice.voice.name!r} reads on")
+        told = f"no voice speaks {shown(language)}; {self.choice.voice.name!r} reads on"
+        self._warnings.append(Complaint("a language that nobody speaks", told))
         return self.choice
 
 

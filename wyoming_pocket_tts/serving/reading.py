@@ -8,7 +8,7 @@ the text is cut, so nobody can hear the difference.
 from collections import deque
 from typing import Final
 
-from wyoming_pocket_tts.text.pieces import Piece, Pieces
+from wyoming_pocket_tts.text.pieces import Complaint, Piece, Pieces
 
 _SLICE_CHARACTERS: Final = 256
 """Read at once: prose takes a tenth of a millisecond, the worst of markup one."""
@@ -67,6 +67,6 @@ class Reading:
         """The next piece, which ``has_piece``."""
         return self._pieces.popleft()
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Complaint]:
         """What was wrong with the text, as far as it is read, since this was last asked."""
         return self._reader.problems()

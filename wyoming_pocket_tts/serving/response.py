@@ -89,7 +89,8 @@ class Response:
         self._characters = 0
         self._text_complete = kind is not Kind.STREAM
         self._given_up = False
-        self._warned = False
+        self._has_words = False
+        self._not_done: dict[str, None] = {}  # kinds of what cannot be done, in their order
         self._samples_sent = 0
 
     @property
@@ -129,22 +130,35 @@ class Response:
         if not piece.text.strip():
             return None
         self.pieces_begun += 1
+        self._has_words = self._has_words or any(map(str.isalnum, piece.text))
         return self._direction.request(piece)
 
     def notes(self) -> list[Note]:
         """What was wrong with the text, and what of its wishes could not be granted, since this was last asked.
 
-        That is told in the text's own words, which are for the debug log alone; at other levels it is said once that
-        there is something.
+        That is told in the text's own words, which are for the debug log alone; ``last_notes`` sums it up for others.
         """
         problems = [] if self._reading is None else self._reading.problems()
         problems += [] if self._direction is None else self._direction.warnings()
-        notes = [Note(logging.DEBUG, problem, self.account.request) for problem in problems]
-        if problems and not self._warned:
-            self._warned = True
-            text = "not everything that the text asks for can be done; log.level debug says what"
-            notes.append(Note(logging.WARNING, text, self.account.request))
-        return notes
+        self._not_done |= dict.fromkeys(problem.kind for problem in problems)
+        return [Note(logging.DEBUG, problem.what, self.account.request) for problem in problems]
+
+    def last_notes(self) -> list[Note]:
+        """What is to be said of the whole request, once and without its words, when all of it was spoken.
+
+        Called before ``due``, as often as that.
+        """
+        if self.stage not in {Stage.SILENT, Stage.SOUNDING} or self.has_piece or not (self._text_complete or self.over):
+            return []
+        texts = []
+        if self._not_done:
+            kinds = ", ".join(self._not_done)
+            texts.append(f"not everything that the text asks for can be done ({kinds}); log.level debug says what")
+            self._not_done.clear()
+        if self.stage is Stage.SILENT and self._has_words and not self.over and self._direction is not None:
+            name = self._direction.choice.voice.name
+            texts.append(f"the voice {name!r} can say nothing of this text: it has no word in its letters")
+        return [Note(logging.WARNING, text, self.account.request) for text in texts]
 
     def fail(self, error: SpeechError) -> None:
         """Speak no more: the error is due, then what is owed. The first error counts."""

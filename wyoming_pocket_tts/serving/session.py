@@ -15,7 +15,7 @@ from wyoming.event import Event
 from wyoming.ping import Pong
 
 from wyoming_pocket_tts.errors import Cancelled, Overloaded, ProtocolError, SpeechError, shown
-from wyoming_pocket_tts.serving import fields
+from wyoming_pocket_tts.serving import fields, steps
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
 from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, primary_language
@@ -232,14 +232,17 @@ class Session:
             return self._failed(kind, self._refusal), []
         try:
             ssml = fields.ssml(data)
-            choice = self._choose(**fields.voice(data))
+            wish = fields.voice(data)
+            choice = self._choose(**wish)
         except SpeechError as error:
             return self._failed(kind, error), []
         reader = self._make_pieces(primary_language(choice.voice.languages[0]), ssml=ssml)
         direction = Direction(choice, self._choose)
         account = self._open_account()
         response = Response(kind, direction=direction, reader=reader, limits=self._limits, account=account)
-        return response, [Note(logging.WARNING, warning, account.request) for warning in choice.warnings]
+        told = [(logging.DEBUG, steps.chosen(choice, wish, ssml=ssml))]
+        told += [(logging.WARNING, warning) for warning in choice.warnings]
+        return response, [Note(level, text, account.request) for level, text in told]
 
     def _stray(self, kind: Kind, complaint: str) -> list[Action]:
         return self._enqueue(self._failed(kind, self._refusal or ProtocolError(complaint)))
@@ -279,6 +282,7 @@ class Session:
                 self._rest = next(self._numbers)
                 actions.append(Rest(self._rest))
                 continue
+            actions += head.last_notes()
             actions += [Send(event, head.account.request) for event in head.due()]
             if head.stage is not Stage.DONE:
                 return actions

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from wyoming_pocket_tts.text.pieces import Piece, Pieces, PlainPieces
+from wyoming_pocket_tts.text.pieces import Complaint, Piece, Pieces, PlainPieces
 from wyoming_pocket_tts.text.ssml import SsmlPieces
 
 _SSML: Final = re.compile(r"<(?:speak[\s/>]|\?xml\s)", re.IGNORECASE)
@@ -44,7 +44,7 @@ class _GuessedPieces:
         pieces = self._decide()
         return [*pieces.feed(self._beginning), *pieces.finish()]
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Complaint]:
         return [] if self._pieces is None else self._pieces.problems()
 
     def _decide(self) -> Pieces:

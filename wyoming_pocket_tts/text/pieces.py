@@ -43,6 +43,16 @@ class Piece:
     """It goes on with the sentence of the piece before it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Something in a text that cannot be done as it is written."""
+
+    kind: str
+    """One of a few fixed words, none of them the text's own: fit for any log."""
+    what: str
+    """A sentence for the debug log: it quotes the text."""
+
+
 class Pieces(Protocol):
     """Reads one text."""
 
@@ -54,8 +64,8 @@ class Pieces(Protocol):
         """Return what is left. The text is over."""
         ...
 
-    def problems(self) -> list[str]:
-        """What was wrong with the markup since this was last asked, in sentences for the log."""
+    def problems(self) -> list[Complaint]:
+        """What was wrong with the markup since this was last asked."""
         ...
 
 
@@ -158,7 +168,7 @@ class PlainPieces:
         self._read(self._held, finished=True)
         return self._builder.finish()
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Complaint]:
         """Nothing can be wrong with plain text."""
         return []
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from wyoming_pocket_tts.errors import shown
 from wyoming_pocket_tts.text import ssml_values
-from wyoming_pocket_tts.text.pieces import DEFAULT_PAUSE_SECONDS, Piece, PieceBuilder, Style
+from wyoming_pocket_tts.text.pieces import DEFAULT_PAUSE_SECONDS, Complaint, Piece, PieceBuilder, Style
 from wyoming_pocket_tts.text.ssml_reader import End, MarkupReader, Problem, Start, Text, Token
 
 DEEPEST: Final = 64
@@ -62,7 +62,7 @@ class SsmlPieces:
         """Text of the element that replaces or hides it, while that is open."""
         self._aside_depth = 0
         self._after_space = True
-        self._problems: list[str] = []
+        self._problems: list[Complaint] = []
         self._told: set[str] = set()
 
     def feed(self, delta: str) -> list[Piece]:
@@ -78,7 +78,7 @@ class SsmlPieces:
         self._speak_aside()
         return self._builder.finish()
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Complaint]:
         """What was wrong since this was last asked; each kind is told once for a document."""
         problems, self._problems = self._problems, []
         return problems
@@ -95,10 +95,11 @@ class SsmlPieces:
                 case Problem(what):
                     self._problem(what)
 
-    def _problem(self, what: str) -> None:
+    def _problem(self, what: str, kind: str = "markup that is not well formed") -> None:
+        """Tell of it; ``kind`` is of our own words alone."""
         if what not in self._told and len(self._told) < MOST_PROBLEMS:
             self._told.add(what)
-            self._problems.append(f"SSML: {what}")
+            self._problems.append(Complaint(kind, f"SSML: {what}"))
 
     # Text
 
@@ -137,9 +138,9 @@ class SsmlPieces:
             self._too_deep += 1
             return
         if name not in _KNOWN:
-            self._problem(f"{_tag(name)} is not known: its text is read")
+            self._problem(f"{_tag(name)} is not known: its text is read", "an unknown element")
         if name in _SPOKEN_PLAINLY:
-            self._problem(_SPOKEN_PLAINLY[name])
+            self._problem(_SPOKEN_PLAINLY[name], f"<{name}>")
         if name not in _INLINE | _REPLACED | _STYLED:
             self._part_words()
         if name in _SENTENCES:
@@ -154,7 +155,7 @@ class SsmlPieces:
 
     def _is_aside(self, start: Start) -> bool:
         if start.name == "sub" and "alias" not in start.attributes:
-            self._problem("<sub> without an alias: its text is read")
+            self._problem("<sub> without an alias: its text is read", "<sub>")
             return False
         return start.name in _REPLACED or start.name in _HIDDEN
 
@@ -206,7 +207,7 @@ class SsmlPieces:
         language = element.style.language or self._language
         said = ssml_values.say_as(text, kind, attributes.get("format", ""), language)
         if said is None:
-            self._problem(f"<say-as interpret-as={shown(kind)}> is not known: its text is read")
+            self._problem(f"<say-as interpret-as={shown(kind)}> is not known: its text is read", "<say-as>")
             return text
         return said
 
@@ -215,11 +216,12 @@ class SsmlPieces:
         time, strength = start.attributes.get("time"), start.attributes.get("strength")
         pause = None if time is None else ssml_values.seconds(time)
         if time is not None and pause is None:
-            self._problem(f"<break time={shown(time)}>: write a time such as 500ms or 1.5s")
+            self._problem(f"<break time={shown(time)}>: write a time such as 500ms or 1.5s", "<break>")
         if pause is None and strength is not None:
             pause = ssml_values.STRENGTHS.get(strength.strip().lower())
             if pause is None:
-                self._problem(f"<break strength={shown(strength)}>: write one of {', '.join(ssml_values.STRENGTHS)}")
+                known = ", ".join(ssml_values.STRENGTHS)
+                self._problem(f"<break strength={shown(strength)}>: write one of {known}", "<break>")
         return DEFAULT_PAUSE_SECONDS if pause is None else pause
 
     def _inner_style(self, start: Start) -> Style:
@@ -229,7 +231,7 @@ class SsmlPieces:
             if _LANGUAGE.fullmatch(language):
                 style = replace(style, language=language)
             else:
-                self._problem(f"xml:lang={shown(language)} is no language tag such as de or en-US")
+                self._problem(f"xml:lang={shown(language)} is no language tag such as de or en-US", "xml:lang")
         if start.name == "voice" and attributes.get("name", "").strip():
             style = replace(style, voice=attributes["name"].strip())
         if start.name == "prosody":
@@ -240,7 +242,7 @@ class SsmlPieces:
             )
             for name in _UNUSED_PROSODY:
                 if name in attributes:
-                    self._problem(f"<prosody {name}> is not supported: the voice keeps its own")
+                    self._problem(f"<prosody {name}> is not supported: the voice keeps its own", "<prosody>")
         return style
 
     def _value(self, start: Start, name: str, read: Callable[[str], float | None], otherwise: float) -> float:
@@ -249,7 +251,7 @@ class SsmlPieces:
             return otherwise
         value = read(written)
         if value is None:
-            self._problem(f"<prosody {name}={shown(written)}> cannot be understood: it is ignored")
+            self._problem(f"<prosody {name}={shown(written)}> cannot be understood: it is ignored", "<prosody>")
             return otherwise
         return value
 
