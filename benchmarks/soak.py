@@ -50,7 +50,8 @@ def report(tally: Tally, before: Census, after: Census) -> bool:
     print(f"  {'lost or hung good requests':40} {len(tally.failures)}")
     for failure in tally.failures[:20]:
         print(f"    {failure}")
-    left = before != after
+    left = (before.threads, before.tasks) != (after.threads, after.tasks)
+    left = left or after.files > before.files or after.kernel_threads > before.kernel_threads
     if left:
         print(f"  LEFT BEHIND\n    before: {before}\n    after: {after}")
     return flat and not left and not tally.failures

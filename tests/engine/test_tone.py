@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.engine.tone import VOICES, Entry, Gate, ToneSynthesizer
+from wyoming_pocket_tts.engine.tone import VOICES, Entry, Gate, Journal, ToneSynthesizer
 from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.speech import Request
 
@@ -54,3 +54,11 @@ def test_the_voices_cover_what_clients_meet() -> None:
     assert {voice.languages[0][:2] for voice in VOICES if voice.installed} == {"en", "de"}
     assert not AWAY.installed
     assert len({voice.name for voice in VOICES}) == len(VOICES)
+
+
+def test_a_journal_does_not_grow_for_ever() -> None:
+    journal = Journal()
+    for number in range(30_000):
+        journal.note("block", str(number))
+    assert len(journal.entries()) == 20_000
+    assert journal.entries()[-1].text == "29999"

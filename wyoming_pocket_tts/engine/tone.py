@@ -6,6 +6,7 @@ in a journal, which tests compare or wait for.
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from wyoming_pocket_tts.speech import Pcm, Request, Voice
 
 _AMPLITUDE = 8_000
 _GATE_SECONDS = 20.0
+_ENTRIES_KEPT = 20_000
+"""More than any test makes; a service that beeps for days must not grow."""
 
 VOICES = (
     Voice(name="tone-low", description="Low tone", languages=("en-US",), sample_rate_hz=16_000, version="1"),
@@ -42,10 +45,10 @@ class Entry:
 
 
 class Journal:
-    """What happened, in order. Any thread may write, read and wait."""
+    """What happened lately, in order. Any thread may write, read and wait."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self._entries: deque[Entry] = deque(maxlen=_ENTRIES_KEPT)
         self._grown = threading.Condition()
 
     def note(self, what: str, text: str) -> None:
@@ -55,7 +58,7 @@ class Journal:
             self._grown.notify_all()
 
     def entries(self) -> list[Entry]:
-        """Everything so far."""
+        """Everything so far, but for what is long past."""
         with self._grown:
             return list(self._entries)
 

@@ -8,10 +8,15 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, UnixAddress, parse_uri
+
+_KERNEL_BYTES: Final = 128 * 1024
+"""What the kernel may keep for a client that does not read; it takes about twice that for itself. Left alone, it keeps
+4 MB, wakes a writer when a third of them is free, and so makes one that reads as fast as it plays look like one that
+reads nothing for half a minute. Home Assistant reads faster than anybody speaks; a second of audio is 48 kB."""
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], None]
 """Takes over a new client's streams and its address, empty where there is none. Must not block."""
@@ -72,6 +77,8 @@ class _Sockets:
             accept(reader, writer, peer[0] if peer else "")  # no name: gone again already
 
         server = await asyncio.start_server(connected, host, port, limit=buffer_bytes)
+        for listening in server.sockets:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES)  # clients' sockets inherit it
         return cls(server, tuple(str(TcpAddress(*bound.getsockname()[:2])) for bound in server.sockets))
 
     @classmethod
