@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.pocket.random_models import changed, write_config
 from wyoming_pocket_tts.casting import Casting, Severity, resolve
 from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.settings_sources import load_settings, places_in
 from wyoming_pocket_tts.speech import Reading, Voice
 from wyoming_pocket_tts.voices.overrides import Overrides
@@ -152,6 +154,45 @@ def test_what_cannot_be_is_found_where_it_stands(
     (found,) = problems(folder, text if "models:" in text else MODELS + text)
     assert found[:2] == (key, severity)
     assert expected in found[2]
+
+
+def patient_model(folder: Path) -> Path:
+    """The config of a model of one's own whose sampler takes sixteen steps."""
+    config = changed(configs.released_model("english"), {"flow_lm": {"flow": {"type": "flow_matching"}}})
+    weights, tokenizer = folder / "weights.safetensors", folder / "tokenizer.model"
+    return write_config(folder / "patient.yaml", config, weights=weights, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("{from: alba, model: english_2m_2026-10, steps: 4}", "the model english_2m_2026-10 draws in one go"),
+        ("{from: anna.wav, model: english_2m_2026-10, steps: 1}", "the model english_2m_2026-10 draws in one go"),
+        ("{from: alba, steps: 1}", "the model english takes 1 anyway"),
+        ("{from: anna.wav, steps: 1}", "the model english takes 1 anyway"),
+        ("{from: styles/, model: patient, steps: 16}", "the model patient takes 16 anyway"),
+        ("{from: alba, model: patient, steps: 3}", "patient is a model of your own, which hears that voice itself"),
+    ],
+)
+def test_steps_that_change_nothing_are_told_and_cost_no_conversion(folder: Path, entry: str, why: str) -> None:
+    models = f"models: {{names: [english, english_2m_2026-10, '{patient_model(folder)}']}}\n"
+    found = casting(folder, f"{models}voices: {{Anna: {entry}}}")
+    (problem,) = found.problems
+    assert (problem.key, problem.severity) == (("voices", "Anna", "steps"), WARNING)
+    assert problem.text.startswith(f"changes nothing: {why}")
+    assert [source.steps for source in found.cast(list).sources()] in ([], [None])
+    assert found.voices[0].engine_voices in {
+        ("english-alba",), ("english_2m_2026-10-alba",), ("patient-alba",),
+        ("own-english-anna",), ("own-english_2m_2026-10-anna",), ("own-patient-anna",),
+    }  # fmt: skip
+
+
+def test_steps_that_change_something_are_kept_for_recordings_of_any_model(folder: Path) -> None:
+    found = casting(
+        folder, f"models: {{names: ['{patient_model(folder)}']}}\nvoices: {{A: {{from: anna.wav, steps: 3}}}}"
+    )
+    assert found.problems == ()
+    assert [source.steps for source in found.cast(list).sources()] == [3]
 
 
 @pytest.mark.parametrize(

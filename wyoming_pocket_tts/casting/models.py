@@ -19,6 +19,8 @@ class Models:
     """Tags by labels, the most important model first."""
     ready_made: Mapping[str, tuple[str, ...]]
     """Names of ready-made voices by labels, without the model's name."""
+    wanted: Mapping[str, WantedModel]
+    """What is known about those that could be looked up, by labels."""
 
     @classmethod
     def of(cls, settings: ModelSettings, problems: Problems) -> "Models":
@@ -29,8 +31,10 @@ class Models:
             key = "languages" if str(error).startswith("models.languages: ") else "names"
             problems.at("models", key).error(str(error).removeprefix(f"models.{key}: "))
             labels = [label_of(name) for name in settings.names if name.lower() != NONE]
-            return cls(dict.fromkeys(labels, "en"), dict.fromkeys(labels, configs.voice_names()))
-        return cls({model.label: model.language for model in wanted}, {model.label: model.voices for model in wanted})
+            return cls(dict.fromkeys(labels, "en"), dict.fromkeys(labels, configs.voice_names()), {})
+        by_label = {model.label: model for model in wanted}
+        languages = {label: model.language for label, model in by_label.items()}
+        return cls(languages, {label: model.voices for label, model in by_label.items()}, by_label)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -60,6 +64,26 @@ class Models:
             for voice in self.ready_made[label]
             if ready_made_name(label, voice) == full_name
         )
+
+    def why_steps_change_nothing(self, label: str, steps: int, *, ready_made: bool) -> str | None:
+        """Why a voice sounds the same with so many steps of the model's sampler; None if it does not.
+
+        Args:
+            label: what the model is called.
+            steps: what is asked for.
+            ready_made: whether it is a voice of the model's, not a file.
+        """
+        model = self.wanted.get(label)
+        if model is None:
+            return None
+        flow = model.config.flow_lm.flow
+        if flow.n_times == 0:
+            return f"the model {label} draws in one go, without steps"
+        if flow.fewest_steps == steps:
+            return f"the model {label} takes {steps} anyway"
+        if ready_made and model.name is None:
+            return f"{label} is a model of your own, which hears that voice itself; give a recording after 'from'"
+        return None
 
     def all_names(self) -> list[str]:
         """What clients call all ready-made voices."""

@@ -31,7 +31,7 @@ def resolve_voice(
         overrides=overrides_of(entry),
     )
     if is_path(entry.source):
-        return _from_files(voice, entry, model, problems)
+        return _from_files(voice, entry, model, models, problems)
     lent = next((each for each in embedded if same(each, entry.source)), None)
     if lent is not None:
         _warn_of_what_is_ignored(entry, problems)
@@ -69,7 +69,20 @@ def _model(entry: VoiceEntry, models: Models, problems: Problems) -> str | None:
     return label
 
 
-def _from_files(voice: ConfiguredVoice, entry: VoiceEntry, model: str | None, problems: Problems) -> ConfiguredVoice:
+def _steps(entry: VoiceEntry, label: str, models: Models, problems: Problems) -> int | None:
+    """Those of the model's sampler, as far as they make a difference: each number is a conversion of its own."""
+    if entry.steps is None:
+        return None
+    why_not = models.why_steps_change_nothing(label, entry.steps, ready_made=not is_path(entry.source))
+    if why_not is None:
+        return entry.steps
+    problems.at("steps").warn(f"changes nothing: {why_not}")
+    return None
+
+
+def _from_files(
+    voice: ConfiguredVoice, entry: VoiceEntry, model: str | None, models: Models, problems: Problems
+) -> ConfiguredVoice:
     path = Path(entry.source)
     files = style_files(path)
     if not path.exists():
@@ -82,8 +95,9 @@ def _from_files(voice: ConfiguredVoice, entry: VoiceEntry, model: str | None, pr
         if entry.model is None:
             problems.at("from").warn("no model can speak it: models.names is 'none'")
         return voice
+    steps = _steps(entry, model, models, problems)
     source = VoiceSource(
-        voice_name=library_voice_name(model, voice.name), name=voice.name, model=model, path=path, steps=entry.steps
+        voice_name=library_voice_name(model, voice.name), name=voice.name, model=model, path=path, steps=steps
     )
     styles = tuple(files) if len(files) > 1 else ()
     return replace(voice, engine_voices=(source.voice_name,), styles=styles, source=source)
@@ -106,14 +120,15 @@ def _from_model(
     if entry.model is not None and label != model:
         problems.at("model").error(f"'{entry.source}' is a voice of {label}, not of '{entry.model}'; leave one out")
     voice = replace(voice, engine_voices=(full_name,), language=models.languages[label])
-    if entry.steps is None:
+    steps = _steps(entry, label, models, problems)
+    if steps is None:
         return voice
     source = VoiceSource(
         voice_name=library_voice_name(label, voice.name),
         name=voice.name,
         model=label,
         ready_made=ready_made,
-        steps=entry.steps,
+        steps=steps,
     )
     return replace(voice, engine_voices=(source.voice_name, full_name), source=source)
 
