@@ -124,7 +124,9 @@ def test_rows_that_come_go_and_rest_at_random_say_what_they_say_alone(backend: O
     assert sum(told.frames for told in stage.speaking) > 100
 
 
-def test_a_row_full_to_its_last_position_bears_steps_of_its_neighbours(backend: OnnxBackend) -> None:
+def test_a_row_full_to_its_last_position_bears_steps_of_its_neighbours(
+    backend: OnnxBackend, caplog: pytest.LogCaptureFixture
+) -> None:
     """What is computed for it in vain has no place left to go to."""
     stage = Stage(backend, backend.open_rows())
     voice = a_voice(backend, 512 - ROOM)
@@ -138,6 +140,7 @@ def test_a_row_full_to_its_last_position_bears_steps_of_its_neighbours(backend: 
     assert abs(left.row.place - right.row.place) == 2
     for _ in range(5):
         stage.step([left, right])
+    assert caplog.text == "", "they are computed together, not alone after a call that failed"
 
 
 def test_only_a_row_that_closes_a_gap_is_moved(backend: OnnxBackend) -> None:
