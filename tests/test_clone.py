@@ -84,7 +84,8 @@ def run(*arguments: str, at: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_one_command_makes_a_voice_that_speaks(folder: Path, tmp_path: Path) -> None:
     model, recording = str(folder / "model.yaml"), str(folder / "anna.wav")
-    arguments = ("clone", recording, "--name", "Anna Lena", "--config", model, "--data-dir", "data")
+    (tmp_path / "tts.yaml").write_text(f"models: {{names: {model}}}\n")
+    arguments = ("clone", recording, "--name", "Anna Lena", "--settings", "tts.yaml", "--data-dir", "data")
     done = run(*arguments, at=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -154,7 +155,7 @@ def test_no_voice_is_made_of_silence_and_nothing_is_downloaded_for_it(tmp_path: 
     assert voices_in(silent) == []
 
 
-@pytest.mark.parametrize("name", ["Anna", "anna-2", "Zoë", "Grandma Jane", "R2_D2", "मोहन", "9", "x" * 200])
+@pytest.mark.parametrize("name", ["Anna", "anna-2", "Zoë", "Grandma Jane", "R2_D2", "मोहन", "9", "x" * 64])
 def test_names_that_people_have(name: str) -> None:
     assert checked_name(name) == name
     assert checked_name(unicodedata.normalize("NFD", name)) == name
@@ -162,12 +163,46 @@ def test_names_that_people_have(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", ".", "..", "a/b", "../a", "a\\b", ".hidden", "-a", " a", "a ", "a.", "a\n", "a\0", "a:b", "ü" * 101],
+    ["", " ", ".", "..", "a/b", "../a", "a\\b", ".hidden", "-a", " a", "a ", "a.", "a\n", "a\0", "a:b", "x" * 65],
 )
 def test_names_that_files_should_not_have(name: str, wanted: Cloning, choice: ModelChoice) -> None:
     with pytest.raises(ConfigError, match="--name"):
         told_by(replace(wanted, name=name), choice)
     assert not (wanted.data_dir / "voices").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("kokoro-ray", "an embedded voice"),
+        ("Kokoro-Selma", "an embedded voice"),
+        ("english-alba", "a ready-made voice"),
+        ("German-Alba", "a ready-made voice"),
+        ("grandma", "voices.Grandma in the settings"),
+        ("KITCHEN", "satellites.Kitchen in the settings"),
+    ],
+)
+def test_a_name_that_the_service_would_pass_over_is_refused_first_of_all(tmp_path: Path, name: str, owner: str) -> None:
+    (tmp_path / "tts.yaml").write_text("voices: {Grandma: {from: alba}}\nsatellites: {Kitchen: {}}\n")
+    done = run("clone", "none.wav", "--name", name, "--settings", "tts.yaml", "--data-dir", "data", at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"wyoming-pocket-tts: --name '{name}': is the name of {owner} already: choose another name\n"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("names", [("none",), ("german",)])
+def test_a_voice_that_the_service_will_not_speak_with_is_pointed_out(
+    wanted: Cloning, choice: ModelChoice, names: tuple[str, ...]
+) -> None:
+    told = told_by(replace(wanted, service_models=names), choice)
+    note = next(line for line in told if line.startswith("Note: "))
+    assert ("speak with no model (models.names is 'none')" if names == ("none",) else "speak with german") in note
+    assert "which is for model: set models.names" in note
+    assert any("and speaks with that model takes the voice up" in line for line in told)
+    heard = told_by(replace(wanted, name="Berta", service_models=(*names, str(choice.config))), choice)
+    assert not any(line.startswith("Note: ") for line in heard)
 
 
 def test_a_voice_is_replaced_only_when_that_is_said(wanted: Cloning, choice: ModelChoice, tmp_path: Path) -> None:

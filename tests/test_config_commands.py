@@ -140,10 +140,10 @@ def test_everything_that_is_wrong_is_told_at_once_from_top_to_bottom(file: Path)
         "4: satellites.Den.listed: should be true or false, not 'maybe'",
         "5: satellites.Hall.port: 10200 is the port of server.uri already; take another",
         "5: satellites.Hall.voice: there is no voice 'Zoe'",
-        "7: satellites.Attic.voice: 'german-alba' is a voice of the model german, which is not in models.names (english)",
+        "7: satellites.Attic.voice: 'german-alba' is a voice of the model german, which is not in models.names",
         "9: voices.Anna.speed: should be a number, not 'fast'",
         "10: voices.Bob.from: is missing: Who lends the voice",
-        "11: voices.Cy.from: 'german-juergen' is a voice of the model german, which is not in models.names (english)",
+        "11: voices.Cy.from: 'german-juergen' is a voice of the model german, which is not in models.names",
         f"12: voices.Dee.from: {file.parent}/empty.yaml: is no recording (",
         "13: data_dir: should be a file or folder, as text, not 5",
         "14: key 'log' stands there a second time",
@@ -155,7 +155,7 @@ def test_everything_that_is_wrong_is_told_at_once_from_top_to_bottom(file: Path)
 
 def test_nothing_is_told_that_only_follows_from_another_mistake(file: Path) -> None:
     file.write_text(
-        "models: {names: 5}\nserver: {uri: x}\nsatellites: {Hall: {voice: german-alba, port: 10200}, Den: {voice: Zoe}}\n"
+        "models: {names: 5}\nserver: {uri: x}\nsatellites: {Hall: {voice: german-eve, port: 10200}, Den: {voice: Zoe}}"
     )
     told = config("check", str(file)).stderr.splitlines()
     assert [line.partition("line ")[2].partition(": ")[0] for line in told] == ["1", "2"]

@@ -44,10 +44,18 @@ def clone(
         "models.local_files_only": local_files_only or None,
     }
     settings = read_settings(settings_file, flags, log_level="error" if quiet else "warning")
-    from wyoming_pocket_tts.commands.clone import Cloning, clone, model_of_service  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.commands.clone import (  # noqa: PLC0415  (numpy)
+        Cloning,
+        clone,
+        model_of_service,
+        refuse_taken,
+    )
     from wyoming_pocket_tts.commands.pocket_model import ModelChoice  # noqa: PLC0415  (pydantic)
+    from wyoming_pocket_tts.kokoro.runtime import VOICE_FOLDER, Description  # noqa: PLC0415  (numpy)
     from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
 
+    embedded = [speaker.voice.name for speaker in Description.load(VOICE_FOLDER / "voice.json").speakers]
+    refuse_taken(name, settings, embedded=embedded)
     wanted = Cloning(
         recording=recording,
         name=name,
@@ -56,6 +64,7 @@ def clone(
         precision=Precision(settings.models.precision),
         force=force,
         local_files_only=settings.models.local_files_only,
+        service_models=settings.models.names,
     )
     choice = ModelChoice(language=language, config=config)
     clone(

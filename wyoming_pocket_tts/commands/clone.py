@@ -5,12 +5,13 @@ The recording is looked at before anything is downloaded, and so is the name: wh
 
 import shlex
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wyoming_pocket_tts.casting.owners import owner_of
 from wyoming_pocket_tts.commands.pocket_model import ModelChoice
 from wyoming_pocket_tts.commands.progress import StatusLine
 from wyoming_pocket_tts.commands.stages import StageDisplay
@@ -23,11 +24,14 @@ from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.voices.prompt import TRUNCATED_SECONDS, FindingKind, assess, read_audio, resample
 from wyoming_pocket_tts.voices.state import VoiceState, write_state
-from wyoming_pocket_tts.wanted import is_config
+from wyoming_pocket_tts.voices.styles import LONGEST_NAME
+from wyoming_pocket_tts.wanted import NONE, is_config, label_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from wyoming_pocket_tts.settings import Settings
 
 VOICE_SUFFIX: Final = ".safetensors"
 CONSENT_NOTE: Final = "A voice belongs to the person who speaks with it: clone only voices whose speaker agreed."
@@ -51,6 +55,7 @@ class Cloning:
         precision: what the service computes in, whose converted model is used.
         force: replace a voice of that name.
         local_files_only: download nothing.
+        service_models: the models that the service speaks with, as its settings name them; None if nobody knows.
     """
 
     recording: str
@@ -60,6 +65,7 @@ class Cloning:
     precision: Precision = Precision.INT8
     force: bool = False
     local_files_only: bool = False
+    service_models: Sequence[str] | None = None
 
 
 def clone(what: Cloning, choice: ModelChoice, *, quiet: bool, tell: Tell) -> None:
@@ -78,6 +84,8 @@ def clone(what: Cloning, choice: ModelChoice, *, quiet: bool, tell: Tell) -> Non
     """
     target = _free_place(what)
     _show_consent_note(what.data_dir, quiet=quiet, tell=tell)
+    if not _is_heard(what, choice):
+        tell(f"Note: {_not_heard(what, choice)}")
     samples, rate_hz = _recording(what, tell)
     with StatusLine(quiet=quiet) as status:
         display = StageDisplay(str(choice.config or choice.released), status, (lambda _: None) if quiet else tell)
@@ -91,9 +99,25 @@ def clone(what: Cloning, choice: ModelChoice, *, quiet: bool, tell: Tell) -> Non
 
 def model_of_service(choice: ModelChoice, names: Sequence[str]) -> ModelChoice:
     """What was chosen; where nothing was, the first model that the service speaks with, or else the default one."""
-    if choice.language is not None or choice.config is not None or list(names) == ["none"]:
+    if choice.language is not None or choice.config is not None or _is_none(names):
         return choice
     return replace(choice, config=names[0]) if is_config(names[0]) else replace(choice, language=names[0])
+
+
+def refuse_taken(name: str, settings: "Settings", *, embedded: Collection[str]) -> None:
+    """Make sure that a voice of this name would be one of the service's.
+
+    Args:
+        name: what the voice is to be called.
+        settings: the service's.
+        embedded: names of the embedded voices.
+
+    Raises:
+        ConfigError: somebody else is called so; the service would pass the voice over.
+    """
+    owner = owner_of(checked_name(name), settings, embedded=embedded)
+    if owner:
+        raise ConfigError(f"--name {shown(name)}: is the name of {owner} already: choose another name")
 
 
 def checked_name(name: str) -> str:
@@ -112,6 +136,8 @@ def checked_name(name: str) -> str:
             f"--name {shown(name)}: a voice's name has letters, digits, spaces, hyphens, underscores and dots, begins "
             "with a letter or a digit, and ends with neither a space nor a dot"
         )
+    if len(composed) > LONGEST_NAME:
+        raise ConfigError(f"--name {shown(name)}: is too long: {LONGEST_NAME} characters at most")
     if len(composed.encode()) > _LONGEST_NAME_BYTES:
         raise ConfigError(f"--name {shown(name)}: is too long: {_LONGEST_NAME_BYTES} bytes at most")
     return composed
@@ -212,10 +238,37 @@ def _next_steps(what: Cloning, choice: ModelChoice, target: Path) -> list[str]:
     name = target.stem
     entry = yaml.safe_dump({name: {"from": str(target.resolve())}}, allow_unicode=True, width=1000)
     place = f" with --data-dir {shlex.quote(str(what.given_data_dir))}" if what.given_data_dir else ""
+    if _is_heard(what, choice):
+        taken_up = f"A service that runs{place} takes the voice up by itself, as '{name}'."
+    else:
+        taken_up = f"A service that runs{place} and speaks with that model takes the voice up by itself, as '{name}'."
     return [
         f"{what.recording} -> {target}",
         "Try it: " + shlex.join(["wyoming-pocket-tts", "generate", *model, "--voice", str(target)]),
-        f"A service that runs{place} takes the voice up by itself, as '{name}'. To say how it speaks, in its settings:",
+        f"{taken_up} To say how it speaks, in its settings:",
         "voices:",
         *(f"  {line}" for line in entry.splitlines()),
     ]
+
+
+def _is_heard(what: Cloning, choice: ModelChoice) -> bool:
+    """Whether the service speaks with the model that the voice is for, as far as anybody knows."""
+    return what.service_models is None or _label(choice) in map(label_of, what.service_models)
+
+
+def _not_heard(what: Cloning, choice: ModelChoice) -> str:
+    model, names = _label(choice), what.service_models or ()
+    spoken = (
+        "speak with no model (models.names is 'none')"
+        if _is_none(names)
+        else f"speak with {', '.join(map(label_of, names))}"
+    )
+    return f"the settings let the service {spoken}, and so not with this voice, which is for {model}: set models.names"
+
+
+def _label(choice: ModelChoice) -> str:
+    return label_of(choice.config or choice.released or "")
+
+
+def _is_none(names: Sequence[str]) -> bool:
+    return [name.lower() for name in names] == [NONE]
