@@ -10,12 +10,10 @@ newcomer counts as somebody who ran dry a second ago.
 """
 
 import asyncio
-import contextvars
 import logging
-import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -24,13 +22,12 @@ from wyoming_pocket_tts.engine.admission import Admission
 from wyoming_pocket_tts.engine.faults import described, kind_of
 from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.order import Earliest, ReadyOrder
+from wyoming_pocket_tts.engine.stream import End, Stream
 from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
-from wyoming_pocket_tts.playback import Playback
 from wyoming_pocket_tts.speech import Patient, Pcm, Request, Synthesizer
 
 _LOGGER = logging.getLogger(__name__)
 _JOIN_SECONDS = 5.0
-_NEWCOMERS_START_SECONDS = 1.0
 
 
 class Workers:
@@ -60,9 +57,9 @@ class Workers:
         self._backlog_blocks = backlog_blocks
         self._observer = observer or Silent()
         self._admission = Admission(max_active=max_active, max_waiting=max_waiting)
-        self._active: set[_Stream] = set()  # event loop only
+        self._active: set[Stream] = set()  # event loop only
         self._changed = threading.Condition()  # guards the ready order, _stopping and the streams' turns
-        self._ready: ReadyOrder[_Stream] = Earliest(lambda stream: stream.due)
+        self._ready: ReadyOrder[Stream] = Earliest(lambda stream: stream.due)
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, name=f"speech-{number}", daemon=True) for number in range(threads)
@@ -132,7 +129,7 @@ class Workers:
         if self._stopping:  # the place came in the moment of closing: no thread may be left to serve it
             self._admission.release()
             raise Cancelled("the server is stopping")
-        stream = _Stream(request, asyncio.get_running_loop(), self._taken)
+        stream = Stream(request, asyncio.get_running_loop(), self._taken)
         self._active.add(stream)
         with self._changed:
             self._push_locked(stream)
@@ -142,31 +139,31 @@ class Workers:
             with self._changed:
                 self._cancel_locked(stream)
 
-    def _taken(self, stream: "_Stream") -> None:
+    def _taken(self, stream: Stream) -> None:
         with self._changed:
             stream.unread_blocks -= 1
             if stream.parked:
                 stream.parked = False
                 self._push_locked(stream)
 
-    def _push_locked(self, stream: "_Stream") -> None:
+    def _push_locked(self, stream: Stream) -> None:
         self._ready.push(stream)
         self._changed.notify()
 
-    def _cancel_locked(self, stream: "_Stream") -> None:
+    def _cancel_locked(self, stream: Stream) -> None:
         stream.cancelled = True
         stream.given_up_at = stream.given_up_at or time.monotonic()
         if not stream.has_worker:  # only a worker may close the iterator, so it needs one more turn
             stream.parked = stream.sleeping = False
             self._push_locked(stream)
 
-    def _ended(self, stream: "_Stream", error: SpeechError | None) -> None:
+    def _ended(self, stream: Stream, error: SpeechError | None) -> None:
         """Runs in the event loop, once for each stream, after its iterator was closed."""
         self._active.discard(stream)
         self._admission.release()
         if isinstance(error, Cancelled) and stream.given_up_at is not None:
             self._observer.cancelled(time.monotonic() - stream.given_up_at)
-        stream.items.put_nowait(_End(error))
+        stream.items.put_nowait(End(error))
 
     # What follows runs on the worker threads.
 
@@ -174,7 +171,7 @@ class Workers:
         while (stream := self._next_ready()) is not None:
             self._advance(stream)
 
-    def _next_ready(self) -> "_Stream | None":
+    def _next_ready(self) -> Stream | None:
         with self._changed:
             while True:
                 stream = self._ready.pop()
@@ -185,7 +182,7 @@ class Workers:
                     return None
                 self._changed.wait()
 
-    def _advance(self, stream: "_Stream") -> None:
+    def _advance(self, stream: Stream) -> None:
         with self._changed:
             cancelled = stream.cancelled
         if cancelled:
@@ -194,12 +191,12 @@ class Workers:
         made = stream.context.run(self._make, stream)
         if made is None:
             self._lay_to_sleep(stream)
-        elif isinstance(made, _End):
+        elif isinstance(made, End):
             self._finish(stream, made.error)
         else:
             self._hand_over(stream, made)
 
-    def _lay_to_sleep(self, stream: "_Stream") -> None:
+    def _lay_to_sleep(self, stream: Stream) -> None:
         with self._changed:
             stream.has_worker = False
             if stream.was_woken or stream.cancelled:
@@ -207,7 +204,7 @@ class Workers:
             else:
                 stream.sleeping = True
 
-    def _wake(self, stream: "_Stream") -> None:
+    def _wake(self, stream: Stream) -> None:
         """Its next block can be made. Runs on any thread."""
         with self._changed:
             stream.was_woken = True
@@ -215,7 +212,7 @@ class Workers:
                 stream.sleeping = False
                 self._push_locked(stream)
 
-    def _make(self, stream: "_Stream") -> "Pcm | _End | None":
+    def _make(self, stream: Stream) -> Pcm | End | None:
         """Make the next block; None when it is not there yet."""
         try:
             if stream.iterator is None:
@@ -224,16 +221,16 @@ class Workers:
                 return None
             block = next(stream.iterator, None)
         except SpeechError as error:
-            return _End(error)
+            return End(error)
         except BaseException as error:  # nobody above would hear of it, and native code may panic past Exception
             self._observer.fault(kind_of(error))
             text = stream.request.text
             _LOGGER.error("Voice %r failed:\n%s", stream.request.voice.name, described(error, text=text))  # noqa: TRY400  (a traceback may quote the text)
             _LOGGER.debug("It failed on %r", text, exc_info=error)
-            return _End(ModelError(f"the model failed ({type(error).__name__}); the server's log says more"))
-        return _End(None) if block is None else block
+            return End(ModelError(f"the model failed ({type(error).__name__}); the server's log says more"))
+        return End(None) if block is None else block
 
-    def _hand_over(self, stream: "_Stream", block: Pcm) -> None:
+    def _hand_over(self, stream: Stream, block: Pcm) -> None:
         with self._changed:
             stream.unread_blocks += 1
             stream.playback.add(len(block) / stream.rate_hz, time.monotonic())
@@ -245,7 +242,7 @@ class Workers:
             else:
                 stream.parked = True
 
-    def _finish(self, stream: "_Stream", error: SpeechError | None) -> None:
+    def _finish(self, stream: Stream, error: SpeechError | None) -> None:
         close = getattr(stream.iterator, "close", None)  # generators have it, plain iterators need not
         if close is not None:
             try:
@@ -257,7 +254,7 @@ class Workers:
         stream.iterator = None
         self._post(stream, lambda: self._ended(stream, error))
 
-    def _post(self, stream: "_Stream", action: Callable[[], None]) -> None:
+    def _post(self, stream: Stream, action: Callable[[], None]) -> None:
         try:
             stream.loop.call_soon_threadsafe(action)
         except RuntimeError:  # the loop was closed under us: nobody waits any more
@@ -272,53 +269,3 @@ class Workers:
                 thread.join(max(0.0, until - time.monotonic()))
                 if thread.is_alive():
                     _LOGGER.error("%s still computes %g s after it was stopped", thread.name, deadline_seconds)
-
-
-class _End:
-    """Closes a stream's queue of blocks."""
-
-    def __init__(self, error: SpeechError | None) -> None:
-        self.error = error
-
-
-class _Stream(AsyncIterator[Pcm]):
-    """One request on its way. The iterator belongs to the worker whose turn it is, the items to the event loop."""
-
-    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, taken: "Callable[[_Stream], None]") -> None:
-        self.request = request
-        self.loop = loop
-        self._taken = taken
-        self.context = contextvars.copy_context()  # of the asker: log lines of the worker say whom they are about
-        self.items: asyncio.Queue[Pcm | _End] = asyncio.Queue()  # bounded by unread_blocks
-        self.iterator: Iterator[Pcm] | None = None
-        self.rate_hz = request.manner.rate_hz or request.voice.sample_rate_hz
-        self.came_at = time.monotonic()
-        # Guarded by the workers' condition:
-        self.playback = Playback()
-        self.unread_blocks = 0
-        self.has_worker = False
-        self.parked = False
-        """Its consumer has enough to read."""
-        self.sleeping = False
-        """Its next block is being made elsewhere."""
-        self.was_woken = False
-        self.cancelled = False
-        self.given_up_at: float | None = None  # in seconds of the monotonic clock
-
-    @property
-    def due(self) -> float:
-        """When it has to have a worker, in seconds of the monotonic clock."""
-        if self.cancelled:
-            return -math.inf
-        until = self.playback.until
-        return self.came_at - _NEWCOMERS_START_SECONDS if until is None else until
-
-    async def __anext__(self) -> Pcm:
-        item = await self.items.get()
-        if not isinstance(item, _End):
-            self._taken(self)
-            return item
-        self.items.put_nowait(item)  # whoever asks again hears the same
-        if item.error is not None:
-            raise item.error
-        raise StopAsyncIteration
