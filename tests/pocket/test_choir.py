@@ -23,7 +23,7 @@ from tests.pocket.shared_engine import (
     frames_in,
 )
 from wyoming_pocket_tts.errors import Cancelled, ModelError, VoiceError
-from wyoming_pocket_tts.pocket.backend import Frame, Samples
+from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples
 from wyoming_pocket_tts.pocket.choir import Choir, Listener
 from wyoming_pocket_tts.pocket.part import Part
 from wyoming_pocket_tts.pocket.turns import ENOUGH_WAITING, MOST_WAITING
@@ -138,6 +138,27 @@ def test_a_speech_that_nobody_reads_rests_and_goes_on_where_it_stood() -> None:
         assert engine.joined[0].made <= MOST_WAITING
         assert engine.joined[0].made >= min(ENOUGH_WAITING, frames)
         assert heard(unread) == expected_frames(frames)
+
+
+def test_a_resting_speech_that_is_given_up_frees_its_place_at_once() -> None:
+    rests, left = threading.Event(), threading.Event()
+
+    class Telling(SharedEngine):
+        def step(self, rows: Sequence[CountedRow], latents: Sequence[Latents]) -> list[Frame | ModelError]:
+            if rows[0].made + 1 == ENOUGH_WAITING:
+                rests.set()
+            return super().step(rows, latents)
+
+        def leave(self, row: CountedRow) -> None:
+            super().leave(row)
+            left.set()
+
+    with singing(Telling()) as choir:
+        unread = choir.speak(a_script(3 * MOST_WAITING))
+        assert rests.wait(PATIENCE_SECONDS)
+        assert not left.wait(0.05), "it rests, with nothing to do for anybody"
+        unread.close()
+        assert left.wait(PATIENCE_SECONDS)
 
 
 def test_a_long_text_is_read_in_pieces() -> None:
