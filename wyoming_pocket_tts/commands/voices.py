@@ -3,22 +3,25 @@
 Loads no model, and downloads nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.casting import Casting, resolve
 from wyoming_pocket_tts.errors import VoiceError
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.install import installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, missing_voices, ready_made_directory
 from wyoming_pocket_tts.pocket.synthesizer import listed_voices
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.speech import Voice
-from wyoming_pocket_tts.voices.dropped import dropped_folder, dropped_voices
+from wyoming_pocket_tts.voices.admission import Refused, admitted
+from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
 from wyoming_pocket_tts.voices.parts import VoiceSource
 from wyoming_pocket_tts.voices.prompt import read_audio
-from wyoming_pocket_tts.voices.state import read_state
+from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state
 from wyoming_pocket_tts.voices.styles import style_files
 from wyoming_pocket_tts.wanted import NONE, WantedModel, wanted_models
 
@@ -39,79 +42,130 @@ def listing(settings: Settings, *, embedded: Sequence[Voice]) -> Listing:
     """
     is_alone = [name.lower() for name in settings.models.names] == [NONE]
     wanted = [] if is_alone else wanted_models(settings.models.names, languages=settings.models.languages)
+    models = [_Model(model, _bundle(model, settings)) for model in wanted]
     labels = [model.label for model in wanted]
-    found = list(dropped_voices(dropped_folder(settings.data_dir), labels))
+    folder = dropped_folder(settings.data_dir)
+    found = list(dropped_voices(folder, {*labels, *configs.model_names()}))
     casting = resolve(settings, embedded=[voice.name for voice in embedded], dropped=[each.name for each in found])
-    here = {model.label: _is_converted(model, settings) for model in wanted}
+    ready_made = [voice for model in models for voice in _ready_made(model, settings)]
     problems: list[str] = []
-    voices = [voice for model in wanted for voice in _ready_made(model, settings, here=here[model.label])]
-    for each in found:
-        model = next((model for model in wanted if model.label == (each.model or labels[0])), None)
-        if model is None:
-            problems.append(f"{each.origin}: no model can speak it: models.names is 'none'")
-            continue
-        is_usable = _check(each.styles.values(), problems)
-        voices.append(_own(each.name, model, tuple(each.styles), installed=is_usable and here[model.label]))
-    voices += _of_settings(casting, wanted, here, problems)
+    taken = _taken(casting, [*ready_made, *embedded])
+    of_settings = [source.path for source in _sources(casting) if source.path is not None]
+    voices = ready_made
+    for each in admitted(found, labels=labels, taken=taken, elsewhere=of_settings):
+        if isinstance(each, Refused) or not models:
+            why = each.reason if isinstance(each, Refused) else "no model can speak it: models.names is 'none'"
+            problems.append(f"{each.origin}: {why}")
+        else:
+            voices.append(_own(each.name, each.styles, _candidates(each, models), problems))
+    voices += _of_settings(casting, models, problems)
     return Listing(casting.cast(lambda: [*voices, *embedded]).voices(), problems)
 
 
-def _of_settings(
-    casting: Casting, wanted: Sequence[WantedModel], here: dict[str, bool], problems: list[str]
-) -> Iterator[Voice]:
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A model that the service is to speak with."""
+
+    wanted: WantedModel
+    bundle: Bundle | None
+    """The converted model; None while it is not here."""
+
+    def check(self, voice: VoiceState, file: Path) -> None:
+        """Raise ``VoiceError`` for an exported voice of another model, as far as this one is known."""
+        sizes = self.wanted.config.flow_lm.transformer
+        check_fits(
+            voice,
+            layers=sizes.num_layers,
+            kv_heads=sizes.kv_heads,
+            head_dim=sizes.head_dim,
+            fingerprint=None if self.bundle is None else self.bundle.fingerprint,
+            label=str(file),
+        )
+
+
+def _taken(casting: Casting, others: Sequence[Voice]) -> Collection[str]:
+    """Names that dropped voices cannot have."""
+    return {*casting.names(), *(source.voice_name for source in _sources(casting)), *(voice.name for voice in others)}
+
+
+def _sources(casting: Casting) -> list[VoiceSource]:
+    return [voice.source for voice in casting.voices if voice.source is not None]
+
+
+def _of_settings(casting: Casting, models: Sequence[_Model], problems: list[str]) -> Iterator[Voice]:
     """The voices that the service would make for those of the settings."""
-    for configured in casting.voices:
-        source = configured.source
-        model = next((model for model in wanted if source is not None and model.label == source.model), None)
-        if source is not None and source.path is not None and model is not None:
-            yield _from_files(source, source.path, model, problems, here=here[model.label])
+    for source in _sources(casting):
+        model = next((model for model in models if model.wanted.label == source.model), None)
+        if source.path is not None and model is not None:
+            files = style_files(source.path)
+            if not files:
+                problems.append(f"voices.{source.name}: {source.path}: there is no recording")
+            yield _own(source.voice_name, files, [model], problems)
 
 
-def _from_files(source: VoiceSource, path: Path, model: WantedModel, problems: list[str], *, here: bool) -> Voice:
-    files = style_files(path)
-    if not files:
-        problems.append(f"voices.{source.name}: {path}: there is no recording")
-    is_usable = bool(files) and _check(files.values(), problems)
-    return _own(source.voice_name, model, tuple(files), installed=is_usable and here)
+def _candidates(dropped: DroppedVoice, models: Sequence[_Model]) -> Sequence[_Model]:
+    """Who may speak it. A recording is for the most important model; an exported voice for the one that it fits."""
+    if dropped.model is not None:
+        return [model for model in models if model.wanted.label == dropped.model]
+    is_exported = all(file.suffix.lower() == SUFFIX for file in dropped.styles.values())
+    return models if is_exported else models[:1]
 
 
-def _is_converted(model: WantedModel, settings: Settings) -> bool:
-    precision = Precision(settings.models.precision)
-    return installed(model.name, model.config, data_dir=settings.data_dir, precision=precision) is not None
-
-
-def _ready_made(model: WantedModel, settings: Settings, *, here: bool) -> list[Voice]:
-    there: set[str] = set()
-    if here and model.name is not None:
-        directory = ready_made_directory(settings.data_dir, model.name)
-        there = set(model.voices) - set(missing_voices(directory, model.voices))
-    elif here:
-        there = set(model.voices)
-    rate_hz = model.config.mimi.sample_rate
-    return listed_voices(model.label, model.voices, language=model.language, rate_hz=rate_hz, there=there)
-
-
-def _own(name: str, model: WantedModel, styles: tuple[str, ...], *, installed: bool) -> Voice:
+def _own(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], problems: list[str]) -> Voice:
+    """A voice by the first model that can speak one of its styles, or else the last; what is wrong is noted."""
+    contents = {style: _content(file) for style, file in files.items()}
+    for model in candidates:
+        complaints = {style: _complaint(content, files[style], model) for style, content in contents.items()}
+        styles = tuple(style for style, complaint in complaints.items() if not complaint)
+        if styles:
+            break
+    problems += filter(None, complaints.values())
+    shown = styles or tuple(files)
     return Voice(
         name=name,
-        description=f"{name} ({model.label})",
-        languages=(model.language,),
-        sample_rate_hz=model.config.mimi.sample_rate,
-        speakers=styles if len(styles) > 1 else (),
-        installed=installed,
+        description=f"{name} ({model.wanted.label})",
+        languages=(model.wanted.language,),
+        sample_rate_hz=model.wanted.config.mimi.sample_rate,
+        speakers=shown if len(shown) > 1 else (),
+        installed=bool(styles) and model.bundle is not None,
     )
 
 
-def _check(files: Iterable[Path], problems: list[str]) -> bool:
-    """Whether all of the files can be read; what is wrong with the others is noted."""
-    is_usable = True
-    for file in files:
+def _content(file: Path) -> VoiceState | VoiceError | None:
+    """An exported voice, or why the file cannot be read; None for a recording."""
+    try:
+        if file.suffix.lower() == SUFFIX:
+            return read_state(file)
+        read_audio(file, truncate=True)
+    except VoiceError as error:
+        return error
+    return None
+
+
+def _complaint(content: VoiceState | VoiceError | None, file: Path, model: _Model) -> str:
+    """Why a model cannot speak with a file; nothing if it can."""
+    if isinstance(content, VoiceError):
+        return str(content) if str(file) in str(content) else f"{file}: {content}"
+    if content is not None:
         try:
-            if file.suffix.lower() == SUFFIX:
-                read_state(file)
-            else:
-                read_audio(file, truncate=True)
+            model.check(content, file)
         except VoiceError as error:
-            problems.append(str(error) if str(file) in str(error) else f"{file}: {error}")
-            is_usable = False
-    return is_usable
+            return str(error)
+    return ""
+
+
+def _bundle(model: WantedModel, settings: Settings) -> Bundle | None:
+    precision = Precision(settings.models.precision)
+    return installed(model.name, model.config, data_dir=settings.data_dir, precision=precision)
+
+
+def _ready_made(model: _Model, settings: Settings) -> list[Voice]:
+    there: set[str] = set()
+    wanted = model.wanted
+    if model.bundle is not None:
+        missing: Sequence[str] = ()
+        if wanted.name is not None:
+            missing = missing_voices(ready_made_directory(settings.data_dir, wanted.name), wanted.voices)
+        there = set(wanted.voices) - set(missing)
+    rate_hz = wanted.config.mimi.sample_rate
+    return listed_voices(wanted.label, wanted.voices, language=wanted.language, rate_hz=rate_hz, there=there)
