@@ -52,10 +52,13 @@ ARROWS: dict[str, set[str]] = {
     "cast": {"speech", "satellites", "voices"},
     "narrator": {"speech", "cast", "text", "audio"},
     "voice_list": {"speech"},
-    "offline": {"speech", "text", "voices"},
+    "offline": {
+        *("speech", "text", "voices", "settings", "casting", "narrator"),
+        *("serving.direction", "serving.limits", "serving.silence"),  # what of an answer is no protocol
+    },
     "options": set(),
     "commands": {
-        *("speech", "offline", "wav", "voices", "pocket", "text", "wanted"),
+        *("speech", "offline", "audio", "wav", "voices", "pocket", "text", "wanted"),
         *("settings", "settings_sources", "casting", "satellites"),
         *("client", "cores", "engine", "serving"),  # the doctor, who looks at a service from outside
     },
@@ -79,6 +82,7 @@ ARROWS: dict[str, set[str]] = {
     "cli_config": {"options", "cli_support", "commands", "kokoro"},
     "cli_doctor": {"options", "cli_support", "engines", "commands", "kokoro", "logs"},
     "cli_support": {"logs", "settings", "settings_sources"},
+    "home_assistant": {"cli_support", "engines", "lifecycle", "settings", "serving.address"},
     "__main__": {"cli"},
 }
 """Part -> the parts it may import; a dotted name allows that module alone, ``*`` all of them."""

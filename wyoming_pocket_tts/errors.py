@@ -29,6 +29,10 @@ class VoiceError(SpeechError, ValueError):
     code = "voice-error"
 
 
+class VoiceOutOfReach(VoiceError):  # noqa: N818  (named for the state)
+    """A voice's file that cannot be read or written now: the disk's or the system's trouble, not the file's."""
+
+
 class MissingFile(VoiceError, FileNotFoundError):  # noqa: N818  (named for the state)
     """A file that somebody named and that is not there."""
 

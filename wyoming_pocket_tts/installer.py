@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from wyoming_pocket_tts.errors import Cancelled, ConfigError, SpeechError, VoiceError
+from wyoming_pocket_tts.errors import Cancelled, ConfigError, SpeechError, VoiceError, VoiceOutOfReach
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
@@ -138,6 +138,9 @@ class Installer:
             step(arrival)
         except Cancelled:
             return True
+        except VoiceOutOfReach as error:
+            logger.warning("the model %s %s: %s", label, otherwise, error)
+            return False
         except (ConfigError, VoiceError) as error:  # no second attempt would end otherwise
             logger.error("the model %s is given up: %s", label, error)  # noqa: TRY400  (no traceback for people)
             return True
@@ -208,6 +211,8 @@ class Installer:
         """
         try:
             return speaker.get_state_for_audio_prompt(path)
+        except VoiceOutOfReach:
+            raise
         except VoiceError as error:
             path.unlink(missing_ok=True)
             raise SpeechError(f"{error}; it was deleted, to be brought again") from error

@@ -1,41 +1,34 @@
-"""Voices of the user's own in a running service: watches files, has recordings heard, lets models speak with them.
+"""Voices of the user's own in a running service: watches files, has them taken in, lets models speak with them.
 
-Owns one thread, and another that waits for the child which hears. Knows nothing about clients or how models work.
+Owns one thread that watches; ``voice_intake`` has another. Knows nothing about clients or how models work.
 
-Two kinds of files: what the settings name, and whatever lies in the folder ``voices`` of the data directory, which is a
-voice of its file's name, or of its folder's name with a style for each file. Below a folder called like a model are
-voices for that model. A file counts when it has stayed the same from one look to the next.
+Two kinds of files: what the settings name, and whatever lies in the folder ``voices`` of the data directory
+(``voices.dropped``). A file counts when it has stayed the same from one look to the next. What is spoken with is a copy
+of ours (``pocket.shelf``): while a file is being changed, its voice speaks as before.
 """
 
 import logging
-import math
-import time
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from wyoming_pocket_tts.errors import Cancelled, SpeechError, VoiceError
-from wyoming_pocket_tts.pocket.onnx.bundle import Bundle, file_hash
-from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
-from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, ready_made_directory
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
+from wyoming_pocket_tts.pocket.onnx.heard import heard_directory
+from wyoming_pocket_tts.pocket.onnx.ready_made import ready_made_directory
+from wyoming_pocket_tts.pocket.shelf import SUFFIX, Shelf
 from wyoming_pocket_tts.pocket.synthesizer import OwnVoice, PocketSynthesizer
+from wyoming_pocket_tts.voice_intake import Identity, Intake, is_exported
 from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
 from wyoming_pocket_tts.voices.parts import VoiceSource
-from wyoming_pocket_tts.voices.state import check_fits, read_state
 from wyoming_pocket_tts.voices.styles import style_files
-from wyoming_pocket_tts.voices.tensor_file import looks_whole
 from wyoming_pocket_tts.wanted import WantedModel
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
-_AGAIN_SECONDS = 60.0
-"""When to try again what failed for another reason than the recording."""
-
-Identity = tuple[int, int]
-"""Time of change and size of a file: what changes when it does."""
 
 
 @dataclass(slots=True)
@@ -43,38 +36,16 @@ class _Speaker:
     """A model that has come."""
 
     model: WantedModel
-    bundle: Bundle
+    shelf: Shelf
     synthesizer: PocketSynthesizer
     published: tuple[OwnVoice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Bad:
-    """A file that cannot be a voice, and why."""
-
-    reason: str
-    until_seconds: float = math.inf
-    """The time of the monotonic clock at which it is worth another look."""
-
-
-_Verdict = Path | _Bad
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What is known about files, so that none is looked into twice."""
-
-    seen: dict[Path, Identity] = field(default_factory=dict)
-    verdicts: dict[tuple[str, Path, Identity], _Verdict] = field(default_factory=dict)
-    hearing: dict[tuple[str, Path, Identity], "Future[_Verdict]"] = field(default_factory=dict)
-    told: set[tuple[Path, str]] = field(default_factory=set)
 
 
 class Library:
     """Gives models the voices of the user's own, for as long as it runs.
 
     Args:
-        data_dir: holds the folder that is watched, and the voices that were heard.
+        data_dir: holds the folder that is watched, and the voices that were taken in.
         models: all that are to come, the most important first.
         sources: voices of the settings.
         taken: names that dropped voices cannot have.
@@ -92,13 +63,15 @@ class Library:
         self._models = tuple(models)
         self._labels = [model.label for model in models if not model.is_hidden]
         self._sources = tuple(sources)
-        self._taken = {name.casefold() for name in taken}
+        self._shown = {source.voice_name: source.name for source in sources}
+        self._taken = {name.casefold() for name in (*taken, *self._shown)}
         self._speakers: dict[str, _Speaker] = {}
-        self._lock = Lock()
-        self._memory = _Memory()
+        self._lock = Lock()  # guards the speakers
         self._stop = Event()
         self._wake = Event()
-        self._hearer = ThreadPoolExecutor(1, thread_name_prefix="hearer")
+        self._intake = Intake(self._wake.set)
+        self._seen: dict[Path, Identity] = {}
+        self._told: set[tuple[Path, str]] = set()
         self._thread = Thread(target=self._run, name="library", daemon=True)
 
     def start(self) -> None:
@@ -106,9 +79,10 @@ class Library:
         self._thread.start()
 
     def model_came(self, model: WantedModel, bundle: Bundle, synthesizer: PocketSynthesizer) -> None:
-        """Take note of a model that can speak now. From any thread."""
+        """Take note of a model that can speak now, or hear better than before. From any thread."""
+        directory = heard_directory(self._data_dir, model.variant_of or model.label, bundle) / "own"
         with self._lock:
-            self._speakers[model.label] = _Speaker(model, bundle, synthesizer)
+            self._speakers[model.label] = _Speaker(model, Shelf(bundle, directory, stop=self._stop), synthesizer)
         self._wake.set()
 
     def stop(self) -> None:
@@ -121,14 +95,16 @@ class Library:
         self.stop()
         if self._thread.ident is not None:
             self._thread.join()
-        self._hearer.shutdown(cancel_futures=True)
+        self._intake.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self._look()
-            except Exception:  # whatever is in the folder, the next look may find something better
-                logger.exception("the folder of voices cannot be looked through")
+            except Exception as error:  # noqa: BLE001  (it is told; the next look may find something better)
+                self._tell(
+                    dropped_folder(self._data_dir), f"cannot be looked through ({type(error).__name__}: {error})"
+                )
             self._wake.wait(_LOOK_SECONDS)
             self._wake.clear()
 
@@ -136,16 +112,24 @@ class Library:
         """Compare what is wanted with what is spoken, and change that."""
         with self._lock:
             speakers = [self._speakers[model.label] for model in self._models if model.label in self._speakers]
-        wishes = [*self._configured(), *self._unambiguous(dropped_voices(dropped_folder(self._data_dir), self._labels))]
-        unchanged = self._unchanged(file for wish in wishes for file in wish.styles.values())
+        wishes = [*self._configured(), *self._admitted(self._dropped())]
+        before = self._seen
+        now = self._seen = _identities(file for wish in wishes for file in wish.styles.values())
+        self._intake.forget(now)
+        self._told = {(origin, reason) for origin, reason in self._told if os.path.lexists(origin)}
+        settled = {file: identity for file, identity in now.items() if before.get(file) == identity}
         owns: dict[str, list[OwnVoice]] = {speaker.model.label: [] for speaker in speakers}
         for wish in wishes:
-            found = self._own_voice(wish, speakers, unchanged)
+            if self._stop.is_set():
+                return
+            found = self._own_voice(wish, speakers, settled)
             if found is not None:
                 label, own = found
                 owns[label].append(own)
         for speaker in speakers:
-            _publish(speaker, tuple(owns[speaker.model.label]))
+            self._publish(speaker, tuple(owns[speaker.model.label]))
+
+    # What is wanted
 
     def _configured(self) -> Iterator[DroppedVoice]:
         for source in self._sources:
@@ -158,11 +142,20 @@ class Library:
                 path = ready_made_directory(self._data_dir, model.name) / f"{source.ready_made}{SUFFIX}"
                 yield DroppedVoice(source.voice_name, model.label, style_files(path), path)
 
-    def _unambiguous(self, wishes: Iterable[DroppedVoice]) -> Iterator[DroppedVoice]:
+    def _dropped(self) -> Iterator[DroppedVoice]:
+        return dropped_voices(dropped_folder(self._data_dir), {*self._labels, *configs.model_names()})
+
+    def _admitted(self, wishes: Iterable[DroppedVoice]) -> Iterator[DroppedVoice]:
+        """Those whose name is nobody else's, and whose model there is."""
+        of_settings = {os.path.realpath(source.path) for source in self._sources if source.path is not None}
         names: dict[str, Path] = {}
         for wish in wishes:
             name = wish.name.casefold()
-            if name in self._taken:
+            if os.path.realpath(wish.origin) in of_settings:
+                continue  # it is a voice of the settings, under the name that it has there
+            if wish.model is not None and wish.model not in self._labels:
+                self._tell(wish.origin, f"it is for the model {wish.model}, which is not among models.names")
+            elif name in self._taken:
                 self._tell(wish.origin, "another voice has this name already; give the file another one")
             elif name in names:
                 if names[name].with_suffix("") != wish.origin.with_suffix(""):  # else it was exported from this one
@@ -171,33 +164,27 @@ class Library:
                 names[name] = wish.origin
                 yield wish
 
-    def _unchanged(self, files: Iterator[Path]) -> dict[Path, Identity]:
-        """The files that are as they were at the last look, so that nobody is still writing them."""
-        now = {file: identity for file in files if (identity := _identity(file)) is not None}
-        memory = self._memory
-        before, memory.seen = memory.seen, now
-        memory.verdicts = {key: verdict for key, verdict in memory.verdicts.items() if now.get(key[1]) == key[2]}
-        memory.told = {(origin, reason) for origin, reason in memory.told if origin.exists()}
-        return {file: identity for file, identity in now.items() if before.get(file) == identity}
+    # What can be spoken
 
     def _own_voice(
-        self, wish: DroppedVoice, speakers: Sequence[_Speaker], unchanged: Mapping[Path, Identity]
+        self, wish: DroppedVoice, speakers: Sequence[_Speaker], settled: Mapping[Path, Identity]
     ) -> tuple[str, OwnVoice] | None:
         """The voice as far as its styles are ready, and whose it is; None while none is."""
-        for speaker in self._candidates(wish, speakers):
-            verdicts = {
-                style: self._verdict(speaker, file, unchanged[file])
-                for style, file in wish.styles.items()
-                if file in unchanged
-            }
-            styles = {style: verdict for style, verdict in verdicts.items() if isinstance(verdict, Path)}
+        candidates = list(self._candidates(wish, speakers))
+        if not candidates:
+            self._note_waiting(wish)
+        for speaker in candidates:
+            is_last = self._is_last(speaker, wish)
+            styles: dict[str, Path] = {}
+            for style, file in wish.styles.items():
+                voice = self._intake.voice_of(speaker.model.label, speaker.shelf, file, settled.get(file))
+                if isinstance(voice, Path):
+                    styles[style] = voice
+                elif voice is not None and is_last:
+                    self._tell(file, voice.reason)
             if styles:
-                return speaker.model.label, OwnVoice(
-                    name=wish.name, description=f"{wish.name} ({speaker.model.label})", styles=styles
-                )
-            bad = [verdict for verdict in verdicts.values() if isinstance(verdict, _Bad)]
-            if bad and self._is_last(speaker, wish):
-                self._tell(wish.origin, bad[0].reason)
+                description = f"{wish.name} ({speaker.model.label})"
+                return speaker.model.label, OwnVoice(name=wish.name, description=description, styles=styles)
         return None
 
     def _candidates(self, wish: DroppedVoice, speakers: Sequence[_Speaker]) -> Iterator[_Speaker]:
@@ -205,105 +192,56 @@ class Library:
         if wish.model is not None:
             yield from (speaker for speaker in speakers if speaker.model.label == wish.model)
             return
-        first = self._labels[0] if self._labels else None
-        is_exported = all(_is_exported(file) for file in wish.styles.values())
+        are_exported = all(map(is_exported, wish.styles.values()))
         for speaker in speakers:
-            if not speaker.model.is_hidden and (is_exported or speaker.model.label == first):
+            if not speaker.model.is_hidden and (are_exported or speaker.model.label == self._labels[0]):
                 yield speaker
 
     def _is_last(self, speaker: _Speaker, wish: DroppedVoice) -> bool:
         """Whether no other model could still speak it."""
-        if wish.model is not None or not all(map(_is_exported, wish.styles.values())):
+        if wish.model is not None or not all(map(is_exported, wish.styles.values())):
             return True
         return speaker.model.label == self._labels[-1]
 
-    def _verdict(self, speaker: _Speaker, file: Path, identity: Identity) -> _Verdict | None:
-        """The voice's file, or why there is none; None while the recording is being heard."""
-        key = (speaker.model.label, file, identity)
-        memory = self._memory
-        verdict = memory.verdicts.get(key)
-        if isinstance(verdict, _Bad) and verdict.until_seconds < time.monotonic():
-            del memory.verdicts[key]
-        if key not in memory.verdicts:
-            if _is_exported(file):
-                memory.verdicts[key] = _examined(speaker.bundle, file)
-            elif key not in memory.hearing:
-                memory.hearing[key] = self._hearer.submit(self._heard, speaker, file)
-            elif memory.hearing[key].done():
-                memory.verdicts[key] = memory.hearing.pop(key).result()
-        return memory.verdicts.get(key)
+    # What is said about it
 
-    def _heard(self, speaker: _Speaker, recording: Path) -> _Verdict:
-        """Have a recording heard, unless that was done before. Runs on the hearer's thread."""
-        try:
-            directory = heard_directory(self._data_dir, speaker.model.label, speaker.bundle)
-            target = directory / "own" / f"{file_hash(recording)}{SUFFIX}"
-            if not looks_whole(target):
-                logger.info("%s: %s hears it", recording, speaker.model.label)
-                hear(speaker.bundle, str(recording), target, local_files_only=True, stop=self._stop)
-        except Cancelled:
-            return _Bad("the service is stopping")
-        except VoiceError as error:
-            return _Bad(str(error))
-        except (SpeechError, OSError) as error:
-            return _Bad(str(error), until_seconds=time.monotonic() + _AGAIN_SECONDS)
-        except Exception as error:  # one recording must not end the service of others
-            logger.exception("%s: cannot be heard", recording)
-            return _Bad(type(error).__name__)
-        finally:
-            self._wake.set()
-        return target
+    def _publish(self, speaker: _Speaker, voices: tuple[OwnVoice, ...]) -> None:
+        if voices == speaker.published:
+            return
+        before, now = ({voice.name for voice in some} for some in (speaker.published, voices))
+        speaker.synthesizer.speak_also_as(voices)
+        speaker.published = voices
+        for names, what in ((now - before, "is there"), (before - now, "is gone")):
+            for name in sorted(names):
+                logger.info("the voice %s %s (%s)", self._shown.get(name, name), what, speaker.model.label)
+
+    def _note_waiting(self, wish: DroppedVoice) -> None:
+        key = (wish.origin, "waits")
+        if key not in self._told:
+            self._told.add(key)
+            model = wish.model or self._labels[0]
+            logger.info("the voice %s waits for the model %s", self._shown.get(wish.name, wish.name), model)
 
     def _tell(self, origin: Path, reason: str) -> None:
         """Say once what is wrong with a file."""
-        if (origin, reason) not in self._memory.told:
-            self._memory.told.add((origin, reason))
+        if (origin, reason) not in self._told:
+            self._told.add((origin, reason))
             text = reason if reason.startswith(str(origin)) else f"{origin}: {reason}"
             logger.warning("a voice that cannot be used: %s", text)
 
 
-def _publish(speaker: _Speaker, voices: tuple[OwnVoice, ...]) -> None:
-    if voices == speaker.published:
-        return
-    before, now = ({voice.name for voice in some} for some in (speaker.published, voices))
-    speaker.synthesizer.speak_also_as(voices)
-    speaker.published = voices
-    for name in sorted(now - before):
-        logger.info("the voice %s is there (%s)", name, speaker.model.label)
-    for name in sorted(before - now):
-        logger.info("the voice %s is gone (%s)", name, speaker.model.label)
-
-
 def _speaks(model: WantedModel, source: VoiceSource) -> bool:
-    return source.model == (model.variant_of or model.label) and source.steps == (
-        model.steps if model.is_hidden else None
-    )
+    steps = model.steps if model.is_hidden else None
+    return source.model == (model.variant_of or model.label) and source.steps == steps
 
 
-def _examined(bundle: Bundle, file: Path) -> _Verdict:
-    """Whether an exported voice fits the model."""
-    sizes = bundle.config.flow_lm.transformer
-    try:
-        check_fits(
-            read_state(file),
-            layers=sizes.num_layers,
-            kv_heads=sizes.kv_heads,
-            head_dim=sizes.head_dim,
-            fingerprint=bundle.fingerprint,
-            label=str(file),
-        )
-    except VoiceError as error:
-        return _Bad(str(error))
-    return file
-
-
-def _is_exported(file: Path) -> bool:
-    return file.suffix.lower() == SUFFIX
-
-
-def _identity(file: Path) -> Identity | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+def _identities(files: Iterable[Path]) -> dict[Path, Identity]:
+    """Those of the files that are there."""
+    found: dict[Path, Identity] = {}
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        found[file] = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return found

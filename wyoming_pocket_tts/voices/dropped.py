@@ -4,16 +4,18 @@ A file is the voice of its name; a folder is one as well, with a style for each 
 a model are voices for that model.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.voices.names import same
-from wyoming_pocket_tts.voices.styles import is_voice_file, style_files
+from wyoming_pocket_tts.voices.styles import LONGEST_NAME, can_be_name, is_voice_file, style_files
 
-MOST_VOICES = 500
+__all__ = ["LONGEST_NAME", "MOST_VOICES", "DroppedVoice", "dropped_folder", "dropped_voices"]
+
+MOST_VOICES = 200
 """In a folder; who drops more has dropped something else."""
-_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,19 @@ def dropped_voices(folder: Path, labels: Collection[str], *, model: str | None =
         entries = sorted(folder.iterdir(), key=_by_name)
     except OSError:
         return
-    for entry in entries[:MOST_VOICES]:
-        if entry.name.startswith(".") or not entry.name.isprintable() or len(entry.stem) > _LONGEST_NAME:
-            continue
+    found = 0
+    for entry in entries:
+        if found == MOST_VOICES:
+            return
+        is_folder = os.path.isdir(entry)  # noqa: PTH112  (it never raises)
         label = next((label for label in labels if same(label, entry.name)), None)
-        if model is None and label is not None and entry.is_dir():
+        if model is None and label is not None and is_folder:
             yield from dropped_voices(entry, labels, model=label)
-        elif entry.is_dir():
-            if styles := style_files(entry):
-                yield DroppedVoice(entry.name, model, styles, entry)
-        elif is_voice_file(entry):
+        elif is_folder and can_be_name(entry.name) and (styles := style_files(entry)):
+            found += 1
+            yield DroppedVoice(entry.name, model, styles, entry)
+        elif not is_folder and is_voice_file(entry):
+            found += 1
             yield DroppedVoice(entry.stem, model, {"": entry}, entry)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import VoiceError, shown
+from wyoming_pocket_tts.errors import VoiceError, VoiceOutOfReach, shown
 from wyoming_pocket_tts.voices.tensor_file import read_tensor_file
 
 Floats = NDArray[np.float32]
@@ -154,7 +154,8 @@ def write_state(state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Write the exchange file. It gets its name only when it is complete.
 
     Raises:
-        VoiceError: it is no voice state, or the file cannot be written.
+        VoiceError: it is no voice state.
+        VoiceOutOfReach: the file cannot be written.
     """
     from safetensors.numpy import save_file  # noqa: PLC0415  (speaking does without)
 
@@ -168,7 +169,7 @@ def write_state(state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         save_file(tensors, aside, metadata)
         aside.replace(path)
     except Exception as error:  # the library has its own kinds for what the disk refuses
-        raise VoiceError(f"{path}: the voice cannot be written ({error})") from error
+        raise VoiceOutOfReach(f"{path}: the voice cannot be written ({error})") from error
     finally:
         aside.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import MissingFile, VoiceError, shown
+from wyoming_pocket_tts.errors import MissingFile, VoiceError, VoiceOutOfReach, shown
 
 MAX_FILE_BYTES: Final = 1 << 30
 """A voice of half a minute has 80 MB in the largest model; more than this is no voice."""
@@ -40,6 +40,7 @@ def read_tensor_file(path: Path) -> TensorFile:
 
     Raises:
         MissingFile: it is not there.
+        VoiceOutOfReach: it cannot be read now.
         VoiceError: it is too large, cut short, or no safetensors file.
     """
     try:
@@ -48,7 +49,7 @@ def read_tensor_file(path: Path) -> TensorFile:
     except FileNotFoundError as error:
         raise MissingFile(f"{path}: there is no such file") from error
     except OSError as error:
-        raise VoiceError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise VoiceOutOfReach(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def looks_whole(path: Path) -> bool:

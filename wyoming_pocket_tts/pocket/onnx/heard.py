@@ -5,16 +5,20 @@ its memory is gone afterwards, and the process that serves neither waits nor dow
 """
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from wyoming_pocket_tts.errors import ModelError
+from wyoming_pocket_tts.errors import Cancelled, ModelError, VoiceError
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle, open_bundle
 from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
 from wyoming_pocket_tts.pocket.onnx.disk import sync
 from wyoming_pocket_tts.pocket.onnx.protocol import Message, Order, Progress
+
+_LONGEST_SECONDS = 300.0
+"""For half a minute of speech on the slowest of machines, or for a download."""
 
 Tell = Callable[[Message], None]
 
@@ -52,6 +56,11 @@ def hear(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"{target.parent}: {error.strerror or error}: choose another place with --data-dir") from error
+    if not bundle.has_voice_cloning:
+        raise VoiceError(
+            f"the weights of {bundle.name or 'this model'} cannot hear a recording: accept the terms on the model's "
+            "page, log in with `hf auth login` or set HF_TOKEN, and start the service again"
+        )
     order = Order(
         task="hear",
         directory=bundle.directory,
@@ -64,7 +73,25 @@ def hear(
         target=target,
         local_files_only=local_files_only,
     )
-    run_child(order, report=report, stop=stop or Event())
+    limit = _Limit(stop or Event(), time.monotonic() + _LONGEST_SECONDS)
+    try:
+        run_child(order, report=report, stop=limit)
+    except Cancelled:
+        if limit.stop.is_set():
+            raise
+        raise ModelError(f"{recording}: was not heard within {_LONGEST_SECONDS:g} s") from None
+
+
+class _Limit(Event):
+    """Is set when another event is, or when time has run out."""
+
+    def __init__(self, stop: Event, until_seconds: float) -> None:
+        super().__init__()
+        self.stop = stop
+        self._until_seconds = until_seconds
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or time.monotonic() > self._until_seconds
 
 
 def carry_out(order: Order, tell: Tell) -> None:
@@ -76,11 +103,14 @@ def carry_out(order: Order, tell: Tell) -> None:
     """
     from wyoming_pocket_tts.pocket.loading import open_for_onnx  # noqa: PLC0415  (it imports what orders this)
     from wyoming_pocket_tts.pocket.tts_model import TTSModel  # noqa: PLC0415
+    from wyoming_pocket_tts.voices.prompt import FindingKind, assess, read_audio  # noqa: PLC0415
     from wyoming_pocket_tts.voices.state import write_state  # noqa: PLC0415
 
     assert order.target is not None, "hear comes with a target"  # noqa: S101  (our own invariant)
     tell(Progress(stage="hear"))
     recording = hub.fetch(order.recording, local_files_only=order.local_files_only)
+    if any(finding.kind is FindingKind.SILENT for finding in assess(*read_audio(recording, truncate=True))):
+        raise VoiceError(f"{recording}: is silent; check the microphone and record again")
     model = TTSModel(open_for_onnx(open_bundle(order.directory)))
     write_state(model.get_state_for_audio_prompt(recording, truncate=True), order.target)
     sync(order.target)

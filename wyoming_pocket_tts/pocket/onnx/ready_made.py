@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -140,8 +141,9 @@ def _fetch_voice(model: str, voice: str, order: Order) -> None:
 def _clear_leftovers(directory: Path) -> None:
     """Delete what was left aside by downloads that were killed, which no process still writes to."""
     for path in directory.glob(".*"):
-        if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # somebody else was faster
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _order(model: str, config: ModelConfig, directory: Path, voices: Sequence[str], *, local_files_only: bool) -> Order:
