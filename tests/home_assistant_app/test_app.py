@@ -1,0 +1,113 @@
+"""The app as the Supervisor starts it: a real process with directories of its own, and a Supervisor to announce to."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
+from wyoming_pocket_tts.client import describe
+from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.home_assistant.__main__ import Places, explained, main, prepare
+
+START = """
+import sys
+from pathlib import Path
+from wyoming_pocket_tts.home_assistant.__main__ import Places, main
+main(Places(data=Path(sys.argv[1]), share=Path(sys.argv[2])))
+"""
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    (tmp_path / "data").mkdir()
+    return Places(data=tmp_path / "data", share=tmp_path / "share" / "wyoming-pocket-tts")
+
+
+def say(places: Places, **options: object) -> None:
+    places.options.write_text(json.dumps(options))
+
+
+async def start(places: Places, url: str) -> asyncio.subprocess.Process:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        "SUPERVISOR_TOKEN": "secret",
+        "SUPERVISOR_URL": url,
+        "WYOMING_POCKET_TTS_SERVER_URI": f"tcp://127.0.0.1:{port}",
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", START, places.data, places.share),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+
+
+async def test_the_supervisor_hears_of_it_when_it_answers(places: Places) -> None:
+    say(places, models=["none"], satellites=[{"name": "Kitchen", "volume": 6}])
+    with supervisor() as running:
+        app = await start(places, running.url)
+        try:
+            path, authorization, body = await asyncio.to_thread(running.next)
+            assert (path, authorization) == ("/discovery", "Bearer secret")
+            assert body["service"] == "wyoming"
+            host, _, port = body["config"]["uri"].removeprefix("tcp://").rpartition(":")
+            assert host == socket.gethostname()
+            found = await describe(f"tcp://127.0.0.1:{port}", seconds=LIMIT_SECONDS)
+            assert "Kitchen" in found.voices
+            app.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(LIMIT_SECONDS):
+                _, log = await app.communicate()
+        finally:
+            if app.returncode is None:
+                app.kill()
+                await app.communicate()
+    assert app.returncode == 0, log.decode()
+
+
+def test_recordings_in_the_share_are_where_the_service_looks(places: Places) -> None:
+    say(places, hub_token="hf_secret")  # noqa: S106  (a made-up one)
+    assert prepare(places) == "hf_secret"
+    (places.voices / "anna.wav").touch()
+    assert [path.name for path in (places.data / "voices").iterdir()] == ["anna.wav"]
+    assert prepare(places) == "hf_secret", "again, as after each restart"
+    assert "hf_secret" not in places.settings.read_text()
+
+
+def test_voices_that_were_there_before_stay(places: Places) -> None:
+    say(places)
+    (places.data / "voices").mkdir()
+    (places.data / "voices" / "old.safetensors").touch()
+    prepare(places)
+    assert [path.name for path in (places.data / "voices").iterdir()] == ["old.safetensors"]
+
+
+def test_mistakes_end_it_with_a_message_for_the_page(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    say(places, satellites=[{"name": "Kitchen", "speed": 9}])
+    codes: list[int] = []
+    main(places, codes.append)
+    told = capsys.readouterr().err
+    assert codes == [2]
+    assert "the app's options: satellites.Kitchen.speed" in told
+    assert str(places.settings) not in told
+
+
+def test_outside_of_an_app_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SpeechError, match="is this a Home Assistant app"):
+        prepare(Places(data=tmp_path / "nowhere", share=tmp_path))
+
+
+def test_options_that_are_no_json_are_named(places: Places) -> None:
+    places.options.write_text("{")
+    with pytest.raises(ConfigError, match="is not JSON"):
+        prepare(places)
+
+
+def test_only_the_generated_file_is_explained_away(places: Places) -> None:
+    error = SpeechError(f"{places.settings}, line 3: text.emoji: x\n/etc/other.yaml, line 2: y")
+    assert explained(error, places) == "the app's options: text.emoji: x\n/etc/other.yaml, line 2: y"

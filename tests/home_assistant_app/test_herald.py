@@ -1,0 +1,66 @@
+"""What the Supervisor is told, and how often."""
+
+import logging
+import socket
+import threading
+
+import pytest
+
+from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
+from wyoming_pocket_tts.home_assistant.herald import Herald
+
+URI = "tcp://local-wyoming-pocket-tts:10200"
+SAID = ("/discovery", "Bearer secret", {"service": "wyoming", "config": {"uri": URI}})
+
+
+def herald(url: str) -> Herald:
+    return Herald(URI, "secret", supervisor=url, first_pause_seconds=0.001)
+
+
+def test_it_is_said_once_and_only_when_it_is_started(caplog: pytest.LogCaptureFixture) -> None:
+    with supervisor() as running, caplog.at_level(logging.INFO):
+        teller = herald(running.url)
+        assert running.is_quiet
+        teller.start()
+        assert running.next() == SAID
+        teller.close()
+        assert running.is_quiet
+    assert "has been told" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_supervisor_that_is_not_well_is_asked_again() -> None:
+    with supervisor(502, 429, 200) as running:
+        teller = herald(running.url)
+        teller.start()
+        assert [running.next() for _ in range(3)] == [SAID] * 3
+        teller.close()
+        assert running.is_quiet
+
+
+def test_a_refusal_is_final_and_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    with supervisor(403) as running:
+        teller = herald(running.url)
+        teller.start()
+        assert running.next() == SAID
+        for thread in threading.enumerate():
+            if thread.name == "herald":
+                thread.join(LIMIT_SECONDS)
+                assert not thread.is_alive()
+        teller.close()
+        assert running.is_quiet
+    assert f"add it by hand: Wyoming Protocol, {URI}" in caplog.text
+
+
+def test_without_a_supervisor_it_ends_when_it_is_told_to(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    teller = Herald(URI, "secret", supervisor=url, first_pause_seconds=3600)
+    teller.start()
+    teller.stop()
+    teller.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "herald"]
+
+
+def test_one_that_never_started_closes() -> None:
+    herald("http://127.0.0.1:1").close()

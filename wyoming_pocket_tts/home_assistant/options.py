@@ -1,0 +1,109 @@
+"""Turns the options of the app's page into settings. A pure translation: what is allowed, the settings themselves say.
+
+The page of an app knows lists, not mappings with names that people give: each item of a list has its name as an option.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.settings.speaking import is_path
+
+Values = dict[str, Any]
+
+PLAIN: Mapping[str, str] = {
+    "models": "models.names",
+    "precision": "models.precision",
+    "model_voices": "models.voices",
+    "threads": "models.threads",
+    "offline": "models.local_files_only",
+    "voice": "voice.default",
+    "normalize": "text.normalize",
+    "emoji": "text.emoji",
+    "log_level": "log.level",
+}
+"""Option -> the setting that it is."""
+
+WORDS: Mapping[str, str] = {"replacements": "text.replacements", "pronunciations": "text.pronunciations"}
+"""Option that is a list of ``written`` and ``spoken`` -> the setting that maps one to the other."""
+
+NAMED: Mapping[str, frozenset[str]] = {
+    "voices": frozenset({"from", "model", "language", "description", "temperature"})
+    | {"speed", "volume", "pause", "leading_silence", "trailing_silence"},
+    "satellites": frozenset({"voice", "description", "address", "port", "listed", "temperature"})
+    | {"speed", "volume", "pause", "leading_silence", "trailing_silence"},
+}
+"""Option that is a list of named things -> what an item has beside its name, which are the settings of that name."""
+
+TOKEN = "hub_token"  # noqa: S105  (the option's name)
+"""The one option that is no setting: the model hub's own library reads it from the environment."""
+
+FIXED: Mapping[str, object] = {"discovery.announce": False}
+"""Settings that an app has no choice about: behind Docker's network nobody hears an announcement."""
+
+
+def settings_of(options: Mapping[str, Any], *, data: Path, recordings: Path) -> Values:
+    """Translate what stands in ``options.json``; an empty option counts as unset.
+
+    Args:
+        options: as the Supervisor writes them.
+        data: the app's own directory.
+        recordings: where relative paths of recordings begin.
+
+    Raises:
+        ConfigError: an option is none of ours, or two items of a list have the same name.
+    """
+    values: Values = {}
+    for key, value in (*FIXED.items(), ("data_dir", str(data))):
+        _put(values, key, value)
+    for name, value in options.items():
+        if name == TOKEN or _is_empty(value):
+            continue
+        if name in PLAIN:
+            _put(values, PLAIN[name], value)
+        elif name in WORDS:
+            _put(values, WORDS[name], _by_name(name, value, "written", lambda item: item.get("spoken", "")))
+        elif name in NAMED:
+            _put(values, name, _by_name(name, value, "name", lambda item: _thing(item, recordings)))
+        else:
+            known = ", ".join(sorted([*PLAIN, *WORDS, *NAMED, TOKEN]))
+            raise ConfigError(f"{name}: no such option; there are {known}")
+    return values
+
+
+def _thing(item: Mapping[str, Any], recordings: Path) -> Values:
+    """What stands behind a name: a voice or satellite."""
+    thing = {key: value for key, value in item.items() if key != "name" and not _is_empty(value)}
+    source = thing.get("from")
+    if isinstance(source, str) and is_path(source):
+        thing["from"] = str(recordings / source)
+    address = thing.get("address")
+    if isinstance(address, str):
+        thing["address"] = [part.strip() for part in address.split(",") if part.strip()]
+    return thing
+
+
+def _by_name(
+    option: str, items: Sequence[Mapping[str, Any]], key: str, make: Callable[[Mapping[str, Any]], object]
+) -> Values:
+    named: Values = {}
+    for item in items:
+        name = item.get(key)
+        if _is_empty(name):
+            raise ConfigError(f"{option}: each needs its '{key}'")
+        if name in named:
+            raise ConfigError(f"{option}: '{name}' stands there twice")
+        named[str(name)] = make(item)
+    return named
+
+
+def _put(values: Values, key: str, value: object) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[last] = value
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value in ("", [])
