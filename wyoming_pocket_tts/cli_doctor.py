@@ -5,12 +5,14 @@ Like ``cli.py``, imports what is slow when it is needed.
 
 import json
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wyoming_pocket_tts import options
-from wyoming_pocket_tts.engines import Engine, load_engine
+from wyoming_pocket_tts.cli_support import read_settings
+from wyoming_pocket_tts.engines import Engine, load_engine, threads_of_this_machine
 
 RunningOption = Annotated[
     str | None,
@@ -21,11 +23,19 @@ RunningOption = Annotated[
         show_default=False,
     ),
 ]
+QuickFlag = Annotated[bool, typer.Option("--quick", help="Measure one size: that of the settings' first model.")]
+WriteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--write", metavar="FILE", help="Write the choice into this settings file; comments and all else stay."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Give the command line these commands."""
     app.command()(doctor)
+    app.command()(benchmark)
 
 
 def doctor(
@@ -60,3 +70,24 @@ def doctor(
     typer.echo(json.dumps(as_dict(results), ensure_ascii=False, indent=2) if as_json else summary(results))
     if not is_healthy(results):
         raise typer.Exit(1)
+
+
+def benchmark(
+    *,
+    quick: QuickFlag = False,
+    write: WriteOption = None,
+    as_json: options.JsonFlag = False,
+    precision: options.PrecisionOption = None,
+    threads: options.ThreadsOption = None,
+    quiet: options.QuietFlag = False,
+    config: options.ConfigOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Measure which models this machine speaks with in real time. Downloads nothing."""
+    flags = {"data_dir": data_dir, "models.precision": precision, "models.threads": threads}
+    file = config or (write if write is not None and write.exists() else None)
+    settings = read_settings(file, flags, log_level="error" if quiet else "warning")
+    from wyoming_pocket_tts.commands.benchmark.command import Wanted, benchmark  # noqa: PLC0415  (numpy)
+
+    wanted = Wanted(quick=quick, write=write, threads=settings.models.threads or threads_of_this_machine())
+    benchmark(settings, wanted, as_json=as_json, quiet=quiet, tell=typer.echo)

@@ -6,7 +6,8 @@ import pytest
 
 from tests.commands.doctor.looking import findings, named, only
 from wyoming_pocket_tts.commands.doctor.finding import Severity
-from wyoming_pocket_tts.commands.doctor.machine import Memory, Processor
+from wyoming_pocket_tts.commands.doctor.memory import Memory
+from wyoming_pocket_tts.commands.doctor.processor import Processor
 from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
@@ -31,7 +32,7 @@ def processor(
     [
         (f"{PLAIN_X86} avx2 fma", "x86_64", Severity.OK, "x86_64, 4 cores, AVX2"),
         (f"{PLAIN_X86} avx2 avx512_vnni", "x86_64", Severity.OK, "AVX-512 VNNI"),
-        (PLAIN_X86, "x86_64", Severity.WARNING, "lacks AVX2, so the precision int8 is slow"),
+        (PLAIN_X86, "x86_64", Severity.WARNING, "lacks AVX2, so the precision int8 is many times too slow"),
         ("sse sse2", "x86_64", Severity.PROBLEM, "lacks SSE4.2"),
         (PI_5, "aarch64", Severity.OK, "ASIMD with dot product"),
         (PI_4, "aarch64", Severity.WARNING, "no dot product (ARMv8.0, as in a Raspberry Pi 4)"),
@@ -47,7 +48,8 @@ def test_what_a_processor_lacks_is_named(
 
 def test_exact_numbers_need_no_instructions_for_few_bits(tmp_path: Path) -> None:
     for flags, architecture in ((PLAIN_X86, "x86_64"), (PI_4, "aarch64")):
-        assert only(processor(tmp_path, flags, architecture, Precision.FP32)).severity is Severity.OK
+        for precision in (Precision.FP32, Precision.INT4):
+            assert only(processor(tmp_path, flags, architecture, precision)).severity is Severity.OK
 
 
 def memory(tmp_path: Path, *, total_mb: int, available_mb: int, limit: str = "max") -> Memory:

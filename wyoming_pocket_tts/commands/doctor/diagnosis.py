@@ -10,9 +10,10 @@ from wyoming_pocket_tts.commands.doctor.families import AddressFamilies
 from wyoming_pocket_tts.commands.doctor.finding import Check
 from wyoming_pocket_tts.commands.doctor.home_assistant import HomeAssistant
 from wyoming_pocket_tts.commands.doctor.hub import Hub
-from wyoming_pocket_tts.commands.doctor.machine import Memory, Processor
+from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.models import Models
 from wyoming_pocket_tts.commands.doctor.ports import Ports
+from wyoming_pocket_tts.commands.doctor.processor import Processor
 from wyoming_pocket_tts.commands.doctor.settings import SettingsCheck
 from wyoming_pocket_tts.commands.doctor.speech import Speech
 from wyoming_pocket_tts.commands.doctor.subject import Subject, models_of

@@ -16,6 +16,15 @@ def cpu_name(cpu_info: Path = _CPU_INFO) -> str:
     return "+".join([platform.machine().lower(), *(flag for flag in _DECISIVE if flag in cpu_flags(cpu_info))])
 
 
+def has_integer_products(flags: frozenset[str]) -> bool:
+    """Whether ONNX Runtime multiplies 8-bit numbers on a processor with these instructions.
+
+    Where it does not, it writes each matrix of 8 bits out in float32 for every product, many times as slow as a model
+    in float32 is. A system that does not tell is trusted.
+    """
+    return not flags or bool(flags & {"avx2", "asimddp"})
+
+
 def cpu_flags(cpu_info: Path = _CPU_INFO) -> frozenset[str]:
     """The instructions of the first core, as Linux names them; nothing where the system does not tell."""
     try:

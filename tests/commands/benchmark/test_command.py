@@ -1,0 +1,58 @@
+"""``benchmark`` as a person runs it, with the smallest model; and where there is no room for any."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wyoming_pocket_tts.commands.benchmark import measuring
+from wyoming_pocket_tts.commands.benchmark.measuring import Bench
+from wyoming_pocket_tts.commands.benchmark.sizes import sizes_of
+from wyoming_pocket_tts.commands.doctor.memory import Room
+from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.settings_sources import load_settings
+
+MODEL = "english_2m_2026-10"
+
+
+def test_a_machine_is_measured_without_a_download_and_the_choice_is_written(tmp_path: Path) -> None:
+    file, data_dir = tmp_path / "tts.yaml", tmp_path / "data"
+    file.write_text(f"# mine\nmodels:\n  names: [{MODEL}]  # small\n  precision: int8\n")
+    command = [sys.executable, "-m", "wyoming_pocket_tts", "benchmark", "--quick", "--json", "--precision", "fp32"]
+    command += ["--write", str(file), "--data-dir", str(data_dir)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=55, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    (outcome,) = report["outcomes"]
+    assert (outcome["model"], outcome["precision"], outcome["weights"]) == (MODEL, "fp32", "random")
+    figures = outcome["figures"]
+    assert 2 < figures["speech_seconds"] < 20
+    assert figures["speed"] == pytest.approx(figures["speech_seconds"] / figures["took_seconds"], abs=0.01)
+    assert 0 < figures["first_audio_seconds"] < figures["took_seconds"]
+    assert figures["peak_bytes"] > 50e6
+    written = load_settings(file=file).models
+    chosen = report["choice"] or {"model": MODEL, "precision": "int8"}  # a very busy machine may carry none
+    assert (written.names, written.precision) == ((chosen["model"],), chosen["precision"])
+    assert "# small" in file.read_text()
+    assert list(data_dir.iterdir()) == []
+
+
+def bench(data_dir: Path) -> Bench:
+    return Bench(data_dir, Precision.INT8, 1, lambda _: None)
+
+
+def test_no_model_takes_memory_that_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "memory_room", lambda: Room(total=900_000_000, available=100_000_000))
+    outcome = bench(tmp_path).measure(sizes_of("english")[0])
+    assert outcome.figures is None
+    assert "MB of memory, and 100 MB are free" in outcome.problem
+
+
+def test_a_place_that_cannot_be_written_to_is_named() -> None:
+    outcome = bench(Path("/proc/self/data")).measure(sizes_of("english")[-1])
+    assert outcome.problem.startswith("/proc/self/data: ")
+    assert "--data-dir" in outcome.problem

@@ -1,0 +1,1 @@
+"""What the command ``benchmark`` does: measures which models this machine carries, and writes the choice down."""

@@ -1,0 +1,174 @@
+"""Writes which model to use into a settings file, and leaves all the rest of the file as its owner wrote it.
+
+The text is changed where the values stand, nowhere else. What comes out is read again and compared with what was meant;
+where it is not the same, or the file is beyond this, nothing is written.
+"""
+
+import copy
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wyoming_pocket_tts.commands.benchmark.sizes import family
+from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.settings_sources import merge_sources
+from wyoming_pocket_tts.wanted import NONE
+
+_SECTION, _NAMES, _PRECISION = "models", "names", "precision"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Characters of a text, and what is to stand there instead."""
+
+    start: int
+    end: int
+    text: str
+
+
+def write_choice(file: Path, model: str, precision: str) -> None:
+    """Let a settings file name a model; one of the same language that it names gives way, others stay.
+
+    Args:
+        file: the settings; made if it is not there.
+        model: the released model.
+        precision: what to compute in.
+
+    Raises:
+        ConfigError: the file is wrong already, or cannot be changed without changing more than that.
+        SpeechError: it cannot be written.
+    """
+    if file.exists():
+        merge_sources(file=file)  # what is wrong already is not ours to repair
+    try:
+        old = file.read_bytes().decode() if file.exists() else ""  # bytes: line ends stay what they are
+        new = with_choice(old, model, precision)
+        if new is None:
+            raise ConfigError(
+                f"{file}: cannot be changed without touching more than the model: write it yourself, under"
+                f" '{_SECTION}': {_NAMES}: [{model}] and {_PRECISION}: {precision}"
+            )
+        _replace(file.resolve(), new)
+    except OSError as error:
+        raise SpeechError(f"{file}: cannot be written: {error.strerror or error}") from error
+
+
+def with_choice(text: str, model: str, precision: str) -> str | None:
+    """The text of a settings file with this model; None where that cannot be done by changing values alone."""
+    before = yaml.safe_load(text) or {}
+    if not isinstance(before, dict):
+        return None
+    expected: dict[str, Any] = copy.deepcopy(before)
+    section = expected.get(_SECTION) or {}
+    if not isinstance(section, dict):
+        return None
+    names = _listed(section.get(_NAMES))
+    expected[_SECTION] = section | {_NAMES: _named(names, model), _PRECISION: precision}
+    new = _edited(text, names, model, precision)
+    try:
+        after = yaml.safe_load(new)
+    except yaml.YAMLError:
+        return None
+    if isinstance(after, dict) and isinstance(after.get(_SECTION), dict):
+        after[_SECTION][_NAMES] = _listed(after[_SECTION].get(_NAMES))
+    return new if after == expected else None
+
+
+def _listed(names: object) -> list[str]:
+    """Names as settings take them: a list, or a text with commas."""
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",") if name.strip()]
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _named(names: list[str], model: str) -> list[str]:
+    """The names with the model: in the place of one of its language, or else first."""
+    place = _place(names, model)
+    return [model, *names] if place is None else [*names[:place], model, *names[place + 1 :]]
+
+
+def _place(names: list[str], model: str) -> int | None:
+    """Which name gives way: the model's own, one of its language, or ``none``."""
+    if model in names:
+        return names.index(model)
+    released = configs.model_names()
+    for index, name in enumerate(names):
+        if name.lower() == NONE or (name in released and family(name) == family(model)):
+            return index
+    return None
+
+
+def _edited(text: str, names: list[str], model: str, precision: str) -> str:
+    both = f"{_NAMES}: [{', '.join(_named(names, model))}]", f"{_PRECISION}: {precision}"
+    key, section = _child(yaml.compose(text, Loader=yaml.SafeLoader), _SECTION)
+    if key is None or section is None:
+        return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{_SECTION}:\n  {both[0]}\n  {both[1]}\n"
+    if not isinstance(section, yaml.MappingNode):  # nothing below it yet
+        end = text.find("\n", key.end_mark.index)
+        end = len(text) if end < 0 else end
+        return f"{text[:end]}\n  {both[0]}\n  {both[1]}{text[end:]}"
+    if not section.value:
+        return _applied(text, [Edit(section.start_mark.index, section.end_mark.index, f"{{{both[0]}, {both[1]}}}")])
+    edits: list[Edit] = []
+    missing: list[str] = []
+    for name, line in zip((_NAMES, _PRECISION), both, strict=True):
+        _, value = _child(section, name)
+        if value is None:
+            missing.append(line)
+        elif name == _NAMES and isinstance(value, yaml.SequenceNode) and value.value:
+            edits.append(_item_edit(text, value, names, model))
+        else:
+            edits.append(Edit(value.start_mark.index, value.end_mark.index, line.partition(": ")[2]))
+    if missing:
+        edits.append(_insertion(text, section, missing))
+    return _applied(text, edits)
+
+
+def _item_edit(text: str, sequence: yaml.SequenceNode, names: list[str], model: str) -> Edit:
+    """Replace the item that gives way, or put one in front."""
+    place = _place(names, model)
+    first = sequence.value[0].start_mark
+    if place is not None:
+        item = sequence.value[place]
+        return Edit(item.start_mark.index, item.end_mark.index, model)
+    between = ", " if sequence.flow_style else f"\n{text[first.index - first.column : first.index]}"
+    return Edit(first.index, first.index, f"{model}{between}")
+
+
+def _insertion(text: str, section: yaml.MappingNode, lines: list[str]) -> Edit:
+    """Put keys in front of the first one of a section."""
+    first = section.value[0][0].start_mark
+    between = ", " if section.flow_style else f"\n{text[first.index - first.column : first.index]}"
+    return Edit(first.index, first.index, "".join(f"{line}{between}" for line in lines))
+
+
+def _child(node: yaml.Node | None, name: str) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """A key of a mapping, and its value."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next(((key, value) for key, value in pairs if key.value == name), (None, None))
+
+
+def _applied(text: str, edits: list[Edit]) -> str:
+    for edit in sorted(edits, key=lambda each: each.start, reverse=True):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put the new text in the file's place, in one go, with the old one's permissions."""
+    aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        aside.write_bytes(text.encode())
+        if file.exists():
+            status = file.stat()
+            aside.chmod(status.st_mode)
+            if status.st_uid != os.getuid():
+                os.chown(aside, status.st_uid, status.st_gid)
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)
