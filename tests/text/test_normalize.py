@@ -56,14 +56,20 @@ def test_every_language_has_cases() -> None:
 COMMON = [
     *" .,;:?!-–—−+=/#&@*_~`'\"()[]{}<>|%°$€×²½\n5", "\\", "A ", "I ", "X ", "&lt;b&gt;", "<b>", "](", "3. ", "3.–",
     "1.5", "1,5", "1.234", "1 234", "03.10.", "10/12", "14:05", "14h30", "5-", "-3", "v1.", "XIV", "kW/", "€/", "2x ",
-    "1/2 ", "n°", "1º ", "1e ", "1er ", "'s ", "1 ",
+    "1/2 ", "n°", "1º ", "1e ", "1er ", "'s ", "1 ", "0:05:00 ", "<think>", "</think>", "5 °C/", "72F", "½ ",
 ]  # fmt: skip
 GRAMMAR_WORDS = {
-    "en": ["The ", "chapter ", "wind "],
-    "de": ["am ", "der ", "vom ", "Uhr", "Mai ", "Kapitel ", "Wind ", "str.", "z. ", "bis ", "und ", "jeder "],
+    "en": ["The ", "chapter ", "wind ", "timer ", "outside", "Rm. "],
+    "de": [
+        *("am ", "der ", "vom ", "Uhr", "Mai ", "Kapitel ", "Wind ", "str.", "z. ", "bis ", "und ", "jeder ", "in "),
+        *("Mo. ", "Fr. ", "Jh. ", "Pers. ", "Timer ", "Std. ", "ern "),
+    ],
     "fr": ["le ", "du ", "M. ", "vent ", "heures", "mai ", "l'", "zone ", "siècle ", "c. à café "],
     "es": ["el ", "la ", "D. ", "viento ", "de ", "mayo ", "¿", "mil ", "zona ", "a. m. ", "guerra "],
-    "it": ["il ", "le ", "S. ", "vento ", "alle ", "maggio ", "dell'", "ora ", "zona ", "secolo ", "piano "],
+    "it": [
+        *("il ", "le ", "S. ", "vento ", "alle ", "maggio ", "dell'", "ora ", "zona ", "secolo ", "piano "),
+        *("Sono le ", "1:00 "),
+    ],
     "pt": ["o ", "O ", "D. ", "vento ", "de ", "maio ", "mil ", "horas", "zona ", "século "],
     "nl": ["de ", "het ", "wind ", "uur", "u", "mei ", "t/m ", "ma ", "zo ", "'t "],
 }
@@ -140,6 +146,8 @@ UNITS = [
     "v1.", "a@", "http://a", "www.a", "AB-", "X ", "chapter I ", "\n- ", "\n|-|", "per kWh", "e.g.", "a.b:", "3. ",
     "3.–", "am 3. ", "3. und ", "1.234 ", "1 234 ", "1'234", "03.10.", "1 Mio. ", "5 €/", "14h", "Mo-", "str.", "XIV. ",
     "612 345 678 ", "1'234'", "1 mil ", "2½ a ", "M. Ab ", "03/10 ", "l'1 ", "ma t/m vr ",
+    "<think>", "<think>a</think>", "</think>", "<thinking>", "<break", "1 m/", "5 °C / ", "0:00:01 ", "1x a ", "72F ",
+    "in 1/2 ", "am Mo.", "Montag, ", "Montag und ", "3. Jh. ", "alle 1:00 ", "it's ",
 ]  # fmt: skip
 
 

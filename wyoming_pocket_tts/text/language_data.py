@@ -92,6 +92,11 @@ class EnglishData(Strict):
     regnal: frozenset[str]
     versioned: frozenset[str]
     leading_apostrophe: frozenset[str]
+    multiplied: frozenset[str]
+    temperature_words: frozenset[str]
+    timer_words: frozenset[str]
+    instant_words: frozenset[str]
+    state_words: frozenset[str]
 
 
 def read_yaml(name: str) -> object:

@@ -22,6 +22,12 @@ _HTML_NAMES: Final = (
 _HTML_COMMENT = re.compile(r"<!--(?:(?!<!--|-->).)*+-->", re.DOTALL)
 _HTML_BREAK = re.compile(r"<(?:br|hr|/p|/div|/li|/tr|/td|/th|/h[1-6])\b[^<>]*+>", re.IGNORECASE)
 _HTML_TAG = re.compile(rf"</?(?:{_HTML_NAMES})(?=[\s/>])[^<>]*+>", re.IGNORECASE)
+_THOUGHTS = re.compile(r"<(think(?:ing)?)>(?:(?!<think).)*?</\1>", re.DOTALL | re.IGNORECASE)
+_SPEECH_TAG = re.compile(
+    r"</?(?:break|speak|prosody|voice|emphasis|phoneme|say-as|audio|lang|think|thinking)(?=[\s/>])[^<>]*+>",
+    re.IGNORECASE,
+)
+"""Markup of SSML in a text that is none, and of language models: said by nobody, but it stands between words."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)?[^\s<>]++)>")
 
@@ -77,6 +83,7 @@ def plain_text(text: str, kept: str = "") -> str:
         kept: characters that would become others or nothing, and that the language needs ("¿¡").
     """
     if "<" in text:
+        text = _SPEECH_TAG.sub(" ", _THOUGHTS.sub(" ", text))
         text = _HTML_COMMENT.sub(" ", text)
         text = _HTML_BREAK.sub(" ", text)
         text = _AUTOLINK.sub(r"\1", _HTML_TAG.sub("", text))

@@ -8,6 +8,7 @@ from wyoming_pocket_tts.text.continental.grammar import Grammar
 from wyoming_pocket_tts.text.continental.numbers import Amount
 from wyoming_pocket_tts.text.continental.patterns import before, joined
 
+_FRONT = re.compile(r"([^\W_]+)[.\s,]{1,3}\Z")
 _MONTHS = 12
 _DAYS = 31
 _CENTURY = 100
@@ -49,6 +50,21 @@ class Calendar:
         )
         self._hour_range = re.compile(rf"(?<![\w.:,-])([01]?\d|2[0-4])\s?[-–]\s?(?=(?:[01]?\d|2[0-4])\s(?:{after})\b)")
         self._clock = re.compile(rf"(?<![\w:.,]){_TIME}(?:\s?(?:{after})\b)?(?!:?\d)(?!\s?h\b)")
+        self._elapsed = re.compile(
+            rf"(?<![\w:.,])(\d{{1,3}}):([0-5]\d):([0-5]\d)(?![\w:]|[.,]\d)(?!\s(?:{after})\b)"
+            if clock.timer_words
+            else r"(?!)"
+        )
+        self._timer = re.compile(rf"\b(?i:{joined(clock.timer_words)})\b")
+        short = joined(word for word, name in self._weekday_of.items() if word != name)
+        leaders, followers = joined(dates.weekday_leaders), joined(dates.weekday_followers)
+        joints = joined([grammar.data.symbols["&"], grammar.words.range])
+        leaders += rf"|(?:{joined(dates.weekdays)})(?:,|\s(?:{joints}))" if dates.weekday_leaders else ""
+        self._weekday_dot = re.compile(
+            rf"\b((?i:{leaders})\s)({short})\.(\s*\Z)?|\b({short})\.(?=\s(?:{followers})\b)"
+            if dates.weekday_leaders
+            else r"(?!)"
+        )
         self._lettered = re.compile(
             rf"(?<![\w:.,])(?P<hour>[01]?\d|2[0-4])\s?[{clock.letters}]\s?(?P<minute>[0-5]\d)?(?!\w)"
             if clock.letters
@@ -68,6 +84,8 @@ class Calendar:
 
     def __call__(self, text: str) -> str:
         text = self._iso.sub(self._say_iso, text)
+        has_timer = self._timer.search(text) is not None
+        text = self._elapsed.sub(lambda match: self._say_elapsed(match, has_timer=has_timer), text)
         text = self._numeric.sub(self._say_numeric, text)
         text = self._day_month.sub(self._say_day_month, text)
         text = self._month_year.sub(self._say_month_year, text)
@@ -83,7 +101,31 @@ class Calendar:
         """ "Mo-Fr" and "Sa, 3. Okt.": before the language's own patterns, which may look at the day's name."""
         between = self._grammar.words.range
         text = self._weekday_range.sub(lambda m: f"{self._weekday_of[m[1]]} {between} {self._weekday_of[m[2]]}", text)
-        return self._weekday_date.sub(lambda match: self._weekday_of[match[1]], text)
+        text = self._weekday_date.sub(lambda match: self._weekday_of[match[1]], text)
+        text = self._weekday_dot.sub(self._say_weekday, text)
+        return self._weekday_dot.sub(self._say_weekday, text)  # the second day of "am Do. und Fr."
+
+    def _say_weekday(self, match: re.Match[str]) -> str:
+        """ "am Mo." and "Do. um 9"; the dot stays where it ends the text as well."""
+        return f"{match[1] or ''}{self._weekday_of[match[2] or match[4]]}{'.' if match[3] is not None else ''}"
+
+    def _say_elapsed(self, match: re.Match[str], *, has_timer: bool) -> str:
+        """What a timer shows; a time of day behind a word or a date that says so is for the clock's rule."""
+        clock = self._grammar.data.clock
+        front = _FRONT.search(before(match))
+        word = front[1].lower() if front else ""
+        hours, minutes, seconds = map(int, match.groups())
+        is_clock = word in clock.instant_words or word.isdecimal()
+        if is_clock or (not has_timer and (hours or word in clock.state_words)):
+            return match[0]
+        units = self._grammar.data.units
+        counted = [
+            self._grammar.counted(Amount(str(count)), units[unit], before=before(match))
+            for count, unit in ((hours, "hour"), (minutes, "minute"), (seconds, "second"))
+            if count
+        ] or [self._grammar.counted(Amount("0"), units["second"])]
+        joint = f" {self._grammar.data.symbols['&']} "
+        return joint.join(filter(None, (" ".join(counted[:-1]), counted[-1])))
 
     def _say_iso(self, match: re.Match[str]) -> str:
         words = self._grammar.date(int(match[3]), int(match[2]), int(match[1]), before=before(match))

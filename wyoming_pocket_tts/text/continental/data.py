@@ -126,6 +126,12 @@ class Clock(Strict):
     """Words that may follow a time as written and belong to it: "14:05 Uhr"."""
     letters: str = ""
     """Letters between hour and minute: "14h30"."""
+    timer_words: frozenset[str] = frozenset()
+    """Words (lower case) in whose company "1:30:05" is a duration; without any it never is one."""
+    instant_words: frozenset[str] = frozenset()
+    """Words in front of it (lower case) that make it a time of day all the same."""
+    state_words: frozenset[str] = frozenset()
+    """Words in front of it (lower case) that make it a time of day where no timer is spoken of, even with hour 0."""
     dotted: bool = False
     """Whether "7.30" with one of ``after`` behind it is a time."""
 
@@ -141,6 +147,10 @@ class Dates(Strict):
     weekdays: dict[str, tuple[str, ...]]
     year_words: frozenset[str] = frozenset()
     """Words (lower case) after which four digits are a year, for languages that read years in their own way."""
+    weekday_leaders: tuple[str, ...] = ()
+    """Words (lower case) behind which a short name of a weekday with a dot is one: "am Mo."."""
+    weekday_followers: tuple[str, ...] = ()
+    """Words (lower case) before which it is one: "Do. zwischen 8 und 10"."""
     joints: tuple[str, ...] = ()
     """Words between the parts of a date as written: "3 de octubre de 2026"."""
 

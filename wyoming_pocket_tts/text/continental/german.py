@@ -18,6 +18,8 @@ _BEHIND = re.compile(r"\s([^\W\d_]+)(?:\s([^\W\d_]+))?")
 _STREET = re.compile(r"(?<=[a-zäöüß])str\.(?![\w-])")
 _PLURAL = re.compile(r"\A[^\W\d_]+(?:er|e)(?= pro |\Z)")
 """What gets an n in the dative: "mit Kilometern pro Stunde"."""
+_CENTURY = re.compile(r"(?<=[\dIVX]\.)\s?Jh(?:dt|d)?\b\.?")
+_PERSONS = re.compile(r"(?<![\w.,])(\d{1,4})\sPers\.")
 _FIRST_HUNDREDS_YEAR, _LAST_HUNDREDS_YEAR = 1100, 1999
 _ADJECTIVE = re.compile(r".{2,}e[nrs]?\Z")
 
@@ -43,7 +45,11 @@ class German(Grammar):
         self._hyphened_unit = re.compile(rf"(?<![\w.,])(\d{{1,4}})-({joined(self._units)})-(?=[^\W\d])")
         self._compound = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})++|\d{1,9})-(?=[a-zäöüß])")
         self._percent_adjective = re.compile(r"(?<![\w.,])(\d{1,4})\s?%-?ig")
-        self._decade = re.compile(r"(?<![\w.,])(\d{1,4})er(?!\w)")
+        self._decade = re.compile(r"(?<![\w.,])(\d{1,4})(ern?)(?!\w)")
+        dative = joined(data.extra["dative"])
+        self._half = re.compile(
+            rf"\b((?i:{dative})\s)(?:1/2|½)\s({joined(self._units)}|[A-ZÄÖÜ][a-zäöüß]{{2,30}})(?!\w)"
+        )
         self._hour = re.compile(r"\b((?i:um|gegen|ab|bis)\s)((?:[01]?\d|2[0-4])(?::[0-5]\d)?)\s?h(?!\w)")
         self._times_a_day = re.compile(r"(?<![\w.,])(\d{1,4})(?:\s?[x×]\s?(?=[a-zäöü])|\smal(?!\w)(?!\s\d))")
 
@@ -124,12 +130,27 @@ class German(Grammar):
         text = self._hyphened_unit.sub(self._say_hyphened_unit, text)
         text = self._compound.sub(lambda match: self.cardinal(int(match[1].replace(".", "")), "n"), text)
         text = self._times_a_day.sub(lambda match: f"{self.times(int(match[1]))} ", text)
-        text = self._decade.sub(lambda match: f"{self.year(int(match[1]))}er", text)
+        text = self._decade.sub(lambda match: f"{self.year(int(match[1]))}{match[2]}", text)
+        text = _PERSONS.sub(_say_persons, self._half.sub(self._say_half, text))
         return self._ordinals(self.before_words(text))
 
     def before_words(self, text: str) -> str:
         text = _STREET.sub(lambda m: f"straße{'.' if TEXT_END.match(m.string, m.end()) else ''}", text)
+        text = _CENTURY.sub(lambda m: f" Jahrhundert{'.' if TEXT_END.match(m.string, m.end()) else ''}", text)
         return self._ordinals.centuries(text)
+
+    def _say_half(self, match: re.Match[str]) -> str:
+        """ "in 1/2 Std." is "in einer halben Stunde"."""
+        unit, end = self._units.get(match[2]), ""
+        if match[2].endswith(".") and TEXT_END.match(match.string, match.end()):
+            end = "."
+        name, gender = (unit.one, self.gender(unit)) if unit else (match[2], self.gender_of(match[2]))
+        return f"{match[1]}{'einer' if gender == 'f' else 'einem'} halben {name}{end}"
 
     def _say_hyphened_unit(self, match: re.Match[str]) -> str:
         return f"{self.cardinal(int(match[1]), 'n')}-{self._units[match[2]].one}-"
+
+
+def _say_persons(match: re.Match[str]) -> str:
+    end = "." if TEXT_END.match(match.string, match.end()) else ""
+    return f"{match[1]} {'Person' if match[1] == '1' else 'Personen'}{end}"

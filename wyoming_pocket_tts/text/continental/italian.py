@@ -14,6 +14,8 @@ from wyoming_pocket_tts.text.continental.western import Western
 _VOWELS: Final = "aeiouh"
 _NEEDS_UNO = re.compile(r"s[^aeiouh]|z|gn|ps|x|y")
 _DOTTED_TIME = re.compile(r"\b((?i:alle|dalle|ore|le|all'|dall')\s?)([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
+_AT_ONE = re.compile(r"\b([Aa]l|[Dd]al|[Dd]el|[Ss]ul)le\s(?=0?1:[0-5]\d)")
+_IS_ONE = re.compile(r"\b(S|s)ono le\s(?=0?1:[0-5]\d)")
 _DOTTED_RANGE = re.compile(r"(?<=\d:\d\d)\s?([-–]|e|o)\s?([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
 _FROM_THE_FIRST = re.compile(r"\b(?:([Dd]al|[Aa]l)l'|([Ll])')1(?=\s(al|[a-z]{5,9})\b)")
 _ONE_OF_IT = re.compile(r"(?<![\w.,:/'+~±≈-])(?<![-−–+] )1 ([a-zà-ÿ]{3,30})(?!\w|')")
@@ -80,6 +82,7 @@ class Italian(Western):
     def before_numbers(self, text: str) -> str:
         text = _DOTTED_TIME.sub(r"\1\2:\3", text)
         text = _DOTTED_RANGE.sub(r" \1 \2:\3", text)
+        text = _IS_ONE.sub(lambda match: f"{'È' if match[1] == 'S' else 'è'} l'", _AT_ONE.sub(r"\1l'", text))
         text = _FROM_THE_FIRST.sub(self._say_first, text)
         return super().before_numbers(_ONE_OF_IT.sub(self._say_one, text))
 

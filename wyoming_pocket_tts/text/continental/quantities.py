@@ -37,9 +37,14 @@ class Quantities:
             rf"(?P<sign>{SIGN})?(?<![\w.,])(?P<low>{NUMBER})(?P<range>\s{range_word}\s(?P<minus>[-−])?(?P<high>{NUMBER}))?"
             rf"(?:\s?(?P<tight>{tight})|\s(?P<spaced>{joined(spaced)}))(?:/(?P<per>{anything}|[^\W\d_]{{2,20}}))?(?![\w²³'])"
         )
+        self._pair = re.compile(
+            rf"(?<![\w.,])({NUMBER}\s?(?:{anything}))\s?/\s?(?=[-−]?(?!10{{0,3}}(?![\d.,])){NUMBER}\s?(?:{anything})(?![\w²³']))"
+        )
         self._bare = re.compile(rf"(?<![\w.,/°])(?P<unit>{joined(bare)})(?:/(?P<per>{anything}))?(?![\w²³])")
 
     def __call__(self, text: str) -> str:
+        if "/" in text:  # the same once more, in another unit
+            text = self._pair.sub(r"\1, ", text)
         return self._pattern.sub(self._say, text)
 
     def bare(self, text: str) -> str:

@@ -66,7 +66,7 @@ class English:
     def _with_digits(self, text: str) -> str:
         """From the most specific reading of a number to the most general one."""
         text = self._symbols.before_numbers(self._numbers.decimal_commas(text))
-        text = self._calendar(text)
+        text = self._quantities.degrees(self._calendar(text))
         text = self._codes(text)
         text = self._money(text)
         text = self._numbers.ranges(text)

@@ -10,6 +10,8 @@ from wyoming_pocket_tts.text.language_data import EnglishData, load_boundaries
 _NOON = 12
 _MONTHS = 12
 _CENTURY = 100
+_FRONT = re.compile(r"([\w']+)[\s,]{1,3}\Z")
+_FRONT_CHARS = 20
 _DAY_SUFFIX = "(?:st|nd|rd|th)?"
 _TIME = r"(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d)(?:\.\d++)?)?"
 _HALF = r"(?P<half>[AaPp])(?:\.\s?[Mm]\.|[Mm]\b\.?)"
@@ -55,6 +57,9 @@ class Calendar:
             r"(?<![\w.,])(?=\d++\s?[dhm]\w*\s?\d)"
             r"(?:(\d++)\s?d)?\s?(?:(\d++)\s?h)?\s?(?:(\d++)\s?m(?:in)?)?\s?(?:(\d++)\s?s)?(?!\w)"
         )
+        self._elapsed = re.compile(r"(?<![\w:.,])(\d{1,3}):([0-5]\d):([0-5]\d)(?![\w:]|[.,]\d)")
+        self._timer = re.compile(rf"\b(?:{'|'.join(sorted(data.timer_words))})\b", re.IGNORECASE)
+        self._instants, self._states = data.instant_words, data.state_words
         self._decade = re.compile(
             r"(?<![\w'])(?:([12]\d\d0)'?s|'([1-9]0)'?s"
             r"|(?:(?<=the )|(?<=The )|(?<=early )|(?<=late )|(?<=mid-))([1-9]0)'?s)\b"
@@ -62,6 +67,8 @@ class Calendar:
 
     def __call__(self, text: str) -> str:
         text = self._iso.sub(self._say_iso, text)
+        has_timer = self._timer.search(text) is not None
+        text = self._elapsed.sub(lambda match: self._say_elapsed(match, has_timer=has_timer), text)
         text = self._numeric.sub(self._say_numeric, text)
         text = self._month_day.sub(self._say_month_day, text)
         text = self._day_month.sub(self._say_day_month, text)
@@ -126,6 +133,17 @@ class Calendar:
         ]
         return " ".join(parts) or match[0]
 
+    def _say_elapsed(self, match: re.Match[str], *, has_timer: bool) -> str:
+        """What a timer shows; a time of day behind a word or a date that says so is for the clock's rule."""
+        front = _FRONT.search(match.string, max(0, match.start() - _FRONT_CHARS), match.start())
+        word = front[1].lower() if front else ""
+        if word in self._instants or word.isdecimal():
+            return match[0]
+        hours, minutes, seconds = map(int, match.groups())
+        if not has_timer and (hours or word in self._states):
+            return match[0]
+        return elapsed(hours, minutes, seconds)
+
     def _kept_stop(self, match: re.Match[str]) -> str:
         """The full stop of "p.m." when it ends the sentence as well."""
         if not match[0].endswith("."):
@@ -133,6 +151,15 @@ class Calendar:
         following = NEXT_SENTENCE.match(match.string, match.end())
         opens = following is not None and following[1].lower() not in self._within
         return "." if opens or TEXT_END.match(match.string, match.end()) else ""
+
+
+def elapsed(hours: int, minutes: int, seconds: int) -> str:
+    """ "one hour thirty minutes and five seconds"."""
+    counted = [(count, unit) for count, unit in ((hours, "hour"), (minutes, "minute"), (seconds, "second")) if count]
+    *first, last = [f"{cardinal(count)} {unit}{'' if count == 1 else 's'}" for count, unit in counted] or [
+        "zero seconds"
+    ]
+    return f"{' '.join(first)} and {last}" if first else last
 
 
 def _year(value: int) -> str:

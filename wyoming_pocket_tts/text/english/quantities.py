@@ -52,11 +52,25 @@ class Quantities:
             rf"(?P<sign>{_SIGN})?(?<![\w.,])(?P<low>{NUMBER})(?P<range>\sto\s(?P<minus>[-−])?(?P<high>{NUMBER}))?"
             rf"(?:\s?(?P<tight>{tight})|\s(?P<spaced>{spaced}))(?:/(?P<per>{anything}))?(?![\w²³'])"
         )
+        self._pair = re.compile(
+            rf"(?<![\w.,])({NUMBER}\s?(?:{anything}))\s?/\s?(?=[-−]?(?!10{{0,3}}(?![\d.,])){NUMBER}\s?(?:{anything})(?![\w²³']))"
+        )
+        words = "|".join(sorted(data.temperature_words))
+        self._temperature = re.compile(
+            rf"\b(?:{words})\b|\A(?:(?i:it's|it is|now|currently)\s)*[-−]?{NUMBER}\s?[CF]\W*\Z", re.IGNORECASE
+        )
+        self._letter = re.compile(rf"(?<![\w.,])({NUMBER})\s?([CF])(?![\w#'+&°]|\.\w)")
         bare = _joined([symbol for symbol, unit in self._units.items() if unit.bare])
         self._bare = re.compile(rf"(?<![\w.,/°])(?P<unit>{bare})(?:/(?P<per>{anything}))?(?![\w²³])")
 
     def __call__(self, text: str) -> str:
+        if "/" in text:  # the same once more, in another unit
+            text = self._pair.sub(r"\1, ", text)
         return self._pattern.sub(self._say, text)
+
+    def degrees(self, text: str) -> str:
+        """ "72F" is a temperature where the text speaks of one, or says nothing else."""
+        return self._letter.sub(r"\1 °\2", text) if self._temperature.search(text) else text
 
     def bare(self, text: str) -> str:
         """Unit symbols without a number: "in degrees Celsius", "per kilowatt hour"."""
@@ -166,6 +180,8 @@ class Numbers:
         self._name_hyphen = re.compile(r"(?<=[^\W\d_])-(?=\d)")
         self._thousands = re.compile(r"(?<![\w.,])(\d{1,3})k\b")
         self._times = re.compile(r"(?<=\d)x\b")
+        multiplied = "|".join(sorted(data.multiplied))
+        self._items = re.compile(rf"(?<![\w.,])(\d{{1,4}}) ?[x×] (?=[^\W\d_]{{2}})(?!(?i:{multiplied})\b)")
         self._comma_decimal = re.compile(r"(?<![\d,.])(\d++),(\d{1,2})(?![\d,]|\.\d)")
         self._ratio = re.compile(r"(?<=\d):(?=\d)")
         self._number = re.compile(rf"(?P<sign>{_SIGN})?(?P<number>{NUMBER})")
@@ -191,7 +207,7 @@ class Numbers:
         text = self._ordinal.sub(lambda match: ordinal(int(match[1].replace(",", ""))), text)
         text = self._context_year.sub(self._say_year, text)
         text = self._thousands.sub(lambda match: f"{cardinal(int(match[1]))} thousand", text)
-        text = self._times.sub(" times", text)
+        text = self._times.sub(" times", self._items.sub(r"\1 ", text))
         text = self._ratio.sub(" to ", text)
         return self._number.sub(self._say_number, text)
 
