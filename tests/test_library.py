@@ -1,6 +1,7 @@
 """Voices of one's own that come and go in a running service: real processes, files as people drop them."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import soundfile
 
 from tests.pocket.fake_hub import fake_hub
 from tests.service import Service, service
+from tests.serving.client import Client
 from tests.world import (
     MODEL,
     PATIENCE_SECONDS,
@@ -103,13 +105,84 @@ async def test_recordings_are_heard_once(world: World, tmp_path: Path) -> None:
         house.drop("Anna.wav", recording(world))
         await house.until_listed(lambda voices: voices.get("Anna") is True)
         assert await rate_spoken(house.uri, "anna") == RATE_HZ
-        assert house.running.log.count("hears it") == 1
+        heard = list((house.folder.parent / "heard").rglob("*.safetensors"))
+        made = [path.stat().st_ino for path in heard]
         (house.folder / "Anna.wav").rename(house.folder / "Hannah.wav")
         await house.until_listed(lambda voices: voices.get("Hannah") is True and "Anna" not in voices)
-        heard = list((house.folder.parent / "heard").rglob("*.safetensors"))
-        assert len(heard) == 1, "the same recording is not heard again"
+        assert [path.stat().st_ino for path in heard] == made != [], "the same recording is not heard again"
+        heard[0].unlink()  # somebody cleared up
+        await house.until_listed(lambda voices: voices.get("Hannah") is True and heard[0].exists())
+        assert await rate_spoken(house.uri, "Hannah") == RATE_HZ
         maps = await asyncio.to_thread(Path(f"/proc/{house.running.process.pid}/maps").read_text)
         assert "encoder" not in maps, "what hears is another process"
+
+
+async def test_an_answer_ends_in_the_voice_that_it_began_with(world: World, tmp_path: Path) -> None:
+    """While the voice is overwritten with rubbish, and then taken away."""
+    async with home(world, tmp_path) as house:
+        voice = house.drop("grandma.safetensors", exported(world))
+        await house.until_listed(lambda voices: voices.get("grandma") is True)
+        async with await Client.connect(house.uri) as client:
+            await client.send("synthesize-start", voice={"name": "grandma"})
+            await client.send("synthesize-chunk", text="This is the first sentence. ")
+            await sound(client)
+            voice.write_bytes(exported(world)[:1000])
+            await house.running.until_logged("grandma.safetensors: is cut short", seconds=PATIENCE_SECONDS)
+            await client.send("synthesize-chunk", text="This is the second. ")
+            await sound(client)
+            voice.unlink()
+            await house.until_listed(lambda voices: "grandma" not in voices)
+            await client.send("synthesize-chunk", text="And the third.")
+            await client.send("synthesize-stop")
+            while (event := await client.receive()) is not None and event.type != "synthesize-stopped":
+                assert event.type != "error", event.data
+            assert event is not None
+
+
+async def sound(client: Client) -> None:
+    """Wait for a bit of audio."""
+    while (event := await client.receive()) is not None and event.type != "audio-chunk":
+        assert event.type != "error", event.data
+
+
+async def test_a_file_counts_when_it_is_written_to_its_end(world: World, tmp_path: Path) -> None:
+    async with home(world, tmp_path) as house:
+        house.folder.mkdir(exist_ok=True)
+        content = exported(world)
+        with (house.folder / "slow.safetensors").open("wb") as file:
+            for start in range(0, len(content), len(content) // 8):
+                file.write(content[start : start + len(content) // 8])
+                file.flush()
+                await installed_voices(house.uri)
+        await house.until_listed(lambda voices: voices.get("slow") is True)
+        assert await rate_spoken(house.uri, "slow") == RATE_HZ
+
+
+async def test_an_order_to_stop_amid_a_hearing_is_obeyed(world: World, tmp_path: Path) -> None:
+    async with home(world, tmp_path) as house:
+        house.drop("Anna.wav", recording(world))
+        await house.running.until_logged("hears it", seconds=PATIENCE_SECONDS)
+    leftovers = [path.name for path in (tmp_path / "wyoming-pocket-tts" / "heard").rglob("*") if path.is_file()]
+    assert all(name.endswith(".safetensors") and not name.startswith(".") for name in leftovers)
+
+
+async def test_odd_entries_harm_nobody(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "wyoming-pocket-tts" / "voices"
+    folder.mkdir(parents=True)
+    (folder / "far.wav").symlink_to("/" + "x" * 300)
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "bell\a.wav").write_bytes(b"")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "german").mkdir()
+    shutil.copy(world.config.with_name("voice.wav"), folder / "german" / "Otto.wav")
+    with (folder / "film.wav").open("wb") as film:
+        film.truncate(10 << 30)
+    async with home(world, tmp_path) as house:
+        house.drop("good.safetensors", exported(world))
+        await house.until_listed(lambda voices: voices.get("good") is True)
+        await house.running.until_logged("film.wav: is larger than", seconds=PATIENCE_SECONDS)
+        await house.running.until_logged("it is for the model german, which is not among models.names")
+        assert "Traceback" not in house.running.log
 
 
 async def test_a_folder_is_a_voice_with_styles(world: World, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Knows no settings file, no model and no audio.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from wyoming_pocket_tts.voices.parts import (
     configured_part,
     with_styles,
 )
+
+_GONE_REMEMBERED = 64
 
 
 class Cast:
@@ -139,11 +141,13 @@ class Cast:
     def part(self, name: str) -> Part:
         """Find a listed voice, or a satellite's that is not listed, by its exact name.
 
+        A voice that has gone lately is still found, so that answers which began with it end with it.
+
         Raises:
             VoiceError: there is no such voice.
         """
         scene = self._scene()
-        part = scene.satellites.get(name) or scene.by_name.get(name)
+        part = scene.satellites.get(name) or scene.by_name.get(name) or scene.gone.get(name)
         if part is None:
             raise VoiceError(f"there is no voice {shown(name)}")
         return part
@@ -196,7 +200,8 @@ class Cast:
         if scene is None or scene.engine != engine:
             plain = tuple(self._plain_parts(engine))
             satellites = {each.name: self._satellite_part(each, plain) for each in self._satellites}
-            scene = self._last_scene = _Scene(engine, plain, satellites)
+            gone = {} if scene is None else scene.gone_in(part.voice.name for part in plain)
+            scene = self._last_scene = _Scene(engine, plain, satellites, gone)
         return scene
 
     def _plain_parts(self, engine: Sequence[Voice]) -> Iterator[Part]:
@@ -234,11 +239,24 @@ class _Usual(NamedTuple):
 class _Scene:
     """Everybody who can be asked, at one time."""
 
-    def __init__(self, engine: tuple[Voice, ...], plain: tuple[Part, ...], satellites: dict[str, Part]) -> None:
+    def __init__(
+        self,
+        engine: tuple[Voice, ...],
+        plain: tuple[Part, ...],
+        satellites: Mapping[str, Part],
+        gone: Mapping[str, Part],
+    ) -> None:
         self.engine = engine
         self.plain = plain
         self.satellites = satellites
         self.by_name = {part.voice.name: part for part in reversed(plain)}
+        self.gone = gone
+
+    def gone_in(self, names: Iterable[str]) -> dict[str, Part]:
+        """Of those who are here or went before, the last ones that these names lack."""
+        there = set(names)
+        gone = [(name, part) for name, part in (*self.gone.items(), *self.by_name.items()) if name not in there]
+        return dict(gone[-_GONE_REMEMBERED:])
 
 
 def _found(parts: Iterable[Part], name: str) -> Part | None:

@@ -1,6 +1,7 @@
 """Loads what speaks, and what brings more of it. The one place that knows all engines; imports each when asked for."""
 
 import logging
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from wyoming_pocket_tts.cast import Cast
     from wyoming_pocket_tts.casting import Casting
+    from wyoming_pocket_tts.installer import Installer
+    from wyoming_pocket_tts.library import Library
     from wyoming_pocket_tts.narrator import Narrator
+    from wyoming_pocket_tts.pocket.choir import Listener
     from wyoming_pocket_tts.repertoire import Repertoire
     from wyoming_pocket_tts.settings import Settings
     from wyoming_pocket_tts.speech import Synthesizer
@@ -68,6 +72,10 @@ class Helper(Protocol):
         ...
 
 
+def _nobody(_: "Listener") -> None:
+    """There are no models to hear of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ensemble:
     """What the service speaks with, who is in it, and who brings what is not there yet."""
@@ -77,15 +85,20 @@ class Ensemble:
     helpers: tuple[Helper, ...] = ()
     models: "Callable[[], Mapping[str, str]]" = dict
     """Tells of the models that the settings name: ``ready`` or ``coming``."""
+    observe: "Callable[[Listener], None]" = _nobody
+    """Takes who wants to hear how the models fare; before the helpers are started."""
 
 
-def load_ensemble(engine: Engine, settings: "Settings", *, file: Path | None = None) -> Ensemble:
+def load_ensemble(
+    engine: Engine, settings: "Settings", *, file: Path | None = None, flags: "Mapping[str, object] | None" = None
+) -> Ensemble:
     """Load the embedded voices; models and voices of the user's own come when the helpers are started. Takes seconds.
 
     Args:
         engine: what is embedded.
         settings: whose voices, satellites and models.
         file: where they stand, for messages.
+        flags: what of them was given as an option, for messages.
 
     Raises:
         ConfigError: they name what there is not.
@@ -105,12 +118,18 @@ def load_ensemble(engine: Engine, settings: "Settings", *, file: Path | None = N
     labels = [model.label for model in wanted]
     dropped = [voice.name for voice in dropped_voices(dropped_folder(settings.data_dir), labels)]
     casting = resolve(settings, embedded=names, dropped=dropped)
-    for warning in casting.admit(places_in(file)):
+    for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
         _LOGGER.warning("%s", warning)
     repertoire = Repertoire(embedded, {model.label: model.listed() for model in wanted})
     cast = casting.cast(repertoire.voices)
-    helpers = _helpers(wanted, repertoire, casting, settings, embedded=names) if wanted else ()
-    return Ensemble(Narrator(repertoire, cast), cast, helpers, repertoire.models)
+    narrator = Narrator(repertoire, cast)
+    if not wanted:
+        if dropped:
+            folder = dropped_folder(settings.data_dir)
+            _LOGGER.warning("%s: no model can speak the voices there: models.names is 'none'", folder)
+        return Ensemble(narrator, cast)
+    installer, library = _helpers(wanted, repertoire, casting, settings, embedded=names)
+    return Ensemble(narrator, cast, (installer, library), repertoire.models, installer.observe)
 
 
 def _helpers(
@@ -120,7 +139,7 @@ def _helpers(
     settings: "Settings",
     *,
     embedded: "Collection[str]",
-) -> tuple[Helper, ...]:
+) -> "tuple[Installer, Library]":
     """Make who brings models, and who brings voices of the user's own."""
     from wyoming_pocket_tts.installer import Installer, InstallOptions  # noqa: PLC0415  (the models)
     from wyoming_pocket_tts.library import Library  # noqa: PLC0415

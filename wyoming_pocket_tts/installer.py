@@ -12,6 +12,7 @@ from threading import Event, Thread
 
 from wyoming_pocket_tts.errors import Cancelled, ConfigError, SpeechError, VoiceError, VoiceOutOfReach
 from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.choir import Listener
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
@@ -96,8 +97,14 @@ class Installer:
         self._repertoire = repertoire
         self._options = options
         self._came = came
+        self._listener: Listener | None = None
+        self._speaking: list[PocketSynthesizer] = []
         self._stop = Event()
         self._thread = Thread(target=self._run, name="installer", daemon=True)
+
+    def observe(self, listener: Listener) -> None:
+        """Let somebody hear how the models fare. Before ``start``."""
+        self._listener = listener
 
     def start(self) -> None:
         """Begin."""
@@ -109,10 +116,12 @@ class Installer:
         self._stop.set()
 
     def close(self) -> None:
-        """Give up what is not done, and join the thread. What was being made leaves nothing behind."""
+        """Give up what is not done, join the thread, and end the models. What was being made leaves nothing behind."""
         self.stop()
         if self._thread.ident is not None:
             self._thread.join()
+        for synthesizer in self._speaking:
+            synthesizer.close()
 
     def _run(self) -> None:
         silent = [_Arrival(model) for model in self._wanted]
@@ -138,13 +147,10 @@ class Installer:
             step(arrival)
         except Cancelled:
             return True
-        except VoiceOutOfReach as error:
-            logger.warning("the model %s %s: %s", label, otherwise, error)
-            return False
-        except (ConfigError, VoiceError) as error:  # no second attempt would end otherwise
-            logger.error("the model %s is given up: %s", label, error)  # noqa: TRY400  (no traceback for people)
-            return True
         except SpeechError as error:
+            if isinstance(error, ConfigError | VoiceError) and not isinstance(error, VoiceOutOfReach):
+                logger.error("the model %s is given up: %s", label, error)  # noqa: TRY400  (no traceback for people)
+                return True  # no second attempt would end otherwise
             logger.warning("the model %s %s: %s", label, otherwise, error)
             return False
         except Exception:
@@ -172,8 +178,14 @@ class Installer:
         self._warm_up(speaker, self._try_voice(speaker, directory / f"{model.voices[0]}{SUFFIX}"))
         voices = () if model.is_hidden else model.voices
         synthesizer = arrival.synthesizer = PocketSynthesizer(
-            speaker, name=model.label, voices=voices, language=model.language, directory=directory
+            speaker,
+            name=model.label,
+            voices=voices,
+            language=model.language,
+            directory=directory,
+            listener=self._listener,
         )
+        self._speaking.append(synthesizer)
         self._repertoire.add(model.label, synthesizer)
         logger.info("the model %s speaks now (%s), by default as %s", model.label, bundle.precision, model.voices[0])
         self._came(model, bundle, synthesizer)

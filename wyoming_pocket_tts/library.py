@@ -21,6 +21,7 @@ from wyoming_pocket_tts.pocket.onnx.ready_made import ready_made_directory
 from wyoming_pocket_tts.pocket.shelf import SUFFIX, Shelf
 from wyoming_pocket_tts.pocket.synthesizer import OwnVoice, PocketSynthesizer
 from wyoming_pocket_tts.voice_intake import Identity, Intake, is_exported
+from wyoming_pocket_tts.voices.admission import Refused, admitted
 from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
 from wyoming_pocket_tts.voices.parts import VoiceSource
 from wyoming_pocket_tts.voices.styles import style_files
@@ -64,7 +65,7 @@ class Library:
         self._labels = [model.label for model in models if not model.is_hidden]
         self._sources = tuple(sources)
         self._shown = {source.voice_name: source.name for source in sources}
-        self._taken = {name.casefold() for name in (*taken, *self._shown)}
+        self._taken = frozenset((*taken, *self._shown))
         self._speakers: dict[str, _Speaker] = {}
         self._lock = Lock()  # guards the speakers
         self._stop = Event()
@@ -147,21 +148,11 @@ class Library:
 
     def _admitted(self, wishes: Iterable[DroppedVoice]) -> Iterator[DroppedVoice]:
         """Those whose name is nobody else's, and whose model there is."""
-        of_settings = {os.path.realpath(source.path) for source in self._sources if source.path is not None}
-        names: dict[str, Path] = {}
-        for wish in wishes:
-            name = wish.name.casefold()
-            if os.path.realpath(wish.origin) in of_settings:
-                continue  # it is a voice of the settings, under the name that it has there
-            if wish.model is not None and wish.model not in self._labels:
-                self._tell(wish.origin, f"it is for the model {wish.model}, which is not among models.names")
-            elif name in self._taken:
-                self._tell(wish.origin, "another voice has this name already; give the file another one")
-            elif name in names:
-                if names[name].with_suffix("") != wish.origin.with_suffix(""):  # else it was exported from this one
-                    self._tell(wish.origin, f"{names[name]} is the voice of this name; give the file another one")
+        elsewhere = [source.path for source in self._sources if source.path is not None]
+        for wish in admitted(wishes, labels=self._labels, taken=self._taken, elsewhere=elsewhere):
+            if isinstance(wish, Refused):
+                self._tell(wish.origin, wish.reason)
             else:
-                names[name] = wish.origin
                 yield wish
 
     # What can be spoken

@@ -86,6 +86,7 @@ async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
 
 async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, orders: Orders) -> None:
     monitor = Monitor(port=settings.metrics.port, host=settings.metrics.host)
+    ensemble.observe(monitor.observer)
     async with Workers(ensemble.synthesizer, observer=monitor.observer) as workers:
         doors = _doors(ensemble.cast, settings)
         server = Server(workers, doors=doors, limits=_limits(settings.server.limits), observer=monitor.observer)
@@ -158,6 +159,7 @@ def _door_of(satellite: Satellite, host: str, cast: Cast, settings: Settings) ->
         reception=_CastAt(cast, satellite.name),
         program=f"{PROGRAM} {satellite.name}",  # the title of its entry in Home Assistant
         announcer=_announcer(settings, satellite.announced_as),
+        setting=f"satellites.{satellite.name}.port",
     )
 
 

@@ -9,6 +9,8 @@ from threading import Lock
 from wyoming_pocket_tts.errors import VoiceError
 from wyoming_pocket_tts.speech import Derived, Pcm, Request, Synthesizer, Voice
 
+_NAMES_REMEMBERED = 256
+
 
 class Repertoire:
     """Several synthesizers as one. Models stand before what is embedded: they are what one waited for.
@@ -25,6 +27,7 @@ class Repertoire:
         self._embedded = embedded
         self._expected = dict(expected)
         self._models: dict[str, Synthesizer] = {}
+        self._lately: dict[str, Synthesizer] = {}
         self._lock = Lock()
 
     def add(self, name: str, model: Synthesizer) -> None:
@@ -58,7 +61,16 @@ class Repertoire:
         return Derived(lambda: self._speaker_of(request).synthesize(request), lambda blocks: blocks)
 
     def _speaker_of(self, request: Request) -> Synthesizer:
+        name = request.voice.name
         for part in (*self._models.values(), self._embedded):
-            if any(voice.name == request.voice.name for voice in part.voices()):
+            if any(voice.name == name for voice in part.voices()):
+                self._remember(name, part)
                 return part
+        if name in self._lately:  # it has gone from the list; an answer that began with it ends with it
+            return self._lately[name]
         raise VoiceError(f"the voice '{request.voice.name}' is not there")
+
+    def _remember(self, name: str, part: Synthesizer) -> None:
+        if self._lately.get(name) is not part:
+            with self._lock:
+                self._lately = dict([*self._lately.items(), (name, part)][-_NAMES_REMEMBERED:])

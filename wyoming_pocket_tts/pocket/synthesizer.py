@@ -8,11 +8,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import EmptyText, VoiceError
+from wyoming_pocket_tts.errors import EmptyText, VoiceError, VoiceOutOfReach
 from wyoming_pocket_tts.pocket.choir import Listener
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _VOICES_IN_MEMORY = 4
 """Some six megabytes each for the larger models."""
 _LOUDEST = 32_767
+_GONE_REMEMBERED = 64
 _SUFFIX = ".safetensors"
 
 
@@ -62,7 +64,7 @@ class OwnVoice:
     Attributes:
         name: what clients call it.
         description: what people read.
-        styles: a file for each way in which it speaks, the default one first.
+        styles: a file for each way in which it speaks, the default one first; files of the house's, which never change.
         language: a tag; None for the model's language.
     """
 
@@ -104,31 +106,38 @@ class PocketSynthesizer:
         self._states = PromptCache(_VOICES_IN_MEMORY)
         self._ready_made: tuple[Voice, ...] = ()
         self._own: Mapping[str, OwnVoice] = {}
-        self._own_listed: tuple[Voice, ...] = ()
+        self._gone: Mapping[str, OwnVoice] = {}
+        self._lock = Lock()
         self._choir = model.choir(listener)
         self.look_for_voices()
 
     def look_for_voices(self) -> None:
         """Notice which ready-made voices are there by now."""
-        there = {path.stem for path in self._paths.values() if looks_whole(path)}
-        self._ready_made = tuple(
-            listed_voices(
-                self._name,
-                self._ready_made_names,
-                language=self._language,
-                rate_hz=self._model.sample_rate,
-                there=there,
+        with self._lock:  # else an older look could have the last word
+            there = {path.stem for path in self._paths.values() if looks_whole(path)}
+            self._ready_made = tuple(
+                listed_voices(
+                    self._name,
+                    self._ready_made_names,
+                    language=self._language,
+                    rate_hz=self._model.sample_rate,
+                    there=there,
+                )
             )
-        )
 
     def speak_also_as(self, own: Sequence[OwnVoice]) -> None:
-        """Have these voices of one's own from now on, in place of those before; what is being spoken goes on."""
-        self._own = {voice.name: voice for voice in own}
-        self._own_listed = tuple(map(self._listed, own))
+        """Have these voices of one's own from now on, in place of those before.
+
+        Those that go are no longer listed; for answers that began with them the last ones of them still speak.
+        """
+        with self._lock:
+            now = {voice.name: voice for voice in own}
+            gone = [(name, voice) for name, voice in (*self._gone.items(), *self._own.items()) if name not in now]
+            self._own, self._gone = now, dict(gone[-_GONE_REMEMBERED:])
 
     def voices(self) -> Sequence[Voice]:
         """The ready-made voices, the default one first, and those of one's own."""
-        return (*self._ready_made, *self._own_listed)
+        return (*self._ready_made, *map(self._listed, self._own.values()))
 
     def synthesize(self, request: Request) -> Derived[Any]:
         """Speak in blocks of one frame of 80 ms or several; nothing for a text without a word.
@@ -153,6 +162,8 @@ class PocketSynthesizer:
         path, manner = self._path(request), request.manner
         try:
             state = self._states.get(_identity(path), lambda: self._model.get_state_for_audio_prompt(path))
+        except VoiceOutOfReach:
+            raise
         except VoiceError:
             self._give_up(path)
             raise
@@ -168,17 +179,18 @@ class PocketSynthesizer:
         name = request.voice.name
         if name in self._paths:
             return self._paths[name]
-        own = self._own.get(name)
+        own = self._own.get(name) or self._gone.get(name)
         if own is None:
             raise VoiceError(f"the model {self._name} has no voice '{name}'")
         return own.styles.get(request.speaker or "") or next(iter(own.styles.values()))
 
     def _give_up(self, path: Path) -> None:
-        """A ready-made voice that cannot be used is not there: it is fetched anew at the next start."""
-        if path in self._paths.values():
-            path.unlink(missing_ok=True)
-            self.look_for_voices()
-            logger.warning("%s: the voice is damaged and was deleted; the next start fetches it again", path)
+        """What lies here is ours alone, and can be made again: what cannot be used is not there."""
+        path.unlink(missing_ok=True)
+        self.look_for_voices()
+        logger.warning(
+            "%s: the voice is damaged and was deleted; it is brought again, at the latest at the next start", path
+        )
 
     def _listed(self, own: OwnVoice) -> Voice:
         return Voice(
@@ -195,7 +207,7 @@ def _identity(path: Path) -> tuple[Path, int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise VoiceError(f"{path}: the voice is not there ({error.strerror or error})") from error
+        raise VoiceOutOfReach(f"{path}: the voice is not there ({error.strerror or error})") from error
     return path, status.st_mtime_ns, status.st_size
 
 
