@@ -15,6 +15,7 @@ from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, Severity
 from wyoming_pocket_tts.commands.doctor.home_assistant import LONGEST_HEADER_BYTES, HomeAssistant
 from wyoming_pocket_tts.commands.doctor.ports import Ports
 from wyoming_pocket_tts.commands.doctor.speech import Speech
+from wyoming_pocket_tts.commands.doctor.subject import Subject
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.settings import MetricsSettings, SatelliteEntry, ServerSettings, Settings
@@ -87,6 +88,31 @@ async def test_our_own_service_may_have_the_port() -> None:
     named(found, Severity.OK, "this service answers")
 
 
+def subject(uri: str, named: str | None = None) -> Subject:
+    environment = {"WYOMING_POCKET_TTS_SERVER_URI": uri}
+    return Subject(file=None, uri=named, flags={}, environment=environment, embedded=(), load_embedded=ToneSynthesizer)
+
+
+async def test_a_service_that_listens_everywhere_is_spoken_to_at_home() -> None:
+    async with service(uri="tcp://:0") as running:
+        port = running.server.addresses[0].rpartition(":")[2]
+        examined = subject(f"tcp://:{port}")
+        where = await asyncio.to_thread(lambda: examined.running(examined.settings()))
+        assert where == f"tcp://127.0.0.1:{port}"
+        named(await looked(Speech(where, ToneSynthesizer)), Severity.OK, "of speech")
+
+
+def test_a_stranger_at_the_port_is_not_our_service() -> None:
+    with stranger(info(program="piper")) as port:
+        examined = subject(f"tcp://127.0.0.1:{port}")
+        assert examined.running(examined.settings()) is None
+
+
+def test_the_service_that_somebody_names_is_examined_whatever_it_is() -> None:
+    examined = subject("tcp://127.0.0.1:1", "tcp://0.0.0.0:1")
+    assert examined.running(examined.settings()) == "tcp://127.0.0.1:1"
+
+
 async def looked(check: Check) -> list[Finding]:
     return await asyncio.to_thread(findings, check)
 
@@ -118,7 +144,9 @@ def at_home(reply: bytes) -> list[Finding]:
 
 
 def test_a_good_description_is_well() -> None:
-    named(at_home(info(voice("anna"), voice("bert", languages=("de",)))), Severity.OK, "2 voices in 2 languages")
+    named(
+        at_home(info(voice("anna"), voice("bert", languages=("de",)))), Severity.OK, "2 voices in de, en, as it wants"
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,5 +221,5 @@ def test_a_server_that_speaks_silence_is_named() -> None:
 
 
 def test_no_server_at_all_is_named() -> None:
-    check = Speech(f"tcp://127.0.0.1:{free_port()}", ToneSynthesizer, waiting_seconds=5)
-    named(findings(check), Severity.PROBLEM, "cannot speak through")
+    uri = f"tcp://127.0.0.1:{free_port()}"
+    named(findings(Speech(uri, ToneSynthesizer, waiting_seconds=5)), Severity.PROBLEM, uri)

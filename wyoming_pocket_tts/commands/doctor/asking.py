@@ -68,7 +68,7 @@ def ask(uri: str, *, seconds: float) -> Answer:
     began = time.monotonic()
     deadline = began + seconds
     try:
-        with _connect(parse_uri(uri), seconds) as connection:
+        with _connect(parse_uri(connectable(uri)), seconds) as connection:
             connection.sendall(_QUESTION)
             header_bytes, info = _read_answer(_Reader(connection, deadline), uri)
     except TimeoutError as error:
@@ -78,11 +78,22 @@ def ask(uri: str, *, seconds: float) -> Answer:
     return Answer(info, header_bytes, time.monotonic() - began)
 
 
+def connectable(uri: str) -> str:
+    """An address to connect to: where a server listens on all of this machine's, this machine itself.
+
+    Raises:
+        ConfigError: it is no address.
+    """
+    address = parse_uri(uri)
+    if isinstance(address, TcpAddress):
+        return str(TcpAddress(_EVERYWHERE.get(address.host, address.host), address.port))
+    return uri
+
+
 def _connect(address: Address, seconds: float) -> socket.socket:
     try:
         if isinstance(address, TcpAddress):
-            host = _EVERYWHERE.get(address.host, address.host)
-            return socket.create_connection((host, address.port), timeout=seconds)
+            return socket.create_connection((address.host, address.port), timeout=seconds)
         if isinstance(address, StdioAddress):
             raise ConfigError("nobody can connect to stdio://; give tcp://HOST:PORT or unix:///PATH")
         connection = socket.socket(socket.AF_UNIX)

@@ -34,7 +34,7 @@ class HomeAssistant:
         if not found:
             voices = answer.info["tts"][0]["voices"]
             languages = {language for voice in voices for language in voice["languages"]}
-            yield ok(f"{len(voices)} voices in {len(languages)} languages, as it wants them")
+            yield ok(f"{len(voices)} voices in {', '.join(sorted(languages))}, as it wants them")
 
 
 def _delivery(answer: Answer) -> Iterator[Finding]:

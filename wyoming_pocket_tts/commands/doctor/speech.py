@@ -62,7 +62,7 @@ class Speech:
             yield problem(f"{where} does not finish a short sentence within {self.waiting_seconds:g} s", _advice(where))
             return
         except (SpeechError, ValueError, KeyError, TypeError) as error:  # the last three: an answer that is none
-            yield problem(f"{where}: {error}", _advice(where))
+            yield problem(str(error) if where in str(error) else f"{where}: {error}", _advice(where))
             return
         yield _judged(timing, heard, where)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wyoming_pocket_tts.commands.doctor.asking import ask
+from wyoming_pocket_tts.commands.doctor.asking import ask, connectable
 from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.pocket.onnx.install import installed
@@ -48,12 +48,12 @@ class Subject:
     def running(self, settings: Settings) -> str | None:
         """Where a service of ours runs: where somebody says, or else where the settings have it, if it answers."""
         if self.uri is not None:
-            return self.uri
+            return connectable(self.uri)
         try:
             answer = ask(settings.server.uri, seconds=_ASKING_SECONDS)
         except SpeechError:
             return None
-        return settings.server.uri if is_ours(answer.program) else None
+        return connectable(settings.server.uri) if is_ours(answer.program) else None
 
 
 @dataclass(frozen=True, slots=True)
