@@ -59,7 +59,7 @@ def report(tally: Tally, before: Census, after: Census) -> bool:
 
 async def soak(options: argparse.Namespace, directory: Path) -> bool:
     port, census = free_port(), directory / "census"
-    speaks = ["--engine", "tone"] if options.engine == "tone" else ["--model", options.model]
+    speaks = ["--model", options.model, *(["--engine", options.engine] if options.engine else [])]
     serve = ["serve", *speaks, "--no-zeroconf", "--uri", f"tcp://127.0.0.1:{port}", "--data-dir", str(directory)]
     with (directory / "log").open("wb") as log:
         server = await asyncio.create_subprocess_exec(
