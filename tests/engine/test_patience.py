@@ -38,10 +38,10 @@ class Slow(Iterator[Pcm]):
     def ready(self, wake: Callable[[], None]) -> bool:
         if self._text == "hoarse":
             raise VoiceError("hoarse")
-        if self._text == "woken at once":
+        if self._text == "woken at once" and not self._over:
             self.come(over=True)
             wake()
-            return False if not self._journal.asked else bool(self._blocks)
+            return False
         with self._lock:
             self._journal.note(self._text)
             if self._blocks or self._over:
@@ -111,7 +111,6 @@ async def test_no_worker_waits_for_a_block_that_is_not_there() -> None:
 
 async def test_a_wake_that_comes_at_once_is_not_lost() -> None:
     slow = SlowSynthesizer()
-    slow.asked.append("")
     async with Workers(slow, threads=1) as workers, workers.stream(request("woken at once")) as blocks:
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await anext(blocks) is not None
@@ -175,6 +174,65 @@ async def test_newcomers_go_before_those_who_are_ahead_and_leavers_before_all() 
     assert not any(text == "leaving" for _, text in entries), "it never began"
 
 
+async def test_leavers_are_closed_before_anybody_is_served() -> None:
+    gate = Gate()
+    tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("hold") else None)
+    async with Workers(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
+        async with workers.stream(request("ahead, for some time")) as ahead:
+            await anext(ahead)
+            await stack.enter_async_context(workers.stream(request("hold")))
+            assert await asyncio.to_thread(tone.journal.wait_for, "begin", "hold")
+            await stack.enter_async_context(workers.stream(request("new")))
+        gate.open()
+        assert await asyncio.to_thread(tone.journal.wait_for, "begin", "new")
+        entries = [(entry.what, entry.text) for entry in tone.journal.entries()]
+    assert entries.index(("end", "ahead, for some time")) < entries.index(("begin", "new"))
+
+
+@pytest.mark.parametrize("where", ["ready", "next"])
+async def test_whoever_leaves_while_a_worker_is_at_it_is_closed_by_that_one(where: str) -> None:
+    """The other worker keeps its hands off, though it has nothing else to do."""
+    inside, gate = threading.Event(), threading.Event()
+    happened: list[str] = []
+
+    class Busy(Iterator[Pcm]):
+        def ready(self, wake: Callable[[], None]) -> bool:
+            return self._wait("ready") != "ready"
+
+        def __next__(self) -> Pcm:
+            self._wait("next")
+            return np.ones(160, np.int16)
+
+        def _wait(self, here: str) -> str:
+            if here == where:
+                inside.set()
+                assert gate.wait(PATIENCE_SECONDS)
+            happened.append(here)
+            return where
+
+        def close(self) -> None:
+            happened.append("closed")
+
+    class One:
+        def voices(self) -> Sequence[Voice]:
+            return VOICES
+
+        def synthesize(self, request: Request) -> Iterator[Pcm]:
+            return Busy()
+
+    async with Workers(One(), threads=2) as workers:
+        async with workers.stream(request("a")) as blocks:
+            assert await asyncio.to_thread(inside.wait, PATIENCE_SECONDS)
+        assert not await asyncio.to_thread(gate.wait, 0.05), "time for the other worker to make a mistake"
+        assert "closed" not in happened
+        gate.set()
+        with pytest.raises(Cancelled):
+            async for _ in blocks:
+                pass
+        assert happened[-1] == "closed"
+        assert happened.count("closed") == 1
+
+
 def test_a_derived_speech_is_as_patient_as_what_it_is_made_of() -> None:
     slow = SlowSynthesizer()
     derived = Derived(lambda: slow.synthesize(request("a")), lambda blocks: (2 * block for block in blocks))
@@ -198,6 +256,26 @@ def test_a_derived_speech_of_a_plain_one_is_always_ready() -> None:
     unbegun = Derived(lambda: pytest.fail("begun"), lambda blocks: blocks)
     unbegun.close()
     assert list(unbegun) == []
+
+
+def test_closing_a_derived_speech_closes_both_the_derived_first() -> None:
+    closed: list[str] = []
+
+    class Closable(Iterator[Pcm]):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __next__(self) -> Pcm:
+            return np.ones(3, np.int16)
+
+        def close(self) -> None:
+            closed.append(self.name)
+
+    derived = Derived(lambda: Closable("source"), lambda _: Closable("blocks"))
+    next(derived)
+    derived.close()
+    derived.close()
+    assert closed == ["blocks", "source"]
 
 
 @pytest.mark.parametrize("where", ["begin", "change", "block"])

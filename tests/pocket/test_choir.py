@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pocket.shared_engine import (
+    FRAME_SAMPLES,
     PATIENCE_SECONDS,
     CountedRow,
     Hold,
@@ -291,6 +292,49 @@ def test_a_speech_that_is_ahead_decodes_frames_together() -> None:
     choir.close()
     assert max(engine.decoded) == 4
     assert len(engine.decoded) < 20
+
+
+def test_every_chunk_is_decoded_for_itself_and_fades_in() -> None:
+    choir = Choir(SharedEngine(), clock=lambda: 0.0)
+    audio = np.concatenate(list(choir.speak(a_script(10, chunks=3))))
+    choir.close()
+    assert np.flatnonzero(audio[::FRAME_SAMPLES] == 0).tolist() == [0, 10, 20]
+
+
+def test_whoever_has_nothing_to_hear_gets_one_frame_however_many_wait() -> None:
+    engine = SharedEngine()
+    now = 0.0
+    choir = Choir(engine, clock=lambda: now)
+    part = choir.speak(a_script(20))
+    while choir.active:  # until all is made
+        threading.Event().wait(0.001)
+    assert len(next(part)) == FRAME_SAMPLES
+    assert len(next(part)) == 4 * FRAME_SAMPLES
+    now = 60.0
+    assert len(next(part)) == FRAME_SAMPLES
+    part.close()
+    choir.close()
+
+
+def test_frames_that_wait_are_a_supply_however_long_nobody_takes_them() -> None:
+    now = 0.0
+    lock = threading.Lock()
+    part = Part(SharedEngine(), a_script(20), lock=lock, changed=lambda: None, clock=lambda: now)
+
+    def make(number: int) -> None:
+        part.accept(Frame(np.array([number], np.float32), -1.0))
+        with lock:
+            part.published()
+
+    assert part.standing(1.0).supply_seconds == -1.0, "it has waited for a second"
+    make(1)
+    next(part)
+    assert part.standing(0.03).supply_seconds == pytest.approx(0.05)
+    assert part.standing(60.08).supply_seconds == pytest.approx(-60)
+    make(2)
+    make(3)
+    assert part.standing(60.08).supply_seconds == pytest.approx(0.16)
+    assert part.standing(60.08).waiting_frames == 2
 
 
 def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
