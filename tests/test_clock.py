@@ -16,6 +16,7 @@ KNOWN = {
     "kokoro.training.acoustic": "a line of a training's report",
     "kokoro.training.vocoding": "the same",
     "pocket.onnx.ready_made": "how old a file is that a killed download left",
+    "pocket.shelf": "the same",
 }
 """Who asks the clock on the wall, and for what."""
 
