@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import wave
@@ -113,6 +114,76 @@ def test_generate_is_a_filter_too() -> None:
         assert audio.getframerate() == 16_000
         assert len(audio.readframes(10_000_000)) == 2 * 16_000 * 20 // 50
     assert b"'ton'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("[pause 1s] One two. [pause 500ms] Three.", 1.5 + 0.02 * len("One two.Three.")),
+        ("<speak>One.<break time='2s'/><prosody rate='50%'>Two.</prosody></speak>", 2 + 0.02 * len("One.Two.Two.")),
+    ],
+)
+def test_generate_reads_pauses_and_markup_as_the_service_does(tmp_path: Path, text: str, seconds: float) -> None:
+    wav = tmp_path / "out.wav"
+    done = run("generate", "--engine", "tone", text, "-o", str(wav))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert seconds_of(wav) == pytest.approx(seconds, abs=0.04)
+
+
+def test_generate_says_what_of_a_text_cannot_be_done(tmp_path: Path) -> None:
+    text = "<speak>One.<voice name='Zoe'>Two.</voice></speak>"
+    done = run("generate", "--engine", "tone", text, "-o", str(tmp_path / "out.wav"))
+    assert done.returncode == 0
+    assert b"the text asks for voice 'Zoe', which is not there" in done.stderr
+    assert run("generate", "--engine", "tone", "-q", text, "-o", str(tmp_path / "out.wav")).stderr == b""
+
+
+HOUSE = """
+voices:
+  Anna: {from: tone-high, rate: 8000}
+  Bob: {from: alba}
+  Cy: {from: ./lost.wav}
+satellites:
+  Kitchen: {voice: anna, leading_silence: 1}
+  Hall: {voice: Bob, listed: false, port: 10201}
+  Loft: {voice: english-jean}
+"""
+
+
+def test_generate_speaks_for_voices_and_satellites_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "tts.yaml").write_text(HOUSE)
+    wav = tmp_path / "out.wav"
+    options = ("--engine", "tone", "--settings", str(tmp_path / "tts.yaml"), "-o", str(wav))
+    for voice, seconds in (("anna", 0.12), ("kitchen", 1.12)):
+        done = run("generate", "Hello.", "--voice", voice, *options)
+        assert done.returncode == 0, done.stderr
+        assert seconds_of(wav) == pytest.approx(seconds, abs=0.01)
+        with wave.open(str(wav)) as audio:
+            assert audio.getframerate() == 8_000
+
+
+@pytest.mark.parametrize(
+    ("voice", "expected"),
+    [
+        ("bob", "'bob' needs a model of Pocket TTS, which a running service has: wyoming-pocket-tts say --voice bob"),
+        ("Hall", "'Hall' speaks with 'Bob', which needs a model of Pocket TTS"),
+        ("Loft", "'Loft' speaks with 'english-jean', which needs a model of Pocket TTS"),
+        ("Cy", "lost.wav: there is no such file or folder"),
+        ("nobody", "no voice is called 'nobody'; there are: Anna, Bob, Cy, Kitchen, Hall, Loft, tone-low"),
+    ],
+)
+def test_generate_says_who_cannot_speak_without_a_model(tmp_path: Path, voice: str, expected: str) -> None:
+    (tmp_path / "tts.yaml").write_text(HOUSE)
+    options = ("--engine", "tone", "--settings", str(tmp_path / "tts.yaml"), "-o", str(tmp_path / "out.wav"))
+    done = run("generate", "Hello.", "--voice", voice, *options)
+    assert done.returncode == 1
+    assert expected in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_recording_that_is_not_there_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    done = run("generate", "Hello.", "--voice", "me.wav", "--config", "none.yaml", "-o", str(tmp_path / "out.wav"))
+    assert (done.returncode, done.stderr) == (1, b"wyoming-pocket-tts: me.wav: there is no such file\n")
 
 
 def test_generate_says_what_is_wrong_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -237,6 +308,20 @@ async def test_say_plays_through_the_first_program_there_is(tmp_path: Path) -> N
 def test_say_without_a_server_is_one_clear_line() -> None:
     done = run("say", "--uri", "tcp://127.0.0.1:9", "Hello.", "-o", "-")
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("wyoming-pocket-tts: cannot speak through tcp://127.0.0.1:9: ")
+    assert done.stderr.decode() == (
+        "wyoming-pocket-tts: no server answers at tcp://127.0.0.1:9 (Connection refused): is the service running? "
+        "Start it with 'wyoming-pocket-tts serve', or give the address of another one with --uri\n"
+    )
     assert done.stderr.count(b"\n") == 1
     assert run("say", "--uri", "stdio://", "Hello.", "-o", "-").returncode == 2
+
+
+def test_a_satellites_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (tmp_path / "tts.yaml").write_text(f"models: {{names: none}}\nsatellites: {{Kitchen: {{port: {port}}}}}\n")
+        options = ("--config", str(tmp_path / "tts.yaml"), "--data-dir", str(tmp_path), "--uri", "tcp://127.0.0.1:0")
+        done = run("serve", "--engine", "tone", *options)
+    assert done.returncode == 2
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith(f"wyoming-pocket-tts: satellites.Kitchen.port: cannot listen on tcp://127.0.0.1:{port}: ")

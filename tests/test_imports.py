@@ -77,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "engines": {"*"},
     "lifecycle": {"*"},
     "cli": {"*"},
-    "cli_pocket": {"options", "cli_support", "engines", "commands", "kokoro", "pocket"},
+    "cli_pocket": {"options", "cli_support", "engines", "commands", "kokoro", "pocket", "settings"},
     "cli_system": {"options", "cli_support", "commands", "client"},
     "cli_config": {"options", "cli_support", "commands", "kokoro"},
     "cli_doctor": {"options", "cli_support", "engines", "commands", "kokoro", "logs"},

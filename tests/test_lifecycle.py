@@ -118,7 +118,7 @@ async def test_wrong_settings_are_a_clear_error(tmp_path: Path) -> None:
 async def test_an_unknown_voice_is_warned_about_and_another_speaks(tmp_path: Path) -> None:
     async with service("--voice", "nobody", tmp_path=tmp_path) as running:
         await running.uri()
-        await running.until_logged("voice.default: there is no voice 'nobody'")
+        await running.until_logged("option --voice: voice.default: there is no voice 'nobody'")
 
 
 async def test_a_variable_that_is_no_setting_is_warned_about(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from wyoming_pocket_tts.commands.manner import Manner
 from wyoming_pocket_tts.commands.pocket_model import ModelChoice
 from wyoming_pocket_tts.commands.progress import StatusLine
 from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.settings import Settings, VoiceSettings
 from wyoming_pocket_tts.speech import Synthesizer
 from wyoming_pocket_tts.voices.state import read_state
 
@@ -261,16 +262,16 @@ def test_pocket_tts_speaks_when_something_asks_for_it(
         return "spoken"
 
     monkeypatch.setattr(speaking, "speak_with_pocket", note)
-    wanted = Wanted(text=None, voice=voice, default_voice=default_voice, model=model, manner=manner, output="-")
+    settings = Settings(voice=VoiceSettings(default=default_voice))
+    wanted = Wanted(text=None, voice=voice, model=model, manner=manner, output="-", settings=settings)
     assert generate_speech(wanted, load_embedded=_no_embedded_voice, quiet=True) == "spoken"
     assert asked == [(None, None if default_voice == "kokoro-ray" else voice or default_voice)]
 
 
 @pytest.mark.parametrize("voice", [None, "kokoro-ray", "nobody"])
 def test_else_the_embedded_voice_does(voice: str | None) -> None:
-    wanted = Wanted(
-        text="Hi.", voice=voice, default_voice="kokoro-selma", model=ModelChoice(), manner=Manner(), output="-"
-    )
+    settings = Settings(voice=VoiceSettings(default="kokoro-selma"))
+    wanted = Wanted(text="Hi.", voice=voice, model=ModelChoice(), manner=Manner(), output="-", settings=settings)
     with pytest.raises(_EmbeddedError):
         generate_speech(wanted, load_embedded=_no_embedded_voice, quiet=True)
 

@@ -72,6 +72,11 @@ def test_what_is_downloaded_is_enough_for_a_machine_without_a_network(
     moved = run(*arguments[:-1], "moved", "--local-files-only", at=tmp_path, HF_HOME=str(tmp_path / "empty"))
     assert (moved.returncode, moved.stderr) == (0, "")
     assert [line.partition(":")[0] for line in moved.stdout.splitlines()] == [MODEL, "Use it"]
+    (tmp_path / "tts.yaml").write_text("data_dir: moved\n")
+    by_settings = run(*arguments[:-2], "--settings", "tts.yaml", "--local-files-only", at=tmp_path)
+    assert by_settings.stdout.splitlines()[-1] == f"Use it: wyoming-pocket-tts serve --config tts.yaml --model {MODEL}"
+    by_environment = run(*arguments[:-2], "--local-files-only", at=tmp_path, WYOMING_POCKET_TTS_DATA_DIR="moved")
+    assert by_environment.stdout.splitlines()[-1].endswith(f"--model {MODEL} --data-dir moved")
     listed = json.loads(run("models", "--json", "--data-dir", "moved", at=tmp_path).stdout)["models"]
     assert {model["name"]: model["converted"] for model in listed if model["converted"]} == {MODEL: ["int8"]}
 

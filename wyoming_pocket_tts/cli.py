@@ -103,7 +103,7 @@ def serve(
     settings = read_settings(config, flags)
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415  (the server and what it needs)
 
-    asyncio.run(run_service(lambda: load_ensemble(engine, settings, file=config), settings))
+    asyncio.run(run_service(lambda: load_ensemble(engine, settings, file=config, flags=flags), settings))
 
 
 @app.command()
@@ -146,7 +146,6 @@ def generate(
     wanted = Wanted(
         text=text if text_option is None else text_option,
         voice=voice,
-        default_voice=settings.voice.default,
         model=ModelChoice(
             language=language,
             config=config,
@@ -163,9 +162,10 @@ def generate(
             frames_after_eos=frames_after_eos, max_tokens=max_tokens, continuity_seconds=continuity, seed=seed
         ),
         output=output,
-        reading=settings.text.as_reading(),
+        settings=settings,
     )
-    line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet)
+    note = (lambda _: None) if quiet else complain
+    line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet, complain=note)
     if not quiet:
         report(line, output)
 

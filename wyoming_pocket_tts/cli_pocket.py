@@ -5,12 +5,16 @@ Like ``cli.py``, imports what is slow when it is needed.
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from wyoming_pocket_tts import options
 from wyoming_pocket_tts.cli_support import complain, read_settings
 from wyoming_pocket_tts.engines import threads_of_this_machine
+
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -125,7 +129,8 @@ def download(
 
     how = Provision(
         data_dir=settings.data_dir,
-        given_data_dir=data_dir,
+        given_data_dir=data_dir if settings_file else _given_data_dir(settings),
+        given_settings=settings_file,
         precision=Precision(settings.models.precision),
         voices=voices or (),
         all_voices=settings.models.voices == "all",
@@ -158,13 +163,19 @@ def convert(
 
     how = Provision(
         data_dir=settings.data_dir,
-        given_data_dir=data_dir,
+        given_data_dir=data_dir if settings_file else _given_data_dir(settings),
+        given_settings=settings_file,
         precision=Precision(settings.models.precision),
         steps=sampler_decode_steps,
         local_files_only=settings.models.local_files_only,
         anew=force,
     )
     provide_own(config, how, quiet=quiet, tell=typer.echo)
+
+
+def _given_data_dir(settings: "Settings") -> Path | None:
+    """What somebody said about it, wherever."""
+    return settings.data_dir if "data_dir" in settings.model_fields_set else None
 
 
 def export_onnx(

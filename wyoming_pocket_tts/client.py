@@ -4,8 +4,10 @@ Works with any Wyoming text-to-speech server; text is streamed where the server 
 """
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from wyoming.audio import AudioChunk, AudioStop
@@ -99,9 +101,8 @@ async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Si
         ConfigError: the URI is none that a client can connect to.
         SpeechError: the server cannot be reached, refuses, breaks off or is silent for too long.
     """
-    client = _client_of(uri)
     try:
-        async with client:
+        async with _connected(uri) as client:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 program = await _program_of(client)
             streams = bool(program.supports_synthesize_streaming)
@@ -110,6 +111,23 @@ async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Si
         raise SpeechError(f"the server at {uri} does not answer") from error
     except (OSError, EOFError) as error:
         raise SpeechError(f"cannot speak through {uri}: {error}") from error
+
+
+@asynccontextmanager
+async def _connected(uri: str) -> AsyncIterator[AsyncClient]:
+    client = _client_of(uri)
+    try:
+        await client.connect()
+    except OSError as error:  # also one that took too long
+        reason = os.strerror(error.errno) if error.errno else "it took too long"
+        raise SpeechError(
+            f"no server answers at {uri} ({reason}): is the service running? Start it with 'wyoming-pocket-tts serve', "
+            "or give the address of another one with --uri"
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.disconnect()
 
 
 def _client_of(uri: str) -> AsyncClient:

@@ -3,10 +3,10 @@
 import importlib.util
 import math
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.errors import ConfigError, MissingFile
 from wyoming_pocket_tts.pocket import config as configs
 
 if TYPE_CHECKING:
@@ -90,9 +90,12 @@ def checked_voice(voice: str) -> str:
     """Give the voice as ``TTSModel`` takes it.
 
     Raises:
+        MissingFile: it can only be a file, which is not there.
         VoiceError: it is neither a file, nor an address, nor the name of a ready-made voice.
     """
     if _is_place(voice):
+        if "://" not in voice and not Path(voice).exists():
+            raise MissingFile(f"{voice}: there is no such file")
         return voice
     configs.voice_audio_source(voice.lower())
     return voice.lower()

@@ -34,6 +34,7 @@ class Provision:
     Attributes:
         data_dir: where to.
         given_data_dir: what somebody said about that, to be said to ``serve`` as well; None for nothing.
+        given_settings: the settings' file, likewise.
         precision: what to compute in.
         steps: of the sampler; None for what a model needs.
         voices: ready-made voices of released models, beside the default one; a name may be several with commas.
@@ -44,6 +45,7 @@ class Provision:
 
     data_dir: Path
     given_data_dir: Path | None = None
+    given_settings: Path | None = None
     precision: Precision = Precision.INT8
     steps: int | None = None
     voices: Sequence[str] = ()
@@ -157,6 +159,8 @@ def _summary(label: str, bundle: Bundle, voices: Sequence[str]) -> str:
 def _how_to_use(models: Sequence[str], how: Provision) -> str:
     """The command that serves what was provided."""
     words = ["wyoming-pocket-tts", "serve"]
+    if how.given_settings is not None:
+        words += ["--config", str(how.given_settings)]
     for model in models:
         words += ["--model", model]
     if how.precision is not Precision.INT8:

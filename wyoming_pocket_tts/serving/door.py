@@ -55,3 +55,5 @@ class Door:
     """What ``describe`` calls it, and Home Assistant its entry."""
     announcer: Announcer | None = None
     """Makes it known while it is open."""
+    setting: str = ""
+    """What of the settings opens it, for messages; empty where its address says enough."""

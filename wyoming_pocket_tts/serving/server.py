@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.errors import Cancelled, Overloaded, SpeechError
+from wyoming_pocket_tts.errors import Cancelled, ConfigError, Overloaded, SpeechError
 from wyoming_pocket_tts.serving import wire
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.connection import Connection
@@ -112,7 +112,12 @@ class Server:
         addresses: list[str] = []
         for uri in door.uris:
             accept = functools.partial(self._accept, door)
-            self._listeners.append(await listen(uri, accept, buffer_bytes=self._limits.header_bytes))
+            try:
+                self._listeners.append(await listen(uri, accept, buffer_bytes=self._limits.header_bytes))
+            except ConfigError as error:
+                if not door.setting:
+                    raise
+                raise ConfigError(f"{door.setting}: {error}") from error
             addresses += self._listeners[-1].addresses
         _LOGGER.info("Listening on %s", ", ".join(addresses))
         return tuple(addresses)

@@ -1,0 +1,45 @@
+"""What generate asks of a model: stretches of one style, read aloud, with the silence between them."""
+
+import pytest
+
+from wyoming_pocket_tts.commands.stretches import Stretch, stretches_of
+from wyoming_pocket_tts.speech import Manner, Reading
+
+PLAIN = Manner()
+
+
+def told_by(text: str, reading: Reading | None = None) -> tuple[list[Stretch], list[str]]:
+    told: list[str] = []
+    return stretches_of(text, "en", reading or Reading(), tell=told.append), told
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two, three! Four", [Stretch("One. Two, three! Four", 0, PLAIN)]),
+        ("It is 5 °C.", [Stretch("It is five degrees Celsius.", 0, PLAIN)]),
+        (
+            "One. [pause 500ms] Two.[pause]",
+            [Stretch("One.", 0, PLAIN), Stretch("Two.", 0.5, PLAIN), Stretch("", 0.5, PLAIN)],
+        ),
+        (
+            "<speak>One two.<prosody rate='50%'>Three four.</prosody></speak>",
+            [Stretch("One two.", 0, PLAIN), Stretch("Three four.", 0, Manner(speed=0.5))],
+        ),
+    ],
+)
+def test_sentences_of_one_style_stay_together(text: str, expected: list[Stretch]) -> None:
+    assert told_by(text) == (expected, [])
+
+
+def test_the_reading_counts() -> None:
+    assert told_by("HA.", Reading(normalize=False, replacements=(("HA", "Home"),)))[0][0].text == "Home."
+
+
+def test_what_cannot_be_done_is_told_once() -> None:
+    stretches, told = told_by(
+        "<speak><voice name='Zoe'>One. Two.</voice> Three. <voice name='Zoe'>Four.</voice><odd/></speak>"
+    )
+    assert " ".join(stretch.text for stretch in stretches) == "One. Two. Three. Four."
+    assert sum("voice 'Zoe'" in line for line in told) == 1
+    assert any("odd" in line for line in told)
