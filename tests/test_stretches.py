@@ -1,7 +1,16 @@
 """What generate asks of a model: stretches of one style, read aloud, with the silence between them."""
 
-import pytest
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.commands import speak as speaking
+from wyoming_pocket_tts.commands.manner import Manner as PocketManner
+from wyoming_pocket_tts.commands.pocket_model import ModelChoice
 from wyoming_pocket_tts.commands.stretches import Stretch, stretches_of
 from wyoming_pocket_tts.speech import Manner, Reading
 
@@ -43,3 +52,24 @@ def test_what_cannot_be_done_is_told_once() -> None:
     assert " ".join(stretch.text for stretch in stretches) == "One. Two. Three. Four."
     assert sum("voice 'Zoe'" in line for line in told) == 1
     assert any("odd" in line for line in told)
+
+
+def test_stretches_are_spoken_one_by_one_with_silence_between_and_in_their_style(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def stream(_model: object, _state: object, text: str, _manner: object) -> Iterator[NDArray[np.float32]]:
+        said.append(text)
+        yield np.full(8_000, 0.5, np.float32)
+
+    model = SimpleNamespace(sample_rate=8_000, get_state_for_audio_prompt=lambda _: None)
+    monkeypatch.setattr(speaking, "load", lambda *_, **__: model)
+    monkeypatch.setattr(speaking, "_stream", stream)
+    text = "<speak>One. Two.<break time='2s'/><prosody volume='-6dB'>Three.</prosody></speak>"
+    output = tmp_path / "out.wav"
+    speaking.speak_with_pocket(text, "alba", ModelChoice(), PocketManner(), output=str(output), quiet=True)
+    samples = np.frombuffer(output.read_bytes()[44:], "<i2").reshape(4, 8_000)
+    assert said == ["One. Two.", "Three."]
+    assert samples[:3, 4_000].tolist() == [16_384, 0, 0]
+    assert samples[3, 4_000] == pytest.approx(16_384 / 2, rel=0.01)
