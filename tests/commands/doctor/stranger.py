@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 BACKLOG = 8
+TRICKLE_SECONDS = 0.02
 
 
 @contextmanager
-def stranger(reply: bytes | None, *, hangs_up: bool = False) -> Iterator[int]:
-    """Listen on a free port of this machine and send ``reply`` to whoever comes; None says nothing at all."""
+def stranger(reply: bytes | None, *, hangs_up: bool = False, trickles: bool = False) -> Iterator[int]:
+    """Listen on a free port of this machine and send ``reply`` to whoever comes; None says nothing at all.
+
+    ``hangs_up`` closes the connection then; ``trickles`` goes on sending a sign now and then for as long as it lasts.
+    """
+    over = threading.Event()
     open_connections: list[socket.socket] = []
 
     def serve() -> None:
@@ -22,6 +27,9 @@ def stranger(reply: bytes | None, *, hangs_up: bool = False) -> Iterator[int]:
                 if reply is not None:
                     with suppress(OSError):
                         connection.sendall(reply)
+                with suppress(OSError):
+                    while trickles and not over.wait(TRICKLE_SECONDS):
+                        connection.sendall(b" ")
                 if hangs_up:
                     connection.close()
 
@@ -31,6 +39,7 @@ def stranger(reply: bytes | None, *, hangs_up: bool = False) -> Iterator[int]:
         try:
             yield int(listening.getsockname()[1])
         finally:
+            over.set()
             listening.shutdown(socket.SHUT_RDWR)
             thread.join()
             for connection in open_connections:

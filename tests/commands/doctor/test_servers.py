@@ -131,7 +131,7 @@ def test_asking_tells_nobody_silence_and_rubbish_apart() -> None:
 
 
 def test_a_server_that_trickles_is_not_waited_for() -> None:
-    with stranger(b'{"type":') as port, pytest.raises(Silent):
+    with stranger(b'{"type":', trickles=True) as port, pytest.raises(Silent):
         ask(f"tcp://127.0.0.1:{port}", seconds=0.3)
 
 
