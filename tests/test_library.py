@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.pocket.fake_hub import fake_hub
+from tests.pocket.fake_hub import TOKEN, Served, fake_hub
 from tests.service import Service, service
 from tests.serving.client import Client
 from tests.world import (
@@ -27,7 +27,7 @@ from tests.world import (
     place,
     rate_spoken,
 )
-from wyoming_pocket_tts.pocket.config import voice_audio_source, voice_state_source
+from wyoming_pocket_tts.pocket.config import released_model, voice_audio_source, voice_state_source
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -127,7 +127,7 @@ async def test_an_answer_ends_in_the_voice_that_it_began_with(world: World, tmp_
             await client.send("synthesize-chunk", text="This is the first sentence. ")
             await sound(client)
             voice.write_bytes(exported(world)[:1000])
-            await house.running.until_logged("grandma.safetensors: is cut short", seconds=PATIENCE_SECONDS)
+            await house.running.until_logged("grandma.safetensors: is no safetensors file", seconds=PATIENCE_SECONDS)
             await client.send("synthesize-chunk", text="This is the second. ")
             await sound(client)
             voice.unlink()
@@ -164,6 +164,35 @@ async def test_an_order_to_stop_amid_a_hearing_is_obeyed(world: World, tmp_path:
         await house.running.until_logged("hears it", seconds=PATIENCE_SECONDS)
     leftovers = [path.name for path in (tmp_path / "wyoming-pocket-tts" / "heard").rglob("*") if path.is_file()]
     assert all(name.endswith(".safetensors") and not name.startswith(".") for name in leftovers)
+
+
+async def test_recordings_are_heard_once_somebody_has_logged_in(world: World, tmp_path: Path) -> None:
+    config = released_model(MODEL)
+    assert config.weights_path is not None
+    assert config.weights_path_without_voice_cloning is not None
+    whole = world.files[place(config.weights_path)]
+    files = {
+        **{name: Served(content) for name, content in world.files.items()},
+        place(config.weights_path): Served(whole, gated=True),
+        place(config.weights_path_without_voice_cloning): Served(whole),
+    }
+    folder = tmp_path / "wyoming-pocket-tts" / "voices"
+    folder.mkdir(parents=True)
+    (folder / "Gran.wav").write_bytes(recording(world))
+    file = tmp_path / "settings.yaml"
+    file.write_text("models: {voices: default}")
+    options = ("--engine", "kokoro", "--config", str(file))
+    with fake_hub(files, commits=world.commits) as hub:
+        settings = environment(hub.url, tmp_path)
+        async with service(*options, tmp_path=tmp_path, **settings) as running:
+            await running.until_logged("Gran.wav: the weights of", seconds=PATIENCE_SECONDS)
+            assert await running.stop() == 0
+        later = str(tmp_path / "later")
+        async with service(*options, tmp_path=tmp_path, notify_address=later, HF_TOKEN=TOKEN, **settings) as running:
+            await running.until_logged("can hear recordings now", seconds=PATIENCE_SECONDS)
+            await running.until_logged("the voice Gran is there", seconds=PATIENCE_SECONDS)
+            assert await rate_spoken(await running.uri(), "Gran") == RATE_HZ
+            assert await running.stop() == 0
 
 
 async def test_odd_entries_harm_nobody(world: World, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from wyoming_pocket_tts.errors import Cancelled, ConfigError, SpeechError, VoiceError, VoiceOutOfReach
+from wyoming_pocket_tts.errors import AccessDenied, Cancelled, ConfigError, SpeechError, VoiceError, VoiceOutOfReach
 from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.choir import Listener
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
@@ -126,12 +127,15 @@ class Installer:
     def _run(self) -> None:
         silent = [_Arrival(model) for model in self._wanted]
         lacking: list[_Arrival] = []
+        deaf: list[_Arrival] = []
         delay_seconds = _FIRST_RETRY_SECONDS
         while not self._stop.is_set():
             tried, silent = silent, [each for each in silent if not self._done(self._bring, each, "cannot speak yet")]
             lacking += [each for each in tried if each.synthesizer and self._has_more_voices(each.model)]
             lacking = [each for each in lacking if not self._done(self._bring_other_voices, each, "lacks voices")]
-            if not silent and not lacking:
+            deaf += [each for each in tried if each.synthesizer and self._may_learn_to_hear(each)]
+            deaf = [each for each in deaf if not self._done(self._teach_to_hear, each, "cannot hear recordings yet")]
+            if not silent and not lacking and not deaf:
                 return
             if not self._stop.is_set():
                 logger.info("trying again in %.0f s", delay_seconds)
@@ -250,6 +254,34 @@ class Installer:
         finally:
             look()
         logger.info("%s: all %d voices are there", model.label, len(model.voices))
+
+    def _may_learn_to_hear(self, arrival: _Arrival) -> bool:
+        """Whether weights that can hear recordings may be had since the model was converted: somebody logged in."""
+        assert arrival.bundle is not None, "its model speaks"  # noqa: S101  (our own invariant)
+        is_deaf = not arrival.bundle.has_voice_cloning and arrival.model.config.weights_path is not None
+        return is_deaf and not self._options.local_files_only and hub.has_token()
+
+    def _teach_to_hear(self, arrival: _Arrival) -> None:
+        model, options = arrival.model, self._options
+        try:
+            bundle = install(
+                model.name,
+                model.config,
+                data_dir=options.data_dir,
+                precision=options.precision,
+                steps=model.steps,
+                anew=True,
+                hearing=True,
+                report=_Reporter(model.label),
+                stop=self._stop,
+            )
+        except AccessDenied as error:
+            logger.warning("the model %s cannot hear recordings: %s", model.label, error)
+            return
+        assert arrival.synthesizer is not None, "its model speaks"  # noqa: S101  (our own invariant)
+        arrival.bundle = bundle
+        logger.info("the model %s can hear recordings now", model.label)
+        self._came(model, bundle, arrival.synthesizer)
 
     def _bring_voices(self, model: WantedModel, voices: Sequence[str], report: "_Reporter") -> None:
         bring_voices(

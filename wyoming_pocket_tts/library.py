@@ -67,7 +67,8 @@ class Library:
         self._shown = {source.voice_name: source.name for source in sources}
         self._taken = frozenset((*taken, *self._shown))
         self._speakers: dict[str, _Speaker] = {}
-        self._lock = Lock()  # guards the speakers
+        self._renewed: set[str] = set()
+        self._lock = Lock()  # guards the speakers, and whose are new
         self._stop = Event()
         self._wake = Event()
         self._intake = Intake(self._wake.set)
@@ -82,8 +83,12 @@ class Library:
     def model_came(self, model: WantedModel, bundle: Bundle, synthesizer: PocketSynthesizer) -> None:
         """Take note of a model that can speak now, or hear better than before. From any thread."""
         directory = heard_directory(self._data_dir, model.variant_of or model.label, bundle) / "own"
+        speaker = _Speaker(model, Shelf(bundle, directory, stop=self._stop), synthesizer)
         with self._lock:
-            self._speakers[model.label] = _Speaker(model, Shelf(bundle, directory, stop=self._stop), synthesizer)
+            before = self._speakers.get(model.label)
+            speaker.published = before.published if before is not None else ()
+            self._speakers[model.label] = speaker
+            self._renewed.add(model.label)
         self._wake.set()
 
     def stop(self) -> None:
@@ -113,6 +118,8 @@ class Library:
         """Compare what is wanted with what is spoken, and change that."""
         with self._lock:
             speakers = [self._speakers[model.label] for model in self._models if model.label in self._speakers]
+            renewed, self._renewed = self._renewed, set()
+        self._intake.reconsider(renewed)
         wishes = [*self._configured(), *self._admitted(self._dropped())]
         before = self._seen
         now = self._seen = _identities(file for wish in wishes for file in wish.styles.values())

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,14 @@ class Intake:
         for job in [job for job in self._jobs if now.get(job[1]) != job[2]]:
             self._jobs.pop(job).cancel()
         self._kept = {key: voice for key, voice in self._kept.items() if key[1] in now}
+
+    def reconsider(self, labels: Collection[str]) -> None:
+        """Look once more into what these models could not take in: they are others now."""
+        self._verdicts = {
+            job: verdict
+            for job, verdict in self._verdicts.items()
+            if job[0] not in labels or not isinstance(verdict, Bad)
+        }
 
     def voice_of(self, label: str, shelf: Shelf, file: Path, identity: Identity | None) -> Verdict | None:
         """The voice of a file, or why there is none; None while nobody knows.

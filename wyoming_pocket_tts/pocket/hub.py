@@ -6,6 +6,7 @@ told more than which file is wanted: no telemetry, and the hub's token goes to t
 
 import inspect
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,6 +95,14 @@ def is_here(source: str) -> bool:
     reference = repository / "refs" / (file.revision or "main")
     commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else file.revision
     return commit is not None and (repository / "snapshots" / commit / file.path).is_file()
+
+
+def has_token() -> bool:
+    """Whether somebody has logged in to the hub, or set a token; not whether it is right."""
+    from huggingface_hub import constants  # noqa: PLC0415  (light, as long as nothing else of it is asked for)
+
+    variables = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+    return any(os.environ.get(name) for name in variables) or Path(constants.HF_TOKEN_PATH).is_file()
 
 
 @dataclass(frozen=True, slots=True)

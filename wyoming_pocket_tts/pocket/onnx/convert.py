@@ -69,7 +69,10 @@ def convert(order: Order, tell: Tell) -> None:
         )
 
     _copy_tokenizer(order, fetch)
-    weights = load_weights(order.config, fetch=fetch, on_demand=True)
+    config = order.config
+    if order.hearing:
+        config = config.model_copy(update={"weights_path_without_voice_cloning": None})
+    weights = load_weights(config, fetch=fetch, on_demand=True)
     watched = Watched(weights.tensors, lambda done: tell(Progress(stage="convert", done=done)))
     write_tables(order.directory / "tables.safetensors", watched)
     _write_graphs(order, watched, encoder=weights.has_voice_cloning)

@@ -53,6 +53,7 @@ def install(
     steps: int | None = None,
     local_files_only: bool = False,
     anew: bool = False,
+    hearing: bool = False,
     report: Report = lambda _: None,
     stop: Event | None = None,
     run: Run = run_child,
@@ -70,6 +71,7 @@ def install(
         steps: of the sampler; None for what the model needs.
         local_files_only: download nothing.
         anew: convert even if there is a bundle.
+        hearing: take no weights that cannot hear recordings; only with ``anew``.
         report: is told how far it is, on this thread.
         stop: gives up when it is set; leaves nothing broken.
         run: carries orders out.
@@ -93,6 +95,7 @@ def install(
             precision=precision,
             steps=steps,
             local_files_only=local_files_only,
+            hearing=hearing,
         ),
         report=report,
         stop=stop or Event(),

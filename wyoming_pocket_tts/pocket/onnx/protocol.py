@@ -32,6 +32,8 @@ class Order(_Message):
     recording: str = ""
     target: Path | None = None
     local_files_only: bool = False
+    hearing: bool = False
+    """Take no weights that cannot hear recordings."""
 
 
 class Progress(_Message):
