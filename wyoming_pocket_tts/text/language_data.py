@@ -94,6 +94,7 @@ class EnglishData(Strict):
     leading_apostrophe: frozenset[str]
     multiplied: frozenset[str]
     temperature_words: frozenset[str]
+    lettered: frozenset[str]
     timer_words: frozenset[str]
     instant_words: frozenset[str]
     state_words: frozenset[str]

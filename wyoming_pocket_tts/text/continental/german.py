@@ -145,6 +145,8 @@ class German(Grammar):
         if match[2].endswith(".") and TEXT_END.match(match.string, match.end()):
             end = "."
         name, gender = (unit.one, self.gender(unit)) if unit else (match[2], self.gender_of(match[2]))
+        if not gender:
+            return match[0]
         return f"{match[1]}{'einer' if gender == 'f' else 'einem'} halben {name}{end}"
 
     def _say_hyphened_unit(self, match: re.Match[str]) -> str:

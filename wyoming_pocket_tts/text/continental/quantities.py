@@ -38,7 +38,7 @@ class Quantities:
             rf"(?:\s?(?P<tight>{tight})|\s(?P<spaced>{joined(spaced)}))(?:/(?P<per>{anything}|[^\W\d_]{{2,20}}))?(?![\w²³'])"
         )
         self._pair = re.compile(
-            rf"(?<![\w.,])({NUMBER}\s?(?:{anything}))\s?/\s?(?=[-−]?(?!10{{0,3}}(?![\d.,])){NUMBER}\s?(?:{anything})(?![\w²³']))"
+            rf"(?<![\w.,])({NUMBER}\s?(?:{anything})(?:/(?:{anything}))?)\s?/\s?(?=[-−]?(?!1(?:000?)?(?![\d.,])){NUMBER}\s?(?:{anything})(?![\w²³']))"
         )
         self._bare = re.compile(rf"(?<![\w.,/°])(?P<unit>{joined(bare)})(?:/(?P<per>{anything}))?(?![\w²³])")
 

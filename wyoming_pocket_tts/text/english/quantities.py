@@ -53,13 +53,17 @@ class Quantities:
             rf"(?:\s?(?P<tight>{tight})|\s(?P<spaced>{spaced}))(?:/(?P<per>{anything}))?(?![\w²³'])"
         )
         self._pair = re.compile(
-            rf"(?<![\w.,])({NUMBER}\s?(?:{anything}))\s?/\s?(?=[-−]?(?!10{{0,3}}(?![\d.,])){NUMBER}\s?(?:{anything})(?![\w²³']))"
+            rf"(?<![\w.,])({NUMBER}\s?(?:{anything})(?:/(?:{anything}))?)\s?/\s?(?=[-−]?(?!1(?:000?)?(?![\d.,])){NUMBER}\s?(?:{anything})(?![\w²³']))"
         )
         words = "|".join(sorted(data.temperature_words))
         self._temperature = re.compile(
             rf"\b(?:{words})\b|\A(?:(?i:it's|it is|now|currently)\s)*[-−]?{NUMBER}\s?[CF]\W*\Z", re.IGNORECASE
         )
-        self._letter = re.compile(rf"(?<![\w.,])({NUMBER})\s?([CF])(?![\w#'+&°]|\.\w)")
+        self._letter = re.compile(
+            rf"(?:\b(?P<front>[A-Za-z]++)\s)?(?<![\w.,])(?P<number>{NUMBER})"
+            rf"(?:(?P<tight>[CF])|\s(?P<apart>[CF])(?=\s(?i:{words}|and|or|to|today|now)\b|\W*+\Z|[.,;:!?)]))(?![\w#'+&°]|\.\w)"
+        )
+        self._lettered = data.lettered
         bare = _joined([symbol for symbol, unit in self._units.items() if unit.bare])
         self._bare = re.compile(rf"(?<![\w.,/°])(?P<unit>{bare})(?:/(?P<per>{anything}))?(?![\w²³])")
 
@@ -70,7 +74,14 @@ class Quantities:
 
     def degrees(self, text: str) -> str:
         """ "72F" is a temperature where the text speaks of one, or says nothing else."""
-        return self._letter.sub(r"\1 °\2", text) if self._temperature.search(text) else text
+        return self._letter.sub(self._say_letter, text) if self._temperature.search(text) else text
+
+    def _say_letter(self, match: re.Match[str]) -> str:
+        """With its sign; "Room 12F" is none."""
+        if (match["front"] or "").lower() in self._lettered:
+            return match[0]
+        front = match.string[match.start() : match.start("number")]
+        return f"{front}{match['number']} °{match['tight'] or match['apart']}"
 
     def bare(self, text: str) -> str:
         """Unit symbols without a number: "in degrees Celsius", "per kilowatt hour"."""
