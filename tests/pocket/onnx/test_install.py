@@ -388,6 +388,22 @@ def test_waiting_for_another_can_be_given_up(waiting: ModelConfig, tmp_path: Pat
 # --- what cannot work
 
 
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.MIXED])
+def test_a_processor_without_products_of_8_bits_gets_what_is_faster_there(
+    precision: Precision,
+    config: ModelConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(installing, "cpu_flags", lambda: frozenset({"fp", "asimd", "crc32"}))  # a Raspberry Pi 4
+    bundle = install(None, config, data_dir=tmp_path, precision=precision)
+    assert bundle.precision is Precision.FP32
+    assert "does not multiply 8-bit numbers" in caplog.text
+    again = install(None, config, data_dir=tmp_path, precision=precision, run=never)
+    assert again.directory == bundle.directory
+
+
 def test_a_full_disk_is_named_and_leaves_nothing(model: Path, config: ModelConfig, tmp_path: Path) -> None:
     """The system limits how large a file may become: to a program that is like a disk without room."""
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))"

@@ -25,7 +25,7 @@ from wyoming_pocket_tts.pocket.onnx.bundle import (
     sampler_steps,
 )
 from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
-from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
+from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags, cpu_name, has_integer_products
 from wyoming_pocket_tts.pocket.onnx.disk import sync
 from wyoming_pocket_tts.pocket.onnx.lock import locked
 from wyoming_pocket_tts.pocket.onnx.manifest import read_manifest, write_manifest
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 _MOST_PROOFS = 8
 _INSTEAD = {Precision.INT4: Precision.INT8, Precision.INT8: Precision.FP32, Precision.MIXED: Precision.FP32}
 """What to convert to on a processor that a precision is not for."""
+
+_IN_8_BITS = (Precision.INT8, Precision.MIXED)
 
 Run = Callable[..., None]
 
@@ -161,7 +163,7 @@ class _Job:
             if _identity(self.target) != instead_of and (bundle := self.usable()):
                 return bundle
             self._clear_leftovers()
-            precision: Precision | None = self.order.precision
+            precision: Precision | None = _sensible(self.order.precision)
             while precision is not None:
                 try:
                     return self._convert(precision, lock)
@@ -226,6 +228,19 @@ class _Job:
         """Whether the weights that were out of reach when the bundle was made have been downloaded since."""
         weights = self.order.config.weights_path
         return not bundle.has_voice_cloning and weights is not None and hub.is_here(weights)
+
+
+def _sensible(precision: Precision) -> Precision:
+    """The precision itself, or an exact one where 8 bits would be many times as slow as that."""
+    if precision not in _IN_8_BITS or has_integer_products(cpu_flags()):
+        return precision
+    logger.warning(
+        "this processor does not multiply 8-bit numbers (on ARM it lacks the dot product, on x86 AVX2): a model in %s "
+        "would be many times as slow as in fp32, which is used instead; 'wyoming-pocket-tts benchmark' shows which "
+        "models are fast enough here",
+        precision,
+    )
+    return Precision.FP32
 
 
 @contextmanager
