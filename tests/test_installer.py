@@ -166,7 +166,9 @@ async def test_one_model_that_cannot_be_had_keeps_nothing_from_another(world: Wo
             await running.until_logged(ALL_THERE, seconds=PATIENCE_SECONDS)
             address = await running.uri()
             voices = await installed_voices(address)
-            assert next(iter(voices)).startswith("german_24l"), "the order is that of the settings"
+            default, *others = voices
+            assert default == f"{MODEL}-alba", "the default voice is the first that is installed"
+            assert others[0].startswith("german_24l"), "the order of the rest is that of the settings"
             assert await rate_spoken(address) == RATE_HZ
             assert await running.stop() == 0
 
