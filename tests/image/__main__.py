@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,15 +21,17 @@ _NEVER = ("torch", "nvidia", "triton", "pocket_tts", "pip", "pytest", "mypy")
 """Packages that serving has no use for."""
 
 SPEAK = r"""
-root=$1 data=$2 user=$3; shift 3
+root=$1 data=$2 user=$3 command=$4; shift 4
 mount --bind "$root" "$root" && mount --bind "$data" "$root/data" && mount -t proc proc "$root/proc"
 mount --bind /dev/null "$root/dev/null" && mount --bind /dev/urandom "$root/dev/urandom"
-mount -o remount,bind,ro "$root"
+[ "$user" = 0:0 ] || mount -o remount,bind,ro "$root"
 ip link set lo up
 inside=(setpriv --no-new-privs chroot --userspec="$user" "$root" /usr/bin/env -i -C /data "$@")
-if "${inside[@]}" python -c 'open("/opt/new", "w")' 2>/dev/null; then echo "the image can be written to"; exit 1; fi
-[ "$("${inside[@]}" id -u)" != 0 ] || { echo "it runs as root"; exit 1; }
-"${inside[@]}" wyoming-pocket-tts serve & service=$!
+if [ "$user" != 0:0 ]; then
+  ! "${inside[@]}" python -c 'open("/opt/new", "w")' 2>/dev/null || { echo "the image can be written to"; exit 1; }
+  [ "$("${inside[@]}" id -u)" != 0 ] || { echo "it runs as root"; exit 1; }
+fi
+"${inside[@]}" $command & service=$!
 for _ in $(seq 60); do
   if "${inside[@]}" wyoming-pocket-tts check 2>/dev/null; then well=yes; break; fi
   sleep 1
@@ -37,7 +40,10 @@ done
 "${inside[@]}" wyoming-pocket-tts say "Dinner is ready." -o /data/hello.wav
 kill -TERM "$service" && wait "$service"
 """
-"""Runs as root in namespaces of its own: the image as docker run --read-only shows it, without any network."""
+"""Runs as root in namespaces of its own: the image as docker run --read-only shows it, without any network.
+
+The app of Home Assistant is no user of its own and no read-only system: there AppArmor guards, which is not tried here.
+"""
 
 
 def size_mb(root: Path) -> float:
@@ -59,28 +65,46 @@ def strangers(root: Path) -> Iterator[str]:
 
 def speak(image: Stage, root: Path, data: Path) -> str | None:
     """Let the image serve, as its own user; return what went wrong."""
-    user = image.last("USER").text
+    user = image.last("USER").text if image.has("USER") else "0:0"
+    entry = image.last("ENTRYPOINT").words if image.has("ENTRYPOINT") else []
+    command = " ".join([*entry, *image.last("CMD").words])
     os.chown(data, *map(int, user.split(":")))
+    (root / "data").mkdir(exist_ok=True)
     variables = [f"{name}={value}" for name, value in image.environment.items()]
-    isolated = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "/bin/bash",
-        "-euc",
-        SPEAK,
-        "-",
-    ]
-    done = subprocess.run([*isolated, root, data, user, *variables], check=False, stdout=sys.stderr)
+    namespaces = ["--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child"]
+    isolated = ["unshare", *namespaces, "/bin/bash", "-euc", SPEAK, "-"]
+    done = subprocess.run([*isolated, root, data, user, command, *variables], check=False, stdout=sys.stderr)
     if done.returncode != 0:
-        return f"serving as {user} on a read-only system ended with {done.returncode}"
+        return f"serving as {user} ended with {done.returncode}"
     wav = data / "hello.wav"
     return None if wav.stat().st_size > 20_000 else f"{wav} holds no speech"
+
+
+def make_app_context(folder: Path) -> Path:
+    """Make what the Supervisor builds the app from, with a wheel of this working tree in it."""
+    context = folder / "context"
+    shutil.copytree(ROOT / "home-assistant" / "wyoming_pocket_tts", context)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(context), str(ROOT)]
+    subprocess.run(pip, check=True, stdout=sys.stderr)
+    return context
+
+
+def check(dockerfile: Path, context: Path, base: Path, scratch: Path) -> int:
+    """Build, look, let it speak, and say what was found; return the exit code."""
+    stages = read_dockerfile(dockerfile)
+    root = build(stages, base=base, context=context, scratch=scratch)
+    whole, system = size_mb(root), size_mb(base)
+    data = scratch / "volume"
+    data.mkdir()
+    (data / "options.json").write_text("{}", encoding="utf-8")
+    problems = [f"should not be there: {name}" for name in strangers(root)]
+    problems += [f"{whole:.0f} MB are more than {LARGEST_MB} MB"] if whole > LARGEST_MB else []
+    problems += [problem] if (problem := speak(stages[-1], root, data)) else []
+    tell(f"{whole:.0f} MB unpacked, {system:.0f} MB of it Debian and Python; at most {LARGEST_MB} MB are allowed")
+    for problem in problems:
+        tell(f"wrong: {problem}")
+    tell("The image is not as it should be." if problems else "The image is as it should be: it speaks.")
+    return 1 if problems else 0
 
 
 def tell(line: str) -> None:
@@ -89,32 +113,21 @@ def tell(line: str) -> None:
 
 
 def main() -> int:
-    """Build, check, say what was found."""
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, prog="script/check-image-root")
     parser.add_argument("--base", type=Path, required=True, help="a Debian with Python; made if it is not there")
     parser.add_argument("--mirror", default="", help="where packages of Debian come from")
+    parser.add_argument("--app", action="store_true", help="the image of the Home Assistant app instead")
     arguments = parser.parse_args()
     if reason := why_not():
         tell(f"skipped: {reason}")
         return SKIPPED
     if not arguments.base.is_dir():
         make_base(arguments.base, arguments.mirror)
-    stages = read_dockerfile(ROOT / "Dockerfile")
-    with tempfile.TemporaryDirectory(dir=arguments.base.parent) as scratch:
-        root = build(stages, base=arguments.base, context=ROOT, scratch=Path(scratch))
-        whole, system = size_mb(root), size_mb(arguments.base)
-        data = Path(scratch) / "volume"
-        data.mkdir()
-        problems = [f"should not be there: {name}" for name in strangers(root)]
-        problems += [f"{whole:.0f} MB are more than {LARGEST_MB} MB"] if whole > LARGEST_MB else []
-        problems += [problem] if (problem := speak(stages[-1], root, data)) else []
-    tell(f"{whole:.0f} MB unpacked, {system:.0f} MB of it Debian and Python; at most {LARGEST_MB} MB are allowed")
-    for problem in problems:
-        tell(f"wrong: {problem}")
-    tell(
-        "The image is not as it should be." if problems else "The image is as it should be: it speaks, as its own user."
-    )
-    return 1 if problems else 0
+    with tempfile.TemporaryDirectory(dir=arguments.base.parent) as folder:
+        scratch = Path(folder)
+        context = make_app_context(scratch) if arguments.app else ROOT
+        return check(context / "Dockerfile", context, arguments.base, scratch)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ class Stage:
         """The instruction of this kind that counts."""
         return next(each for each in reversed(self.instructions) if each.keyword == keyword)
 
+    def has(self, keyword: str) -> bool:
+        """Whether there is an instruction of this kind."""
+        return any(each.keyword == keyword for each in self.instructions)
+
     def labels(self) -> dict[str, str]:
         """All labels."""
         words = [word for each in self.instructions if each.keyword == "LABEL" for word in each.words]

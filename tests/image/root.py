@@ -79,13 +79,17 @@ def _copy_in(instruction: Instruction, root: Path, folder: str, context: Path, r
     *sources, target = (word for word in instruction.words if not word.startswith("--"))
     origin = roots[options["--from"]] if "--from" in options else context
     place = _inside(root, str(Path(folder) / target))
-    for source in sources:
-        found = _inside(origin, source)
+    for found in (path for source in sources for path in _meant(origin, source)):
         into = place / found.name if target.endswith("/") else place
         into.parent.mkdir(parents=True, exist_ok=True)
         _copy(found, into)
         if owner := options.get("--chown"):
             _run(["chown", "-R", owner, str(into)])
+
+
+def _meant(origin: Path, source: str) -> list[Path]:
+    """What a source of COPY means; a pattern may mean nothing."""
+    return sorted(origin.glob(source.lstrip("/"))) if "*" in source else [_inside(origin, source)]
 
 
 def _run_in(instruction: Instruction, root: Path, folder: str) -> None:
