@@ -30,14 +30,18 @@ class Network:
         threads: threads that compute an operation together, the caller's included. They sleep between operations:
             those of several networks would starve one another if they spun.
         remedy: what to do about a file that cannot be used.
+        keeps_memory: whether what it computes with is kept from one run to the next: for graphs whose runs are many,
+            short and of few sizes. Where sizes differ much, what is kept only grows.
 
     Raises:
         ModelError: the file is missing or is no such graph.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, remedy: str = "reinstall the package") -> None:
+    def __init__(
+        self, path: Path, *, threads: int = 1, remedy: str = "reinstall the package", keeps_memory: bool = False
+    ) -> None:
         self._name = path.name
-        self._session = _open(path, threads, remedy)
+        self._session = _open(path, threads, remedy, keeps_memory=keeps_memory)
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -117,14 +121,14 @@ class Binding:
         self._arrays[name, is_output] = array  # only its address is bound
 
 
-def _open(path: Path, threads: int, remedy: str) -> "onnxruntime.InferenceSession":
+def _open(path: Path, threads: int, remedy: str, *, keeps_memory: bool) -> "onnxruntime.InferenceSession":
     os.environ[SILENCED] = "1"
     import onnxruntime  # noqa: PLC0415  (after the line above, or it is too late)
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # sentences differ in length: an arena only grows
+    options.enable_cpu_mem_arena = keeps_memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # x86 processors without VNNI would otherwise add products of 8 bits in 16 bits, which overflow: audibly wrong
     options.add_session_config_entry("session.x64quantprecision", "1")

@@ -15,9 +15,10 @@ def return_freed_memory() -> None:
     """Let the system's allocator give large blocks back when they are freed, and keep few arenas.
 
     By itself glibc raises its idea of "large" with each large block that is freed, up to 32 MB, and has an arena for
-    each thread: a service that makes and frees some megabytes for each answer then keeps a third more than it uses
-    (370 to 400 MB instead of 265 MB after twenty answers in english, at the same speed). Call it before threads are
-    started. Does nothing where the C library is another.
+    each thread: a service that makes and frees some megabytes for each answer then keeps half as much again as it uses
+    (440 to 470 MB instead of 310 MB after twenty answers in english). What is computed again and again should keep its
+    memory meanwhile (``inference.Network``): to fetch it anew each time costs a quarter of the speed. Call it before
+    threads are started. Does nothing where the C library is another.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -99,7 +99,7 @@ class OnnxBackend:
         self.tables = Tables.of(bundle)
         self.flow = Network(bundle.flow, threads=flow_threads, remedy=_REMEDY)
         self._bundle = bundle
-        self._decoder = Network(bundle.decoder, threads=codec_threads, remedy=_REMEDY)
+        self._decoder = Network(bundle.decoder, threads=codec_threads, remedy=_REMEDY, keeps_memory=True)
         self._lock = Lock()
         self._seeds = np.random.SeedSequence()
 
