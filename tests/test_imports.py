@@ -69,7 +69,7 @@ ARROWS: dict[str, set[str]] = {
     "casting": {"settings", "cast", "satellites", "speech", "voices", "pocket", "wanted"},
     "repertoire": {"speech"},
     "cores": set(),
-    "wanted": {"pocket", "speech"},
+    "wanted": {"pocket", "speech", "voices"},
     "installer": {"pocket", "repertoire", "voices", "wanted"},
     "library": {"pocket", "voice_intake", "voices", "wanted"},
     "voice_intake": {"pocket"},

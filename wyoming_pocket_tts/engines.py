@@ -108,15 +108,14 @@ def load_ensemble(
     from wyoming_pocket_tts.narrator import Narrator  # noqa: PLC0415
     from wyoming_pocket_tts.repertoire import Repertoire  # noqa: PLC0415
     from wyoming_pocket_tts.settings_sources import places_in  # noqa: PLC0415
-    from wyoming_pocket_tts.voices.dropped import dropped_folder, dropped_voices  # noqa: PLC0415
-    from wyoming_pocket_tts.wanted import NONE, wanted_models  # noqa: PLC0415
+    from wyoming_pocket_tts.voices.dropped import dropped_folder  # noqa: PLC0415
+    from wyoming_pocket_tts.wanted import voices_dropped_in, wanted_models  # noqa: PLC0415
 
     embedded = load_engine(engine)
     names = [voice.name for voice in embedded.voices()]
-    is_alone = [name.lower() for name in settings.models.names] == [NONE]
-    wanted = [] if is_alone else wanted_models(settings.models.names, languages=settings.models.languages)
+    wanted = wanted_models(settings.models.names, languages=settings.models.languages)
     labels = [model.label for model in wanted]
-    dropped = [voice.name for voice in dropped_voices(dropped_folder(settings.data_dir), labels)]
+    dropped = [voice.name for voice in voices_dropped_in(settings.data_dir, labels)]
     casting = resolve(settings, embedded=names, dropped=dropped)
     for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
         _LOGGER.warning("%s", warning)
@@ -145,7 +144,7 @@ def _helpers(
     from wyoming_pocket_tts.library import Library  # noqa: PLC0415
     from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
 
-    sources = tuple(voice.source for voice in casting.voices if voice.source is not None)
+    sources = casting.sources()
     models = [*wanted, *_variants(wanted, sources)]
     ready_made = {voice.name for model in wanted for voice in model.listed()}
     library = Library(

@@ -20,11 +20,12 @@ from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
 from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.protocol import Progress
-from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, missing_voices, ready_made_directory
+from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, missing_voices, ready_made_directory
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer, voice_name
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.repertoire import Repertoire
 from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 from wyoming_pocket_tts.wanted import WantedModel
 
 logger = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class Installer:
         directory = self._directory(model, bundle)
         self._bring_needed_voices(model, bundle, directory, report)
         speaker = TTSModel(open_for_onnx(bundle, flow_threads=options.threads))
-        self._warm_up(speaker, self._try_voice(speaker, directory / f"{model.voices[0]}{SUFFIX}"))
+        self._warm_up(speaker, self._try_voice(speaker, directory / f"{model.voices[0]}{VOICE_SUFFIX}"))
         voices = () if model.is_hidden else model.voices
         synthesizer = arrival.synthesizer = PocketSynthesizer(
             speaker,
@@ -196,7 +197,7 @@ class Installer:
 
     def _directory(self, model: WantedModel, bundle: Bundle) -> Path:
         if model.name is None:
-            return heard_directory(self._options.data_dir, model.variant_of or model.label, bundle)
+            return heard_directory(self._options.data_dir, model.speaks_for, bundle)
         return ready_made_directory(self._options.data_dir, model.name)
 
     def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: "_Reporter") -> None:
@@ -212,7 +213,7 @@ class Installer:
         hear(
             bundle,
             configs.voice_audio_source(voice),
-            directory / f"{voice}{SUFFIX}",
+            directory / f"{voice}{VOICE_SUFFIX}",
             local_files_only=self._options.local_files_only,
             report=report,
             stop=self._stop,

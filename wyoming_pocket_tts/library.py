@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import heard_directory
 from wyoming_pocket_tts.pocket.onnx.ready_made import ready_made_directory
-from wyoming_pocket_tts.pocket.shelf import SUFFIX, Shelf
+from wyoming_pocket_tts.pocket.shelf import Shelf
 from wyoming_pocket_tts.pocket.synthesizer import OwnVoice, PocketSynthesizer
-from wyoming_pocket_tts.voice_intake import Identity, Intake, is_exported
-from wyoming_pocket_tts.voices.admission import Refused, admitted
-from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
+from wyoming_pocket_tts.voice_intake import Identity, Intake
+from wyoming_pocket_tts.voices.admission import Refused, admitted, speakers_of
+from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder
 from wyoming_pocket_tts.voices.parts import VoiceSource
-from wyoming_pocket_tts.voices.styles import style_files
-from wyoming_pocket_tts.wanted import WantedModel
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX, style_files
+from wyoming_pocket_tts.wanted import WantedModel, voices_dropped_in
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class Library:
         self._labels = [model.label for model in models if not model.is_hidden]
         self._sources = tuple(sources)
         self._shown = {source.voice_name: source.name for source in sources}
-        self._taken = frozenset((*taken, *self._shown))
+        self._taken = frozenset(taken)
         self._speakers: dict[str, _Speaker] = {}
         self._renewed: set[str] = set()
         self._lock = Lock()  # guards the speakers, and whose are new
@@ -82,7 +81,7 @@ class Library:
 
     def model_came(self, model: WantedModel, bundle: Bundle, synthesizer: PocketSynthesizer) -> None:
         """Take note of a model that can speak now, or hear better than before. From any thread."""
-        directory = heard_directory(self._data_dir, model.variant_of or model.label, bundle) / "own"
+        directory = heard_directory(self._data_dir, model.speaks_for, bundle) / "own"
         speaker = _Speaker(model, Shelf(bundle, directory, stop=self._stop), synthesizer)
         with self._lock:
             before = self._speakers.get(model.label)
@@ -147,11 +146,11 @@ class Library:
             if source.path is not None:
                 yield DroppedVoice(source.voice_name, model.label, style_files(source.path), source.path)
             elif source.ready_made is not None and model.name is not None:
-                path = ready_made_directory(self._data_dir, model.name) / f"{source.ready_made}{SUFFIX}"
+                path = ready_made_directory(self._data_dir, model.name) / f"{source.ready_made}{VOICE_SUFFIX}"
                 yield DroppedVoice(source.voice_name, model.label, style_files(path), path)
 
     def _dropped(self) -> Iterator[DroppedVoice]:
-        return dropped_voices(dropped_folder(self._data_dir), {*self._labels, *configs.model_names()})
+        return voices_dropped_in(self._data_dir, self._labels)
 
     def _admitted(self, wishes: Iterable[DroppedVoice]) -> Iterator[DroppedVoice]:
         """Those whose name is nobody else's, and whose model there is."""
@@ -168,11 +167,12 @@ class Library:
         self, wish: DroppedVoice, speakers: Sequence[_Speaker], settled: Mapping[Path, Identity]
     ) -> tuple[str, OwnVoice] | None:
         """The voice as far as its styles are ready, and whose it is; None while none is."""
-        candidates = list(self._candidates(wish, speakers))
+        may_speak = speakers_of(wish, self._labels)
+        candidates = [speaker for speaker in speakers if speaker.model.label in may_speak]
         if not candidates:
-            self._note_waiting(wish)
+            self._note_waiting(wish, may_speak[0])
         for speaker in candidates:
-            is_last = self._is_last(speaker, wish)
+            is_last = speaker.model.label == may_speak[-1]
             styles: dict[str, Path] = {}
             for style, file in wish.styles.items():
                 voice = self._intake.voice_of(speaker.model.label, speaker.shelf, file, settled.get(file))
@@ -184,22 +184,6 @@ class Library:
                 description = f"{wish.name} ({speaker.model.label})"
                 return speaker.model.label, OwnVoice(name=wish.name, description=description, styles=styles)
         return None
-
-    def _candidates(self, wish: DroppedVoice, speakers: Sequence[_Speaker]) -> Iterator[_Speaker]:
-        """Who may speak it. A recording is for the most important model; an exported voice for the one that it fits."""
-        if wish.model is not None:
-            yield from (speaker for speaker in speakers if speaker.model.label == wish.model)
-            return
-        are_exported = all(map(is_exported, wish.styles.values()))
-        for speaker in speakers:
-            if not speaker.model.is_hidden and (are_exported or speaker.model.label == self._labels[0]):
-                yield speaker
-
-    def _is_last(self, speaker: _Speaker, wish: DroppedVoice) -> bool:
-        """Whether no other model could still speak it."""
-        if wish.model is not None or not all(map(is_exported, wish.styles.values())):
-            return True
-        return speaker.model.label == self._labels[-1]
 
     # What is said about it
 
@@ -213,11 +197,10 @@ class Library:
             for name in sorted(names):
                 logger.info("the voice %s %s (%s)", self._shown.get(name, name), what, speaker.model.label)
 
-    def _note_waiting(self, wish: DroppedVoice) -> None:
+    def _note_waiting(self, wish: DroppedVoice, model: str) -> None:
         key = (wish.origin, "waits")
         if key not in self._told:
             self._told.add(key)
-            model = wish.model or self._labels[0]
             logger.info("the voice %s waits for the model %s", self._shown.get(wish.name, wish.name), model)
 
     def _tell(self, origin: Path, reason: str) -> None:
@@ -230,7 +213,7 @@ class Library:
 
 def _speaks(model: WantedModel, source: VoiceSource) -> bool:
     steps = model.steps if model.is_hidden else None
-    return source.model == (model.variant_of or model.label) and source.steps == steps
+    return source.model == model.speaks_for and source.steps == steps
 
 
 def _identities(files: Iterable[Path]) -> dict[Path, Identity]:

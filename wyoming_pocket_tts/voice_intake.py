@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.errors import Cancelled, SpeechError, VoiceError, VoiceOutOfReach
-from wyoming_pocket_tts.pocket.shelf import SUFFIX, Shelf
+from wyoming_pocket_tts.pocket.shelf import Shelf
+from wyoming_pocket_tts.voices.styles import is_exported
 
 logger = logging.getLogger(__name__)
 
@@ -123,11 +124,6 @@ class Intake:
             return Bad(type(error).__name__)
         finally:
             self._ready()
-
-
-def is_exported(file: Path) -> bool:
-    """Whether a file is an exported voice, and no recording."""
-    return file.suffix.lower() == SUFFIX
 
 
 def _is_over(verdict: Verdict) -> bool:

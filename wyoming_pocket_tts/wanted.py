@@ -1,6 +1,6 @@
 """The models that a service is to speak with, as its settings name them. Knows nothing about how they are brought."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from wyoming_pocket_tts.pocket.onnx.ready_made import ordered_voices
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.synthesizer import listed_voices
 from wyoming_pocket_tts.speech import Voice
+from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
 
 NONE = "none"
 _DEFAULT_LANGUAGE = "en"
@@ -42,6 +43,11 @@ class WantedModel:
     voices: tuple[str, ...]
     steps: int | None = None
     variant_of: str | None = None
+
+    @property
+    def speaks_for(self) -> str:
+        """The label of the model by whose name it is asked for: its own, or that of which it is a variant."""
+        return self.variant_of or self.label
 
     @property
     def is_hidden(self) -> bool:
@@ -123,6 +129,16 @@ def wanted_models(names: Sequence[str], *, languages: Mapping[str, str] | None =
     for label in spoken.keys() - set(labels):
         raise ConfigError(f"models.languages: there is no model '{label}' among models.names")
     return [WantedModel.of(name, language=spoken.get(label)) for name, label in zip(names, labels, strict=True)]
+
+
+def voices_dropped_in(data_dir: Path, labels: Collection[str]) -> Iterator[DroppedVoice]:
+    """Find the voices that somebody dropped there; a folder called like any released model holds voices for it.
+
+    Args:
+        data_dir: the data directory.
+        labels: what the wanted models are called.
+    """
+    return dropped_voices(dropped_folder(data_dir), {*labels, *configs.model_names()})
 
 
 def _local(config: str) -> Path:

@@ -19,7 +19,7 @@ from wyoming_pocket_tts.settings import SatelliteEntry, Settings
 from wyoming_pocket_tts.settings.clashes import Key
 from wyoming_pocket_tts.speech import Reading, Voice
 from wyoming_pocket_tts.voices.names import slug
-from wyoming_pocket_tts.voices.parts import ConfiguredVoice
+from wyoming_pocket_tts.voices.parts import ConfiguredVoice, VoiceSource
 
 __all__ = ["Casting", "Problem", "Severity", "resolve"]
 
@@ -37,8 +37,13 @@ class Casting:
     problems: tuple[Problem, ...]
 
     def names(self) -> frozenset[str]:
-        """What voices and satellites of the settings are called, and therefore nobody else."""
-        return frozenset([*(voice.name for voice in self.voices), *(each.name for each in self.satellites)])
+        """What voices of the settings, their styles and satellites are called, by the engine too: nobody else is."""
+        of_voices = {name for voice in self.voices for name in voice.names()}
+        return frozenset(of_voices | {each.name for each in self.satellites})
+
+    def sources(self) -> list[VoiceSource]:
+        """What the engine has to make voices of."""
+        return [voice.source for voice in self.voices if voice.source is not None]
 
     def cast(self, engine: Callable[[], Sequence[Voice]]) -> Cast:
         """Let an engine play it; ``engine`` gives the engine's voices, from any thread."""

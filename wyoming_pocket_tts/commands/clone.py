@@ -24,7 +24,7 @@ from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.voices.prompt import TRUNCATED_SECONDS, FindingKind, assess, read_audio, resample
 from wyoming_pocket_tts.voices.state import VoiceState, write_state
-from wyoming_pocket_tts.voices.styles import LONGEST_NAME
+from wyoming_pocket_tts.voices.styles import LONGEST_NAME, VOICE_SUFFIX
 from wyoming_pocket_tts.wanted import NONE, is_config, label_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from wyoming_pocket_tts.settings import Settings
 
-VOICE_SUFFIX: Final = ".safetensors"
 CONSENT_NOTE: Final = "A voice belongs to the person who speaks with it: clone only voices whose speaker agreed."
 
 _NOTE_SHOWN: Final = "consent-note-shown.txt"

@@ -26,8 +26,9 @@ from wyoming_pocket_tts.pocket.onnx.bundle import sampler_steps
 from wyoming_pocket_tts.pocket.onnx.install import Progress, install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.protocol import UnfitPrecision
-from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, ready_made_directory
+from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, ready_made_directory
 from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 from wyoming_pocket_tts.wav import Format, open_wav
 
 PICTURE = "compare.png"
@@ -202,14 +203,14 @@ class _Bench:
         bring_voices(
             self.name, [voice], data_dir=data_dir, report=lambda _: self.status.show(f"fetching the voice {voice} ...")
         )
-        return ready_made_directory(data_dir, self.name) / f"{voice}{SUFFIX}"
+        return ready_made_directory(data_dir, self.name) / f"{voice}{VOICE_SUFFIX}"
 
     def _show(self, candidate: Candidate) -> Callable[[str], None]:
         return lambda doing: self.status.show(f"{candidate}: {doing} ...")
 
     @property
     def _voice(self) -> Path:
-        return self.scratch / f"voice{SUFFIX}"
+        return self.scratch / f"voice{VOICE_SUFFIX}"
 
     def _result(self, candidate: Candidate) -> Path:
         return self.scratch / f"{candidate}.npz"

@@ -16,11 +16,11 @@ from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.settings_sources import Survey, clash_mistakes, in_order, places_in, survey
 from wyoming_pocket_tts.speech import Manner
-from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
+from wyoming_pocket_tts.voices.dropped import DroppedVoice
 from wyoming_pocket_tts.voices.names import spoken_language
 from wyoming_pocket_tts.voices.overrides import Overrides
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice
-from wyoming_pocket_tts.wanted import label_of
+from wyoming_pocket_tts.wanted import label_of, voices_dropped_in
 
 Tell = Callable[[str], None]
 
@@ -78,7 +78,7 @@ def examine(
 
 def _dropped(settings: Settings) -> Iterator[DroppedVoice]:
     labels = [label_of(name) for name in settings.models.names]
-    return dropped_voices(dropped_folder(settings.data_dir), labels)
+    return voices_dropped_in(settings.data_dir, labels)
 
 
 def _left_out_voices(found: Survey) -> Iterator[str]:

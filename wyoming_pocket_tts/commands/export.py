@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from wyoming_pocket_tts.commands.pocket_model import ModelChoice, load
 from wyoming_pocket_tts.commands.progress import StatusLine
 from wyoming_pocket_tts.errors import ConfigError, SpeechError, VoiceError
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.pocket.tts_model import TTSModel
 
-VOICE_SUFFIX = ".safetensors"
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
 """What a folder is searched for; a single file may be called anything."""
 

@@ -18,8 +18,9 @@ from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
 from wyoming_pocket_tts.pocket.onnx.install import install, installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, bring_voices, missing_voices, ordered_voices
+from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, missing_voices, ordered_voices
 from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 from wyoming_pocket_tts.wanted import default_voice_of_own_models, is_config, label_of
 
 Tell = Callable[[str], None]
@@ -130,7 +131,7 @@ def _bring_voices(name: str, chosen: Sequence[str], how: Provision, display: Sta
 def _hear_voice(label: str, bundle: Bundle, how: Provision, display: StageDisplay) -> str | None:
     """Let a model of one's own hear the recording of its voice; return why it could not."""
     voice = default_voice_of_own_models()
-    target = heard_directory(how.data_dir, label_of(label), bundle) / f"{voice}{SUFFIX}"
+    target = heard_directory(how.data_dir, label_of(label), bundle) / f"{voice}{VOICE_SUFFIX}"
     if not bundle.has_voice_cloning:
         return "its weights cannot hear a recording"
     if missing_voices(target.parent, [voice]):

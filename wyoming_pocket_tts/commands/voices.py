@@ -3,27 +3,25 @@
 Loads no model, and downloads nothing.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.casting import Casting, resolve
 from wyoming_pocket_tts.errors import VoiceError
-from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.install import installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, missing_voices, ready_made_directory
+from wyoming_pocket_tts.pocket.onnx.ready_made import missing_voices, ready_made_directory
 from wyoming_pocket_tts.pocket.synthesizer import listed_voices
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.speech import Voice
-from wyoming_pocket_tts.voices.admission import Refused, admitted
-from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
-from wyoming_pocket_tts.voices.parts import VoiceSource
+from wyoming_pocket_tts.voices.admission import Refused, admitted, speakers_of
 from wyoming_pocket_tts.voices.prompt import read_audio
-from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state
-from wyoming_pocket_tts.voices.styles import style_files
-from wyoming_pocket_tts.wanted import NONE, WantedModel, wanted_models
+from wyoming_pocket_tts.voices.state import VoiceState, read_state
+from wyoming_pocket_tts.voices.styles import is_exported, style_files
+from wyoming_pocket_tts.wanted import WantedModel, voices_dropped_in, wanted_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +38,24 @@ def listing(settings: Settings, *, embedded: Sequence[Voice]) -> Listing:
     Raises:
         ConfigError: the settings name a model that there is not.
     """
-    is_alone = [name.lower() for name in settings.models.names] == [NONE]
-    wanted = [] if is_alone else wanted_models(settings.models.names, languages=settings.models.languages)
+    wanted = wanted_models(settings.models.names, languages=settings.models.languages)
     models = [_Model(model, _bundle(model, settings)) for model in wanted]
     labels = [model.label for model in wanted]
-    folder = dropped_folder(settings.data_dir)
-    found = list(dropped_voices(folder, {*labels, *configs.model_names()}))
+    found = list(voices_dropped_in(settings.data_dir, labels))
     casting = resolve(settings, embedded=[voice.name for voice in embedded], dropped=[each.name for each in found])
     ready_made = [voice for model in models for voice in _ready_made(model, settings)]
     problems: list[str] = []
-    taken = _taken(casting, [*ready_made, *embedded])
-    of_settings = [source.path for source in _sources(casting) if source.path is not None]
+    taken = {*casting.names(), *(voice.name for voice in (*ready_made, *embedded))}
+    of_settings = [source.path for source in casting.sources() if source.path is not None]
     voices = ready_made
     for each in admitted(found, labels=labels, taken=taken, elsewhere=of_settings):
         if isinstance(each, Refused) or not models:
             why = each.reason if isinstance(each, Refused) else "no model can speak it: models.names is 'none'"
             problems.append(f"{each.origin}: {why}")
         else:
-            voices.append(_own(each.name, each.styles, _candidates(each, models), problems))
+            may_speak = speakers_of(each, labels)
+            speakers = [model for model in models if model.wanted.label in may_speak]
+            voices.append(_own(each.name, each.styles, speakers, problems))
     voices += _of_settings(casting, models, problems)
     return Listing(casting.cast(lambda: [*voices, *embedded]).voices(), problems)
 
@@ -72,43 +70,19 @@ class _Model:
 
     def check(self, voice: VoiceState, file: Path) -> None:
         """Raise ``VoiceError`` for an exported voice of another model, as far as this one is known."""
-        sizes = self.wanted.config.flow_lm.transformer
-        check_fits(
-            voice,
-            layers=sizes.num_layers,
-            kv_heads=sizes.kv_heads,
-            head_dim=sizes.head_dim,
-            fingerprint=None if self.bundle is None else self.bundle.fingerprint,
-            label=str(file),
-        )
-
-
-def _taken(casting: Casting, others: Sequence[Voice]) -> Collection[str]:
-    """Names that dropped voices cannot have."""
-    return {*casting.names(), *(source.voice_name for source in _sources(casting)), *(voice.name for voice in others)}
-
-
-def _sources(casting: Casting) -> list[VoiceSource]:
-    return [voice.source for voice in casting.voices if voice.source is not None]
+        fingerprint = None if self.bundle is None else self.bundle.fingerprint
+        check_voice(voice, self.wanted.config, fingerprint=fingerprint, label=str(file))
 
 
 def _of_settings(casting: Casting, models: Sequence[_Model], problems: list[str]) -> Iterator[Voice]:
     """The voices that the service would make for those of the settings."""
-    for source in _sources(casting):
+    for source in casting.sources():
         model = next((model for model in models if model.wanted.label == source.model), None)
         if source.path is not None and model is not None:
             files = style_files(source.path)
             if not files:
                 problems.append(f"voices.{source.name}: {source.path}: there is no recording")
             yield _own(source.voice_name, files, [model], problems)
-
-
-def _candidates(dropped: DroppedVoice, models: Sequence[_Model]) -> Sequence[_Model]:
-    """Who may speak it. A recording is for the most important model; an exported voice for the one that it fits."""
-    if dropped.model is not None:
-        return [model for model in models if model.wanted.label == dropped.model]
-    is_exported = all(file.suffix.lower() == SUFFIX for file in dropped.styles.values())
-    return models if is_exported else models[:1]
 
 
 def _own(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], problems: list[str]) -> Voice:
@@ -134,7 +108,7 @@ def _own(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], pro
 def _content(file: Path) -> VoiceState | VoiceError | None:
     """An exported voice, or why the file cannot be read; None for a recording."""
     try:
-        if file.suffix.lower() == SUFFIX:
+        if is_exported(file):
             return read_state(file)
         read_audio(file, truncate=True)
     except VoiceError as error:

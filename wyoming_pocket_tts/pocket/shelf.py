@@ -12,12 +12,13 @@ from pathlib import Path
 from threading import Event
 
 from wyoming_pocket_tts.errors import Cancelled, VoiceError, VoiceOutOfReach
+from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import hear
-from wyoming_pocket_tts.voices.state import check_fits, read_state, write_state
+from wyoming_pocket_tts.voices.state import read_state, write_state
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX, is_exported
 from wyoming_pocket_tts.voices.tensor_file import looks_whole
 
-SUFFIX = ".safetensors"
 MAX_BYTES = 200 << 20
 """Five minutes of music in the best quality have 120 MB; more than this is no recording of a voice."""
 
@@ -55,7 +56,7 @@ class Shelf:
             self._clear_leftovers()
             copy = self._directory / f".{secrets.token_hex(8)}{file.suffix.lower()}"
             try:
-                kept = self._directory / f"{self._copy(file, copy)}{SUFFIX}"
+                kept = self._directory / f"{self._copy(file, copy)}{VOICE_SUFFIX}"
                 if not looks_whole(kept):
                     self._make(file, copy, kept)
             finally:
@@ -85,19 +86,11 @@ class Shelf:
 
     def _make(self, file: Path, copy: Path, kept: Path) -> None:
         try:
-            if copy.suffix != SUFFIX:
+            if not is_exported(copy):
                 hear(self._bundle, str(copy), kept, local_files_only=True, stop=self._stop)
                 return
-            sizes = self._bundle.config.flow_lm.transformer
             voice = read_state(copy)
-            check_fits(
-                voice,
-                layers=sizes.num_layers,
-                kv_heads=sizes.kv_heads,
-                head_dim=sizes.head_dim,
-                fingerprint=self._bundle.fingerprint,
-                label=str(copy),
-            )
+            check_voice(voice, self._bundle.config, fingerprint=self._bundle.fingerprint, label=str(copy))
             write_state(voice, kept)
         except VoiceError as error:  # about the file that people know
             raise type(error)(str(error).replace(str(copy), str(file))) from error

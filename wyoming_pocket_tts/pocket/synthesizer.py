@@ -18,6 +18,7 @@ from wyoming_pocket_tts.pocket.choir import Listener
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
 from wyoming_pocket_tts.speech import Derived, Pcm, Request, Voice
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 from wyoming_pocket_tts.voices.tensor_file import looks_whole
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ _VOICES_IN_MEMORY = 4
 """Some six megabytes each for the larger models."""
 _LOUDEST = 32_767
 _GONE_REMEMBERED = 64
-_SUFFIX = ".safetensors"
 
 
 def voice_name(model: str, voice: str) -> str:
@@ -100,7 +100,7 @@ class PocketSynthesizer:
     ) -> None:
         self._model = model
         self._name = name
-        self._paths = {voice_name(name, voice): directory / f"{voice}{_SUFFIX}" for voice in voices}
+        self._paths = {voice_name(name, voice): directory / f"{voice}{VOICE_SUFFIX}" for voice in voices}
         self._ready_made_names = tuple(voices)
         self._language = language
         self._states = PromptCache(_VOICES_IN_MEMORY)

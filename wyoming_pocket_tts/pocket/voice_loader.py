@@ -11,6 +11,7 @@ from typing import Any
 from wyoming_pocket_tts.errors import MissingFile, VoiceError
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.backend import Backend, Samples, Sampling
+from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.loading import suffix_of
 from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
@@ -23,7 +24,7 @@ from wyoming_pocket_tts.voices.prompt import (
     read_audio,
     take_samples,
 )
-from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state
+from wyoming_pocket_tts.voices.state import VoiceState, read_state
 
 logger = logging.getLogger(__name__)
 
@@ -74,15 +75,7 @@ class VoiceLoader:
         Raises:
             VoiceError: it was; the message begins with the label.
         """
-        sizes = self.config.flow_lm.transformer
-        check_fits(
-            voice,
-            layers=sizes.num_layers,
-            kv_heads=sizes.kv_heads,
-            head_dim=sizes.head_dim,
-            fingerprint=self.backend.fingerprint,
-            label=label,
-        )
+        check_voice(voice, self.config, fingerprint=self.backend.fingerprint, label=label)
 
     def require_cloning(self) -> None:
         """Refuse what needs to hear.

@@ -4,11 +4,12 @@ Reads no file.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.voices.dropped import DroppedVoice
+from wyoming_pocket_tts.voices.styles import is_exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,15 @@ def admitted(
             yield wish
         elif origins[name].with_suffix("") != wish.origin.with_suffix(""):
             yield Refused(wish.origin, f"{origins[name]} is the voice of this name; give the file another one")
+
+
+def speakers_of(wish: DroppedVoice, labels: Sequence[str]) -> Sequence[str]:
+    """Which models may speak a voice: an exported one fits one of them; a recording is for the most important.
+
+    Args:
+        wish: the voice; the model that it names there is.
+        labels: what the models are called, the most important first.
+    """
+    if wish.model is not None:
+        return [wish.model]
+    return labels if all(map(is_exported, wish.styles.values())) else labels[:1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.voices.names import same
-from wyoming_pocket_tts.voices.styles import LONGEST_NAME, can_be_name, is_voice_file, style_files
+from wyoming_pocket_tts.voices.styles import LONGEST_NAME, can_be_name, is_exported, is_voice_file, style_files
 
 __all__ = ["LONGEST_NAME", "MOST_VOICES", "DroppedVoice", "dropped_folder", "dropped_voices"]
 
@@ -66,4 +66,4 @@ def dropped_voices(folder: Path, labels: Collection[str], *, model: str | None =
 
 def _by_name(entry: Path) -> tuple[str, bool]:
     """An exported voice before the recording that it was made of."""
-    return entry.stem.casefold(), entry.suffix.lower() != ".safetensors"
+    return entry.stem.casefold(), not is_exported(entry)

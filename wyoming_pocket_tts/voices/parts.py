@@ -50,6 +50,13 @@ class ConfiguredVoice:
     source: VoiceSource | None = None
     """What the engine has to make for it; None where it only borrows a voice."""
 
+    def names(self) -> Iterator[str]:
+        """Yield what it and its styles are called, by people and by the engine."""
+        yield self.name
+        yield from (style_name(self.name, style) for style in self.styles)
+        if self.source is not None:
+            yield self.source.voice_name
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -6,6 +6,8 @@ What the system refuses to look at is as good as not there: nobody's odd file ke
 import os
 from pathlib import Path
 
+VOICE_SUFFIX = ".safetensors"
+"""Of an exported voice, by which its file is known as one."""
 DEFAULT = "default"
 """The style that comes first, if a folder has it."""
 MOST_STYLES = 20
@@ -13,13 +15,18 @@ MOST_STYLES = 20
 LONGEST_NAME = 64
 """Characters of the name of a voice or style."""
 
-SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".safetensors", ".wav")
+SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", VOICE_SUFFIX, ".wav")
 """Of recordings and exported voices, lower-cased."""
 
 
 def is_voice_file(path: Path) -> bool:
     """Whether a file is a recording or an exported voice that can be a voice of its name."""
     return path.suffix.lower() in SUFFIXES and can_be_name(path.stem) and os.path.isfile(path)  # noqa: PTH113  (it never raises)
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file is an exported voice and no recording, by its name."""
+    return path.suffix.lower() == VOICE_SUFFIX
 
 
 def can_be_name(name: str) -> bool:
@@ -39,7 +46,7 @@ def style_files(path: Path) -> dict[str, Path]:
     if os.path.isfile(path):  # noqa: PTH113  (it never raises)
         return {"": path}
     try:
-        found = sorted(path.iterdir(), key=lambda file: (file.stem.casefold(), file.suffix.lower() != ".safetensors"))
+        found = sorted(path.iterdir(), key=lambda file: (file.stem.casefold(), not is_exported(file)))
     except OSError:
         return {}
     files: dict[str, Path] = {}

@@ -19,7 +19,8 @@ from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.install import Progress, install, installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.ready_made import SUFFIX, missing_voices, ready_made_directory
+from wyoming_pocket_tts.pocket.onnx.ready_made import missing_voices, ready_made_directory
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 
 TEXT = (
     "Good evening. The lights in the living room are off, the front door is locked, and it will rain tomorrow morning."
@@ -88,12 +89,12 @@ class Bench:
         voice = configs.default_voice(size.name)
         if bundle is None or missing_voices(directory, [voice]):
             return None
-        return bundle, directory / f"{voice}{SUFFIX}", True
+        return bundle, directory / f"{voice}{VOICE_SUFFIX}", True
 
     def _made_up(self, size: Size, scratch: Path) -> tuple[Bundle, Path, bool]:
         self.show(f"{size.name}: making random weights ...")
         config = make_model(scratch / "model", size.config)
-        voice = scratch / f"voice{SUFFIX}"
+        voice = scratch / f"voice{VOICE_SUFFIX}"
         make_voice(voice, config)
         bundle = install(
             None, config, data_dir=scratch, precision=self.precision, local_files_only=True, report=self._report(size)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from wyoming_pocket_tts.errors import ConfigError, ModelError, SpeechError, shown
 from wyoming_pocket_tts.graph import DataFile
 from wyoming_pocket_tts.pocket import config as configs
+from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.hub import fetch as fetch_from_hub
 from wyoming_pocket_tts.pocket.onnx.portable_codec import mimi_decoder_graph, mimi_encoder_graph
 from wyoming_pocket_tts.pocket.onnx.portable_flow_lm import flow_lm_main_graph, text_conditioner_graph
@@ -32,12 +33,12 @@ from wyoming_pocket_tts.pocket.onnx.streaming import StreamingGraph
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
 from wyoming_pocket_tts.text.tokenizer import load_tokenizer
-from wyoming_pocket_tts.voices.state import check_fits, read_state
+from wyoming_pocket_tts.voices.state import read_state
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 
 MANIFEST: Final = "manifest.json"
 ENCODER: Final = "mimi_encoder"
 _VOICES = "voices"
-_VOICE_SUFFIX = ".safetensors"
 LARGEST_FILE_BYTES: Final = 2_000_000_000
 """What fits into a model file; the constants of larger models lie in a file beside it."""
 
@@ -161,36 +162,29 @@ def _writers(*, quantize: bool) -> dict[str, _Write]:
 
 def _voice_source(model: str | None, voice: str) -> str:
     """Where the file of a voice lies."""
-    if voice.endswith(_VOICE_SUFFIX):
+    if voice.endswith(VOICE_SUFFIX):
         return voice
     if model is None:
         raise ConfigError(
-            f"{shown(voice)}: a model of one's own has no ready-made voices; name a voice file, {_VOICE_SUFFIX}, that"
+            f"{shown(voice)}: a model of one's own has no ready-made voices; name a voice file, {VOICE_SUFFIX}, that"
             " `wyoming-pocket-tts export-voice` made for it"
         )
     return configs.voice_state_source(model, voice.lower())
 
 
 def _voice_name(voice: str) -> str:
-    return PurePosixPath(voice).stem if voice.endswith(_VOICE_SUFFIX) else voice.lower()
+    return PurePosixPath(voice).stem if voice.endswith(VOICE_SUFFIX) else voice.lower()
 
 
 def _write_voice(file: Path, voice: str, config: ModelConfig, weights: Weights, directory: Path) -> str:
     """Write a voice as the first states of ``flow_lm_main``; return the file's place in the set."""
-    state, sizes = read_state(file), config.flow_lm.transformer
-    check_fits(
-        state,
-        layers=sizes.num_layers,
-        kv_heads=sizes.kv_heads,
-        head_dim=sizes.head_dim,
-        fingerprint=weights.fingerprint,
-        label=voice,
-    )
+    state = read_state(file)
+    check_voice(state, config, fingerprint=weights.fingerprint, label=voice)
     arrays: dict[str, NDArray[Any]] = {"position": np.array(state.length, np.int64)}
     for index, layer in enumerate(state.layers):  # [2, T, kv_heads, head_dim]
         keys, values = np.ascontiguousarray(layer.transpose(0, 2, 1, 3)[:, None])
         arrays |= {f"key_{index}": keys, f"value_{index}": values}
-    place = f"{_VOICES}/{_voice_name(voice)}{_VOICE_SUFFIX}"
+    place = f"{_VOICES}/{_voice_name(voice)}{VOICE_SUFFIX}"
     (directory / _VOICES).mkdir(exist_ok=True)
     (directory / place).write_bytes(safetensors.numpy.save(arrays))
     return place

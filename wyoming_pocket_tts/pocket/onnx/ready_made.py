@@ -16,15 +16,15 @@ from threading import Event
 from wyoming_pocket_tts.errors import ModelError, SpeechError, Unreachable
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
 from wyoming_pocket_tts.pocket.onnx.disk import sync
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.protocol import Message, Order, Progress, Warned
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.voices.state import check_fits, read_state
+from wyoming_pocket_tts.voices.state import read_state
+from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 from wyoming_pocket_tts.voices.tensor_file import looks_whole
-
-SUFFIX = ".safetensors"
 
 _ABANDONED_SECONDS = 3600.0
 
@@ -56,7 +56,7 @@ def ordered_voices(model: str) -> list[str]:
 
 def missing_voices(directory: Path, voices: Sequence[str]) -> list[str]:
     """Those that are not there yet, or not whole."""
-    return [voice for voice in voices if not looks_whole(directory / f"{voice}{SUFFIX}")]
+    return [voice for voice in voices if not looks_whole(directory / f"{voice}{VOICE_SUFFIX}")]
 
 
 def bring_voices(
@@ -119,20 +119,12 @@ def fetch_voices(order: Order, tell: Tell) -> None:
 
 def _fetch_voice(model: str, voice: str, order: Order) -> None:
     path = hub.fetch(configs.voice_state_source(model, voice), local_files_only=order.local_files_only)
-    sizes = order.config.flow_lm.transformer
-    check_fits(
-        read_state(path),
-        layers=sizes.num_layers,
-        kv_heads=sizes.kv_heads,
-        head_dim=sizes.head_dim,
-        fingerprint=None,
-        label=str(path),
-    )
+    check_voice(read_state(path), order.config, fingerprint=None, label=str(path))
     aside = order.directory / f".{voice}.{secrets.token_hex(4)}"
     try:
         shutil.copyfile(path, aside)
         sync(aside)
-        aside.replace(order.directory / f"{voice}{SUFFIX}")
+        aside.replace(order.directory / f"{voice}{VOICE_SUFFIX}")
         sync(order.directory)
     finally:
         aside.unlink(missing_ok=True)
