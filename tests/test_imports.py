@@ -72,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
     "wanted": {"pocket", "speech", "voices"},
     "installer": {"pocket", "repertoire", "voices", "wanted"},
     "library": {"pocket", "voice_intake", "voices", "wanted"},
-    "voice_intake": {"pocket"},
+    "voice_intake": {"pocket", "voices"},
     "memory": set(),
     "engines": {"*"},
     "lifecycle": {"*"},
