@@ -13,7 +13,7 @@ from zeroconf import ServiceListener, Zeroconf
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE, Announcer, stable_name
-from wyoming_pocket_tts.serving.network import IpAddress, multicast_interfaces, reachable_addresses
+from wyoming_pocket_tts.serving.network import IpAddress, cards_of, multicast_interfaces, reachable_addresses
 
 LOOPBACK = "tcp://127.0.0.1:10207"
 
@@ -136,6 +136,17 @@ async def test_the_announcement_follows_changed_addresses(browser: Browser) -> N
     await announcer.withdraw()
 
 
+async def test_another_network_card_with_the_same_addresses_is_announced_on_afresh(browser: Browser) -> None:
+    cards = frozenset({2})
+    announcer = named("replugged", find_cards=lambda _: cards, poll_seconds=0.05)
+    await announcer.announce([LOOPBACK])
+    await browser.until(present="replugged")
+    cards = frozenset({3})
+    await browser.until(absent="replugged")
+    await browser.until(present="replugged")
+    await announcer.withdraw()
+
+
 async def test_a_network_that_fails_is_logged_once_and_tried_again(
     browser: Browser, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -209,6 +220,15 @@ def test_only_addresses_that_others_reach_are_found(bound: list[str], expected: 
 def test_multicast_avoids_ipv6_that_leads_nowhere() -> None:
     found = multicast_interfaces([IPv4Address("192.168.1.7"), IPv6Address("2001:db8::7")], ADAPTERS[:3])
     assert found == ["127.0.0.1", "169.254.3.4", "192.168.1.7", "192.168.2.7", "2001:db8::7"]
+
+
+def test_the_cards_are_those_that_have_the_addresses() -> None:
+    adapters = [_adapter("eth0", "192.168.1.7", "2001:db8::7"), _adapter("eth1", "192.168.2.7"), _adapter("lo", "::1")]
+    for index, adapter in enumerate(adapters, start=2):
+        adapter.index = index
+    assert cards_of([IPv4Address("192.168.1.7")], adapters) == {2}
+    assert cards_of([IPv6Address("2001:db8::7"), IPv4Address("192.168.2.7")], adapters) == {2, 3}
+    assert cards_of([IPv4Address("192.168.9.9")], adapters) == frozenset()
 
 
 def test_a_container_with_nothing_but_a_bridge_uses_it() -> None:

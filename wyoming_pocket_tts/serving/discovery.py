@@ -8,7 +8,8 @@ import logging
 import re
 import socket
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeroconf import Error as ZeroconfError
@@ -16,20 +17,37 @@ from zeroconf import NonUniqueNameException
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
-from wyoming_pocket_tts.serving.network import IpAddress, multicast_interfaces, reachable_addresses
+from wyoming_pocket_tts.serving.network import IpAddress, cards_of, multicast_interfaces, reachable_addresses
 
 _LOGGER = logging.getLogger(__name__)
 
 SERVICE_TYPE = "_wyoming._tcp.local."
 
-Announced = dict[int, tuple[IpAddress, ...]]
-"""The addresses announced for each port."""
-
 _POLL_SECONDS = 10.0
-"""How often to look for changed addresses, and to try again after a failure."""
+"""How often to look for changes, and to try again after a failure."""
 _LABEL_BYTES = 63
 """The longest name that DNS can hold."""
 _SAME_NAMES_TRIED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Whereabouts:
+    """What an announcement rests on.
+
+    Attributes:
+        addresses: what to announce for each port.
+        cards: the network cards that have them. Other ones need another responder, whatever their addresses.
+    """
+
+    addresses: Mapping[int, tuple[IpAddress, ...]]
+    cards: frozenset[int]
+
+    @property
+    def every_address(self) -> tuple[IpAddress, ...]:
+        return tuple(address for of_port in self.addresses.values() for address in of_port)
+
+
+_NOWHERE = _Whereabouts({}, frozenset())
 
 
 class Announcer:
@@ -43,6 +61,7 @@ class Announcer:
         name_for: Callable[[int], str],
         *,
         find_addresses: Callable[[Collection[str]], tuple[IpAddress, ...]] = reachable_addresses,
+        find_cards: Callable[[Collection[IpAddress]], frozenset[int]] = cards_of,
         poll_seconds: float = _POLL_SECONDS,
         service_type: str = SERVICE_TYPE,
     ) -> None:
@@ -51,15 +70,17 @@ class Announcer:
         Args:
             name_for: gives a port's name.
             find_addresses: finds where others reach what is bound to these hosts.
-            poll_seconds: how often to look for changed addresses.
+            find_cards: finds the network cards that have these addresses.
+            poll_seconds: how often to look whether either has changed.
             service_type: as what to announce; another type is for who looks whether announcing works.
         """
         self._name_for = name_for
         self._find_addresses = find_addresses
+        self._find_cards = find_cards
         self._poll_seconds = poll_seconds
         self._service_type = service_type
         self._bound_hosts: dict[int, list[str]] = {}
-        self._announced: Announced = {}
+        self._announced = _NOWHERE
         self._zeroconf: AsyncZeroconf | None = None
         self._task: asyncio.Task[None] | None = None
         self._last_problem = ""
@@ -84,7 +105,7 @@ class Announcer:
         while True:
             try:
                 wanted = self._find()
-                if not wanted:
+                if not wanted.addresses:
                     await self._silence()
                     self._note_problem("this machine has no address that others can reach")
                 elif wanted != self._announced:
@@ -94,15 +115,16 @@ class Announcer:
                 await self._silence()
             await asyncio.sleep(self._poll_seconds)
 
-    def _find(self) -> Announced:
+    def _find(self) -> _Whereabouts:
         found = {port: self._find_addresses(hosts) for port, hosts in self._bound_hosts.items()}
-        return {port: addresses for port, addresses in found.items() if addresses}
+        reachable = _Whereabouts({port: addresses for port, addresses in found.items() if addresses}, frozenset())
+        return replace(reachable, cards=self._find_cards(reachable.every_address))
 
-    async def _announce_afresh(self, wanted: Announced) -> None:
+    async def _announce_afresh(self, wanted: _Whereabouts) -> None:
         """Replace the announcement. A new responder each time: its sockets belong to the interfaces there were."""
         await self._silence()
-        self._zeroconf = _responder(wanted)
-        for port, addresses in wanted.items():
+        self._zeroconf = _responder(wanted.every_address)
+        for port, addresses in wanted.addresses.items():
             name = await self._register(self._zeroconf, port, addresses)
             _LOGGER.info("Announced as '%s' at %s, port %d", name, ", ".join(map(str, addresses)), port)
         self._announced = wanted
@@ -121,7 +143,7 @@ class Announcer:
         raise ZeroconfError(f"{_SAME_NAMES_TRIED} servers are called '{self._name_for(port)}'")
 
     async def _silence(self) -> None:
-        self._announced = {}
+        self._announced = _NOWHERE
         if self._zeroconf is None:
             return
         try:
@@ -165,8 +187,7 @@ def _host_label() -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", first_label).strip("-")[:24] or "host"
 
 
-def _responder(wanted: Announced) -> AsyncZeroconf:
-    addresses = [address for of_port in wanted.values() for address in of_port]
+def _responder(addresses: Collection[IpAddress]) -> AsyncZeroconf:
     if all(address.is_loopback for address in addresses):
         # The multicast stays on this machine, where alone such an address means anything.
         return AsyncZeroconf(interfaces=["127.0.0.1"])

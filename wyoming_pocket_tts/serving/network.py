@@ -48,6 +48,22 @@ def multicast_interfaces(
     return [*sorted(ipv4), *sorted(ipv6)]
 
 
+def cards_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None) -> frozenset[int]:
+    """Find the network cards that have these addresses, by the system's numbers.
+
+    A card that went and came back, as a stick for Wi-Fi does that resets, has another number: sockets that listened on
+    the old one hear nothing on the new one, though its name and addresses are the same.
+    """
+    found = ifaddr.get_adapters() if adapters is None else adapters
+    wanted = set(map(str, addresses))
+    return frozenset(
+        adapter.index
+        for adapter in found
+        if adapter.index is not None
+        and not wanted.isdisjoint(ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips)
+    )
+
+
 def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
     """Collect the addresses of the real links, or of the local ones when there are no others (in a container, say)."""
     unstable = _unstable_ipv6()
