@@ -66,7 +66,23 @@ async def test_a_running_service_is_well_whether_it_is_named_or_found_by_the_set
         assert await run_check(WYOMING_POCKET_TTS_SERVER_URI=everywhere) == (0, told, "")
     code, told, complaints = await run_check(uri)
     assert (code, told) == (1, "")
-    assert f"no server answers at {uri}" in complaints
+    assert f"no server answers at {uri} (Connection refused): is the service running?" in complaints
+
+
+async def test_what_is_no_wyoming_server_is_told_from_nobody() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
+        uri = f"tcp://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        with pytest.raises(SpeechError, match=f"{uri} does not say what it is: is it a Wyoming server"):
+            await describe(uri, seconds=LIMIT_SECONDS)
+
+
+async def test_a_name_that_nobody_knows_is_told_in_the_systems_words() -> None:
+    with pytest.raises(SpeechError, match=r"nobody\.invalid:10200 \([A-Z][^\[\]]+\): is the service running"):
+        await describe("tcp://nobody.invalid:10200", seconds=LIMIT_SECONDS)
 
 
 async def test_what_is_installed_is_told() -> None:

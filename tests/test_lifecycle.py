@@ -104,6 +104,7 @@ async def test_a_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
             last_line = running.log.splitlines()[-1].lower()
             assert last_line.startswith(f"wyoming-pocket-tts: cannot listen on tcp://127.0.0.1:{port}")
             assert "in use" in last_line
+            assert f"ss -ltnp 'sport = :{port}' names it" in last_line
             assert "Traceback" not in running.log
 
 

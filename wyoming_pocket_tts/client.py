@@ -21,6 +21,11 @@ from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.wav import Format
 
+
+class _Closed(SpeechError):  # noqa: N818  (named for the state)
+    """The connection ended amid an answer."""
+
+
 Sink = Callable[[bytes, Format], None]
 """Takes samples as they come; may block, it runs on a thread of its own."""
 
@@ -74,8 +79,13 @@ async def describe(uri: str, *, seconds: float) -> Description:
             program = await _program_of(client)
     except TimeoutError as error:
         raise SpeechError(f"the server at {uri} does not answer within {seconds:g} s") from error
+    except _Closed as error:
+        raise SpeechError(f"what listens at {uri} does not say what it is: is it a Wyoming server?") from error
     except (OSError, EOFError) as error:
-        raise SpeechError(f"no server answers at {uri}: {error}") from error
+        raise SpeechError(
+            f"no server answers at {uri} ({_reason(error)}): is the service running? From another machine: does it"
+            " listen on more than 127.0.0.1, and does a firewall let the port through?"
+        ) from error
     voices = tuple(voice.name for voice in program.voices if voice.installed)
     if not voices:
         raise SpeechError(f"the server at {uri} has no voice to speak with")
@@ -119,15 +129,21 @@ async def _connected(uri: str) -> AsyncIterator[AsyncClient]:
     try:
         await client.connect()
     except OSError as error:  # also one that took too long
-        reason = os.strerror(error.errno) if error.errno else "it took too long"
         raise SpeechError(
-            f"no server answers at {uri} ({reason}): is the service running? Start it with 'wyoming-pocket-tts serve', "
-            "or give the address of another one with --uri"
+            f"no server answers at {uri} ({_reason(error)}): is the service running? Start it with"
+            " 'wyoming-pocket-tts serve', or give the address of another one with --uri"
         ) from error
     try:
         yield client
     finally:
         await client.disconnect()
+
+
+def _reason(error: OSError | EOFError) -> str:
+    """Say it in the system's words, without what asyncio and the resolver of names put around them."""
+    if isinstance(error, EOFError) or error.errno is None:
+        return str(error) or "it took too long"
+    return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
 
 
 def _client_of(uri: str) -> AsyncClient:
@@ -224,5 +240,5 @@ def _expect_answer(silence: asyncio.Timeout) -> None:
 async def _next_event(client: AsyncClient) -> Event:
     event = await client.read_event()
     if event is None:
-        raise SpeechError("the server closed the connection before it had finished")
+        raise _Closed("the server closed the connection before it had finished")
     return event

@@ -73,6 +73,10 @@ class Incomplete(DownloadError):  # noqa: N818
     """What came is not the whole file; nothing of it is kept."""
 
 
+class CannotKeep(DownloadError):  # noqa: N818
+    """What comes cannot be written here: the disk is full, or the directory is somebody else's."""
+
+
 class ProtocolError(SpeechError):
     """A client's event that breaks the protocol or its limits."""
 

@@ -294,6 +294,16 @@ def on_terminal(source: str, home: Path, endpoint: str) -> str:
     return shown.decode()
 
 
+def test_a_cache_that_cannot_be_written_to_is_named_with_what_to_do(tmp_path: Path) -> None:
+    no_directory = tmp_path / "file"
+    no_directory.write_text("")
+    with fake_hub({PLACE: CONTENT}) as server:
+        outcome = fetch(SOURCE, tmp_path, server.url, HF_HOME=str(no_directory))
+    assert outcome.error == "CannotKeep"
+    assert f"cannot be kept in {no_directory}" in outcome.message
+    assert "HF_HOME" in outcome.message
+
+
 def test_a_redirect_cannot_lead_to_files_of_this_machine(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")

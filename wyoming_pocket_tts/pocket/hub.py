@@ -4,6 +4,7 @@ Knows nothing about what the files are. Downloads are kept and appear under thei
 told more than which file is wanted: no telemetry, and the hub's token goes to the hub alone.
 """
 
+import errno
 import inspect
 import io
 import os
@@ -16,13 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.errors import AccessDenied, ConfigError, DownloadError, Incomplete, NotThere, Unreachable, shown
+from wyoming_pocket_tts.errors import (
+    AccessDenied,
+    CannotKeep,
+    ConfigError,
+    DownloadError,
+    Incomplete,
+    NotThere,
+    Unreachable,
+    shown,
+)
 from wyoming_pocket_tts.pocket import web_file
 
 USER_AGENT = f"wyoming-pocket-tts/{__version__}"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_NOT_KEPT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+"""What the system says when a file finds no place."""
 
 
 Progress = Callable[[float], None]
@@ -212,6 +224,8 @@ def _hub_errors(file: HubPath) -> Iterator[None]:
     except OSError as error:
         if "onsistency check" in str(error):
             raise Incomplete(f"{file}: what came has another size than announced; try again") from error
+        if error.errno is not None and error.errno in _NOT_KEPT:
+            raise CannotKeep(f"{file}: {_why_not_kept(error.errno)}") from error
         raise DownloadError(f"{file}: cannot be downloaded: {_in_one_line(error)}") from error
     except Exception as error:  # what the library's HTTP client raises, which is another in each of its versions
         raise Unreachable(
@@ -225,6 +239,15 @@ def _how_to_get_access(file: HubPath) -> str:
     return (
         f"accept its terms at {ENDPOINT}/{file.repository}, then log in with 'hf auth login' or set HF_TOKEN to a token"
         " of yours"
+    )
+
+
+def _why_not_kept(reason: int) -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415  (slow; local files do not need it)
+
+    return (
+        f"cannot be kept in {HF_HUB_CACHE}: {os.strerror(reason)}: free some space there, make it writable, or let"
+        " HF_HOME name another place"
     )
 
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import DownloadError, ModelError, shown
+from wyoming_pocket_tts.errors import CannotKeep, DownloadError, ModelError, shown
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.mapped_tensors import Entry, MappedTensors
 from wyoming_pocket_tts.pocket.schema import ModelConfig
@@ -141,7 +141,8 @@ def _fetch_bundle(config: ModelConfig, fetch: Fetch) -> tuple[Path, bool]:
     try:
         return fetch(config.weights_path), True
     except DownloadError as error:
-        if not config.weights_path_without_voice_cloning:
+        # Where the larger file finds no room, the other one of its size would find none either.
+        if isinstance(error, CannotKeep) or not config.weights_path_without_voice_cloning:
             raise
         _log.warning(
             "The weights that can clone voices are not to be had (%s). Continuing without: ready-made voices work,"

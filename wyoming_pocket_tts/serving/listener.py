@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -11,12 +12,20 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, UnixAddress, parse_uri
+from wyoming_pocket_tts.serving.address import Address, StdioAddress, TcpAddress, UnixAddress, parse_uri
 
 _KERNEL_BYTES: Final = 128 * 1024
 """What the kernel may keep for a client that does not read; it takes about twice that for itself. Left alone, it keeps
 4 MB, wakes a writer when a third of them is free, and so makes one that reads as fast as it plays look like one that
 reads nothing for half a minute. Home Assistant reads faster than anybody speaks; a second of audio is 48 kB."""
+
+_TCP_TROUBLE: Final = {
+    errno.EADDRINUSE: "another program has it, perhaps a second copy of this one: ss -ltnp 'sport = :{port}' names it;"
+    " stop that one, or take another port",
+    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 stands for all that it has",
+    errno.EACCES: "ports below 1024 are not for everybody: take a larger one, such as 10200",
+}
+"""What the system's reasons mean to the person who chose the address."""
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], None]
 """Takes over a new client's streams and its address, empty where there is none. Must not block."""
@@ -58,7 +67,13 @@ async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:
             case StdioAddress():
                 return await _Stdio.open(accept, buffer_bytes)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {uri}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot listen on {uri}: {_meaning_of(error, address)}") from error
+
+
+def _meaning_of(error: OSError, address: Address) -> str:
+    if isinstance(address, TcpAddress) and error.errno in _TCP_TROUBLE:
+        return f"{os.strerror(error.errno).lower()} ({_TCP_TROUBLE[error.errno].format(port=address.port)})"
+    return error.strerror or str(error)
 
 
 class _Sockets:
