@@ -17,8 +17,10 @@ from wyoming_pocket_tts.settings.section import ANY_NAME
 from wyoming_pocket_tts.settings_sources import load_settings
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
 POCKET_COMMANDS = ("generate", "export-voice", "models", "download", "convert", "compare")
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 SATELLITES = (ROOT / "docs" / "satellites.md").read_text(encoding="utf-8")
 POCKET = (ROOT / "docs" / "pocket-tts.md").read_text(encoding="utf-8")
 
@@ -82,8 +84,8 @@ def check_section(document: str, name: str, expected: str) -> None:
         pytest.fail(f"The section '{name}' should hold this:\n\n{expected}\n", pytrace=False)
 
 
-def test_the_readme_lists_every_setting() -> None:
-    check_section(README, "settings", settings_table())
+def test_the_page_on_settings_lists_every_setting() -> None:
+    check_section(SETTINGS, "settings", settings_table())
 
 
 def test_the_page_on_satellites_lists_every_key() -> None:
@@ -92,8 +94,11 @@ def test_the_page_on_satellites_lists_every_key() -> None:
     check_section(SATELLITES, "manner", keys_table(""))
 
 
-def test_the_settings_on_the_page_on_satellites_can_be_used(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", SATELLITES, re.DOTALL)
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/satellites.md", "docs/troubleshooting.md", "docs/text.md", "docs/arm.md"]
+)
+def test_the_settings_on_a_page_can_be_used(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGES[ROOT / page], re.DOTALL)
     assert blocks
     for block in blocks:
         file = tmp_path / "settings.yaml"
@@ -126,13 +131,28 @@ def test_the_options_of_serve_are_those_of_the_table() -> None:
     assert described <= offered
 
 
-def test_the_readme_shows_every_command() -> None:
+def commands() -> list[str]:
     command = [sys.executable, "-m", "wyoming_pocket_tts", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    commands = re.findall(r"^  ([\w-]+)  ", shown.partition("Commands:")[2], re.MULTILINE)
-    assert len(commands) >= 4
-    for name in commands:
-        assert f"`wyoming-pocket-tts {name}" in README
+    return re.findall(r"^  ([\w-]+)  ", shown.partition("Commands:")[2], re.MULTILINE)
+
+
+def test_the_page_on_commands_shows_every_command() -> None:
+    assert len(commands()) >= 4
+    for name in commands():
+        assert f"`wyoming-pocket-tts {name}" in COMMANDS
+
+
+def test_no_page_makes_up_a_command() -> None:
+    known = set(commands())
+    for page, text in PAGES.items():
+        used = re.findall(r"(?:^\$? ?|`|/|sudo )wyoming-pocket-tts ([a-z][a-z-]+)", text, re.MULTILINE)
+        assert set(used) <= known, page.name
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name}" in PAGES[ROOT / "README.md"], page.name
 
 
 def test_the_voice_of_the_example_file_exists() -> None:
@@ -144,9 +164,18 @@ def test_the_voice_of_the_example_file_exists() -> None:
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+    for page, text in PAGES.items():
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+            linked = (page.parent / target).resolve() if target else page
+            assert linked.exists(), f"{page.name} links to {target}"
+            if anchor:
+                assert anchor in anchors(linked), f"{page.name} links to {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The places that a page's headings make."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_changelog_knows_this_version() -> None:

@@ -245,6 +245,8 @@ def test_a_server_in_trouble_is_no_missing_file(kind: str, tmp_path: Path) -> No
     with fake_hub({PLACE: Served(CONTENT, status=500)}) as server:
         outcome = fetch(source_of(kind, server), tmp_path, server.url)
     assert outcome.error == "Unreachable"
+    assert "answers with an error (500" in outcome.message
+    assert outcome.message.endswith("; try again later")
 
 
 @both

@@ -23,7 +23,7 @@ DEFAULT_SETTINGS = Path("/etc") / NAME / "settings.yaml"
 _FIRST_SETTINGS = f"""\
 # Settings of the service. After a change: sudo systemctl restart {NAME}
 # `{NAME} config check {DEFAULT_SETTINGS}` explains mistakes.
-# The README lists all keys. For example:
+# docs/settings.md lists all keys. For example:
 #
 #models:
 #  names: [english]

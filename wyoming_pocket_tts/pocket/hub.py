@@ -218,7 +218,7 @@ def _hub_errors(file: HubPath) -> Iterator[None]:
         status = error.response.status_code if error.response is not None else None
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise AccessDenied(f"{file}: {_how_to_get_access(file)}") from error
-        raise Unreachable(f"{file}: the hub answers with an error ({status}); try again later") from error
+        raise Unreachable(f"{file}: {_error_of_the_hub(status)}") from error
     except ConnectionError as error:
         raise Unreachable(f"{file}: the hub does not answer: {_in_one_line(error)}") from error
     except OSError as error:
@@ -256,7 +256,14 @@ def _why_unreachable(file: HubPath, error: Exception) -> str:
         return f"{file}: is not on this machine, and HF_HUB_OFFLINE forbids to download it"
     if error.__cause__ is None:
         return f"{file}: is not on this machine, and the network is not to be used"
+    response = getattr(error.__cause__, "response", None)
+    if response is not None:
+        return f"{file}: is not on this machine, and {_error_of_the_hub(response.status_code)}"
     return f"{file}: is not on this machine, and the hub does not answer: {_in_one_line(error.__cause__)}"
+
+
+def _error_of_the_hub(status: int | None) -> str:
+    return f"the hub answers with an error ({status}); try again later"
 
 
 def _is_offline() -> bool:

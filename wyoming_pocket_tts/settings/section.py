@@ -1,7 +1,7 @@
 """What the settings are made of: sections with checked leaves, each described once. Knows no single setting.
 
-A setting is one field, made by ``setting``: its YAML key, its environment variable, its row in the README and the check
-of its value all follow from that line.
+A setting is one field, made by ``setting``: its YAML key, its environment variable, its row in docs/settings.md and
+the check of its value all follow from that line.
 """
 
 from collections.abc import Callable, Iterator, Mapping
