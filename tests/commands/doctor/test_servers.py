@@ -67,7 +67,23 @@ def test_ports_of_satellites_and_metrics_are_looked_at_too() -> None:
         satellites = {"Kitchen": SatelliteEntry(port=port)}
         found = findings(ports("tcp://127.0.0.1:0", satellites=satellites, metrics=MetricsSettings(port=port)))
     named(found, Severity.PROBLEM, "of the satellite Kitchen is taken by another program")
-    named(found, Severity.WARNING, f"metrics at 127.0.0.1, port {port}: in use")
+    named(found, Severity.PROBLEM, f"metrics at 127.0.0.1, port {port}: is taken by another program")
+    assert ["(satellites.Kitchen.port)" in found[1].advice, "(metrics.port)" in found[2].advice] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("reply", "severity", "text"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", Severity.OK, "this service answers"),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nlame", Severity.WARNING, "it is not well: 'lame'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nHome", Severity.PROBLEM, "taken by another program"),
+        (b"\x00rubbish", Severity.PROBLEM, "taken by another program"),
+    ],
+)
+def test_who_answers_at_the_port_of_the_metrics_is_asked(reply: bytes, severity: Severity, text: str) -> None:
+    with stranger(reply) as port:
+        found = findings(ports("tcp://127.0.0.1:0", metrics=MetricsSettings(port=port)))
+    named(found, severity, text)
 
 
 def test_an_address_of_another_machine_is_named() -> None:

@@ -6,7 +6,7 @@ whatever it hears of, does not come for nothing.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,8 +17,8 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
-from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE, Announcer
-from wyoming_pocket_tts.serving.network import IpAddress, multicast_interfaces, reachable_addresses
+from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
+from wyoming_pocket_tts.serving.network import IpAddress, reachable_addresses
 from wyoming_pocket_tts.settings import Settings
 
 _TRIAL_TYPE = "_wyoming-check._tcp.local."
@@ -113,22 +113,27 @@ class _Listener(ServiceListener):
 
 @asynccontextmanager
 async def _trial(here: Collection[IpAddress]) -> AsyncIterator[int]:
-    """Announce something for the while."""
+    """Announce something for the while, where the service would be announced and nowhere else."""
     name = f"doctor-{secrets.token_hex(4)}"
-    announcer = Announcer(lambda _: name, find_addresses=lambda _: tuple(here), service_type=_TRIAL_TYPE)
-    await announcer.announce([f"tcp://{min(here, key=lambda each: each.version)}:{_TRIAL_PORT}"])
+    responder = AsyncZeroconf(interfaces=_interfaces(here))
     try:
+        told = await responder.async_register_service(
+            AsyncServiceInfo(
+                _TRIAL_TYPE,
+                f"{name}.{_TRIAL_TYPE}",
+                port=_TRIAL_PORT,
+                addresses=[address.packed for address in here],
+                server=f"{name}.local.",
+            )
+        )
+        await told
         yield _TRIAL_PORT
     finally:
-        await announcer.withdraw()
+        await responder.async_close()
 
 
-def _interfaces(own: Collection[IpAddress]) -> list[str | int | tuple[tuple[str, int, int], int]]:
-    if all(address.is_loopback for address in own):
-        return [str(address) for address in own]
-    version = next(iter(own)).version
-    if version == _IPV4:
-        return multicast_interfaces([])  # all of IPv4
+def _interfaces(own: Iterable[IpAddress]) -> list[str | int | tuple[tuple[str, int, int], int]]:
+    """Where others are. What this machine says to itself passes firewalls that nothing else passes."""
     return [str(address) for address in own]
 
 
