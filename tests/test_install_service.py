@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wyoming_pocket_tts.commands.install_service import DEFAULT_SETTINGS, Machine, install, uninstall
-from wyoming_pocket_tts.commands.unit_file import TEMPLATE, Installation, unit_text
+from wyoming_pocket_tts.commands.unit_file import TEMPLATE, Installation, _bound, unit_text
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.settings_sources import load_settings
 
@@ -244,6 +244,11 @@ def test_what_lies_in_tmp_or_nowhere_is_no_service(tmp_path: Path) -> None:
 def test_words_of_a_unit_are_quoted(tmp_path: Path) -> None:
     text = unit_text(SYSTEM, Path("/etc/100% $mine/tts.yaml"), systemd_version=257)
     assert 'ExecStart=/bin/sh serve --config "/etc/100%% $$mine/tts.yaml"\n' in text
+
+
+def test_paths_that_are_let_in_are_escaped_as_systemd_reads_them() -> None:
+    """What was tried: a booted systemd let this directory in, and no other."""
+    assert _bound(Path("/home/pi/my tts:x$y%z")) == r"/home/pi/my\ tts\:x$y%%z"
 
 
 def test_the_unit_in_the_repository_is_the_one_that_is_installed() -> None:

@@ -134,5 +134,5 @@ def _quoted(word: str) -> str:
 
 
 def _bound(path: Path) -> str:
-    """A path to let in. Quotes would not keep it together: it is split once more, at spaces and colons."""
+    """A path to let in: behind a colon would stand where it is to appear, and a dollar sign is no variable here."""
     return re.sub(r"""([\\\s:"'])""", r"\\\1", str(path)).replace("%", "%%")
