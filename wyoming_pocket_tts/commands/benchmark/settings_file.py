@@ -6,6 +6,7 @@ where it is not the same, or the file is beyond this, nothing is written.
 
 import copy
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -91,14 +92,19 @@ def _changed(file: Path, model: str, precision: str) -> str:
 
 def _refuse_new_problems(file: Path, changed: Path, model: str) -> None:
     """A voice, say, may need the model that gives way: then the service would no longer start."""
-    old = set(_problems(file)) if file.exists() else set()
-    new = (line.replace(str(changed), str(file)) for line in _problems(changed))
-    if added := [line for line in new if line not in old]:
+    old = {_without_line(line) for line in _problems(file)} if file.exists() else set()
+    new = [line.replace(str(changed), str(file)) for line in _problems(changed)]
+    if added := [line for line in new if _without_line(line) not in old]:
         raise ConfigError("\n".join([f"{file}: nothing was written, as with {model} the rest no longer fits:", *added]))
 
 
 def _problems(file: Path) -> list[str]:
     return examine(file, environment={}, embedded=()).problems
+
+
+def _without_line(problem: str) -> str:
+    """Lines move when something is put in front of them."""
+    return re.sub(r", line \d+: ", ": ", problem, count=1)
 
 
 def with_choice(text: str, model: str, precision: str) -> str | None:
