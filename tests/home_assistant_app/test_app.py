@@ -34,9 +34,10 @@ def say(places: Places, **options: object) -> None:
 
 
 async def start(places: Places, url: str) -> asyncio.subprocess.Process:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as another:
+        port, page_port = free.getsockname()[1], another.getsockname()[1]
     environment = {
+        "INGRESS_PORT": str(page_port),
         "SUPERVISOR_TOKEN": "secret",
         "SUPERVISOR_URL": url,
         "WYOMING_POCKET_TTS_SERVER_URI": f"tcp://127.0.0.1:{port}",
