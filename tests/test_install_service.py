@@ -134,9 +134,16 @@ def test_a_service_that_does_not_start_points_to_its_log(house: House) -> None:
 
 def test_it_is_said_how_the_service_is_examined(house: House) -> None:
     house.install()
-    assert house.told[-1].endswith(
-        "sudo /bin/sh doctor --config /etc/wyoming-pocket-tts/settings.yaml --data-dir /var/lib/wyoming-pocket-tts"
+    told = house.told[-1]
+    assert "sudo systemd-run " in told
+    assert told.endswith(
+        " /bin/sh doctor --config /etc/wyoming-pocket-tts/settings.yaml --data-dir /var/lib/wyoming-pocket-tts"
     )
+    unit = house.unit.read_text()
+    assert "--property=EnvironmentFile=-/etc/default/wyoming-pocket-tts " in told
+    assert "EnvironmentFile=-/etc/default/wyoming-pocket-tts\n" in unit
+    assert "--setenv=HF_HOME=/var/cache/wyoming-pocket-tts/hub " in told
+    assert "HF_HOME=%C/wyoming-pocket-tts/hub" in unit
 
 
 def test_a_root_who_shares_nothing_makes_settings_that_the_service_can_read(house: House) -> None:

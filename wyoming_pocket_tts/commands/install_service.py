@@ -127,8 +127,7 @@ def install(
     if not dry_run:
         start = f"Its log: journalctl -fu {NAME}" if machine.is_running else "It starts with the machine"
         tell(f"The service is installed. Settings: {settings_file}. {start}.")
-        doctor = [str(installation.program), "doctor", "--config", str(settings_file), "--data-dir", f"/var/lib/{NAME}"]
-        tell(f"When something is wrong: sudo {shlex.join(doctor)}")
+    tell(f"When something is wrong: {shlex.join(_examination(installation, settings_file))}")
 
 
 def uninstall(machine: Machine, *, dry_run: bool, again: str, tell: Tell) -> None:
@@ -147,6 +146,13 @@ def uninstall(machine: Machine, *, dry_run: bool, again: str, tell: Tell) -> Non
     _take(steps, machine, dry_run=dry_run, again=again, tell=tell)
     if kept := [str(path) for path in _KEPT if os.path.lexists(machine.at(path))]:
         tell(f"Kept; to remove that as well: sudo rm -r {shlex.join(kept)}")
+
+
+def _examination(installation: Installation, settings_file: Path) -> list[str]:
+    """What has the doctor look at the settings, variables and directories that the service has."""
+    as_the_unit = [f"--property=EnvironmentFile=-/etc/default/{NAME}", f"--setenv=HF_HOME=/var/cache/{NAME}/hub"]
+    doctor = [str(installation.program), "doctor", "--config", str(settings_file), "--data-dir", f"/var/lib/{NAME}"]
+    return ["sudo", "systemd-run", "--quiet", "--pipe", "--wait", *as_the_unit, *doctor]
 
 
 def _check_settings(settings_file: Path, machine: Machine) -> None:

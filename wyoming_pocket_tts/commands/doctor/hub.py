@@ -86,7 +86,7 @@ class Hub:
         return warning(
             f"the hub cannot be asked ({reason})",
             f"{without}. For {', '.join(lacking)}: {connect}, or run 'wyoming-pocket-tts download' on"
-            " another one and copy the data directory",
+            " another machine and copy the data directory",
         )
 
 
