@@ -1,6 +1,8 @@
 """Addresses, announcements and the hub, as machines have them and lack them."""
 
 import asyncio
+import errno
+from collections.abc import Collection
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from wyoming_pocket_tts.errors import Unreachable
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.hub import HubPath
 from wyoming_pocket_tts.serving.discovery import Announcer
+from wyoming_pocket_tts.serving.network import IpAddress
 from wyoming_pocket_tts.settings import DiscoverySettings, ModelSettings, ServerSettings, Settings
 
 IPV4, IPV6, LOOPBACK = ip_address("192.0.2.2"), ip_address("fd00::2"), ip_address("127.0.0.1")
@@ -89,6 +92,34 @@ async def test_a_service_that_nobody_hears_of_is_named_whoever_else_is_heard() -
     finally:
         await announcer.withdraw()
     named(found, Severity.PROBLEM, "the service's announcement is not heard")
+
+
+def test_a_name_to_listen_on_is_looked_up() -> None:
+    asked: list[Collection[str]] = []
+
+    def find(hosts: Collection[str]) -> tuple[IpAddress, ...]:
+        asked.append(hosts)
+        return ()
+
+    def named_by(host: str) -> Discovery:
+        settings = Settings(
+            server=ServerSettings(uri=f"tcp://{host}:10200"), discovery=DiscoverySettings(announce=True)
+        )
+        return Discovery(settings, is_running=False, find=find)
+
+    named(findings(named_by("localhost")), Severity.WARNING, "no address to announce")
+    assert "127.0.0.1" in asked[0]
+    named(findings(named_by("nobody.invalid")), Severity.PROBLEM, "'nobody.invalid' stands for no address")
+
+
+def test_who_keeps_the_port_of_multicast_for_itself_is_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr("wyoming_pocket_tts.commands.doctor.discovery.AsyncZeroconf", refuse)
+    found = only(discovery())
+    assert (found.severity, "Address already in use" in found.found) == (Severity.PROBLEM, True)
+    assert "ss -lunp" in found.advice
 
 
 def test_what_is_not_to_be_announced_is_well() -> None:

@@ -111,7 +111,8 @@ def subject(uri: str, named: str | None = None) -> Subject:
 
 async def test_a_service_that_listens_everywhere_is_spoken_to_at_home() -> None:
     async with service(uri="tcp://:0") as running:
-        port = running.server.addresses[0].rpartition(":")[2]
+        # Each family has a port of its own where any will do; in which order they are listed is chance.
+        port = next(each for each in running.server.addresses if "0.0.0.0" in each).rpartition(":")[2]
         examined = subject(f"tcp://:{port}")
         where = await asyncio.to_thread(lambda: examined.running(examined.settings()))
         assert where == f"tcp://127.0.0.1:{port}"

@@ -5,7 +5,9 @@ whatever it hears of, does not come for nothing.
 """
 
 import asyncio
+import errno
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ _IPV4 = 4
 _NETWORK = (
     "let UDP port 5353 through the firewall; a container needs the host's network (network_mode: host); some access"
     " points drop multicast between clients. Meanwhile add the service in Home Assistant by host and port"
+)
+_IN_USE = (
+    "another program keeps UDP port 5353 for itself: 'ss -lunp \"sport = :5353\"' names it; stop it, or let it share"
 )
 
 
@@ -53,7 +58,12 @@ class Discovery:
         if announce is False:
             yield ok("the settings say not to announce (discovery.announce)")
             return
-        here = self.find([address.host] if address.host else ["0.0.0.0", "::"])  # noqa: S104  (to look up)
+        try:
+            here = self.find(_addresses_of(address))
+        except OSError as error:
+            reason = error.strerror or error
+            yield problem(f"'{address.host}' stands for no address: {reason}", "listen on an address, or on 0.0.0.0")
+            return
         if not here:
             yield warning("there is no address to announce", "connect this machine to the network")
             return
@@ -68,7 +78,12 @@ class Discovery:
                 async with _trial(here) as trial_port:
                     heard = [await self._hears(here, version, _TRIAL_TYPE, trial_port) for version in versions]
         except (OSError, ZeroconfError) as error:
-            return [problem(f"multicast cannot be used: {error or type(error).__name__}", _NETWORK)]
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            return [
+                problem(
+                    f"multicast cannot be used: {str(error) or type(error).__name__}", _IN_USE if taken else _NETWORK
+                )
+            ]
         return [
             _finding(version, name, is_running=self.is_running) for version, name in zip(versions, heard, strict=True)
         ]
@@ -91,6 +106,14 @@ class Discovery:
             return None
         finally:
             await browser.async_close()
+
+
+def _addresses_of(address: TcpAddress) -> list[str]:
+    """What is bound to: a name stands for what it leads to."""
+    if not address.host:
+        return ["0.0.0.0", "::"]  # noqa: S104  (to look up)
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return sorted({str(place[4][0]) for place in found})
 
 
 class _Listener(ServiceListener):
