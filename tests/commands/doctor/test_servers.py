@@ -11,8 +11,11 @@ from tests.commands.doctor.looking import findings, named, only
 from tests.commands.doctor.stranger import info, stranger, voice
 from tests.serving.client import service
 from wyoming_pocket_tts.commands.doctor.asking import Answer, NobodyThere, NotWyoming, Silent, ask
+from wyoming_pocket_tts.commands.doctor.diagnosis import checks_for
+from wyoming_pocket_tts.commands.doctor.discovery import Discovery
 from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, Severity
 from wyoming_pocket_tts.commands.doctor.home_assistant import LONGEST_HEADER_BYTES, HomeAssistant
+from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.ports import Ports
 from wyoming_pocket_tts.commands.doctor.speech import Speech
 from wyoming_pocket_tts.commands.doctor.subject import Subject
@@ -117,6 +120,14 @@ async def test_a_service_that_listens_everywhere_is_spoken_to_at_home() -> None:
         where = await asyncio.to_thread(lambda: examined.running(examined.settings()))
         assert where == f"tcp://127.0.0.1:{port}"
         named(await looked(Speech(where, ToneSynthesizer)), Severity.OK, "of speech")
+
+
+async def test_checks_know_whether_the_service_runs_here() -> None:
+    async with service() as running:
+        uri = running.server.addresses[0]
+        for named, here in ((None, True), (uri, False)):
+            checks = await asyncio.to_thread(checks_for, subject(uri, named))
+            assert [check.is_running for check in checks if isinstance(check, Memory | Discovery)] == [here, here]
 
 
 def test_a_stranger_at_the_port_is_not_our_service() -> None:
