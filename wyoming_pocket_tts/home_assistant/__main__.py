@@ -101,7 +101,7 @@ def serve(places: Places, environment: Mapping[str, str]) -> None:
         uri = str(TcpAddress(socket.gethostname(), port))
         herald = Herald(uri, token, supervisor=environment.get("SUPERVISOR_URL", SUPERVISOR))
         page = Page(ensemble.cast.voices, port=int(environment.get("INGRESS_PORT", PORT)))
-        return replace(ensemble, helpers=(*ensemble.helpers, herald, page))
+        return replace(ensemble, helpers=(*ensemble.helpers, page, herald))
 
     asyncio.run(run_service(load, settings))
 
