@@ -11,6 +11,7 @@ import pytest
 from wyoming.event import async_read_event, async_write_event
 from wyoming.info import Attribution, Info, TtsProgram, TtsVoice
 
+from tests.commands.doctor.stranger import stranger
 from tests.service import LIMIT_SECONDS, service
 from wyoming_pocket_tts.client import describe, reachable_from_here
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
@@ -109,6 +110,23 @@ async def test_a_server_that_hangs_is_not_well() -> None:
     async with server(None) as uri:
         with pytest.raises(SpeechError, match=r"does not answer within 0\.05 s"):
             await describe(uri, seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b'["a list"]\n',
+        b'{"type": "info", "data": {"tts": 5}}\n',
+        b'{"type": "info", "data": {"tts": [{"name": "without the rest"}]}}\n',
+        b'{"type": "info", "data_length": "x"}\n',
+    ],
+)
+async def test_rubbish_is_named_as_such(reply: bytes) -> None:
+    with (
+        stranger(reply) as port,
+        pytest.raises(SpeechError, match="what answers there does not speak the Wyoming protocol"),
+    ):
+        await describe(f"tcp://127.0.0.1:{port}", seconds=20.0)
 
 
 async def test_standard_input_is_no_server() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wyoming_pocket_tts.commands.install_service import DEFAULT_SETTINGS, Machine, install, uninstall
-from wyoming_pocket_tts.commands.unit_file import TEMPLATE, Installation, unit_text
+from wyoming_pocket_tts.commands.unit_file import TEMPLATE, Installation, _bound, unit_text
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.settings_sources import load_settings
 
@@ -123,7 +123,7 @@ def test_without_root_it_says_what_to_type(house: House) -> None:
 def test_in_an_image_without_a_running_systemd_it_is_enabled_alone(house: House) -> None:
     house.install(house.machine(is_running=False))
     assert house.asked == ["enable wyoming-pocket-tts.service"]
-    assert "It starts with the machine" in house.told[-1]
+    assert "It starts with the machine" in house.told[-2]
 
 
 def test_a_service_that_does_not_start_points_to_its_log(house: House) -> None:
@@ -132,14 +132,69 @@ def test_a_service_that_does_not_start_points_to_its_log(house: House) -> None:
         house.install()
 
 
+def test_it_is_said_how_the_service_is_examined(house: House) -> None:
+    house.install()
+    told = house.told[-1]
+    assert "sudo systemd-run " in told
+    assert told.endswith(
+        " /bin/sh doctor --config /etc/wyoming-pocket-tts/settings.yaml --data-dir /var/lib/wyoming-pocket-tts"
+    )
+    unit = house.unit.read_text()
+    assert "--property=EnvironmentFile=-/etc/default/wyoming-pocket-tts " in told
+    assert "EnvironmentFile=-/etc/default/wyoming-pocket-tts\n" in unit
+    assert "--setenv=HF_HOME=/var/cache/wyoming-pocket-tts/hub " in told
+    assert "HF_HOME=%C/wyoming-pocket-tts/hub" in unit
+
+
+def test_a_root_who_shares_nothing_makes_settings_that_the_service_can_read(house: House) -> None:
+    before = os.umask(0o077)
+    try:
+        house.install()
+    finally:
+        os.umask(before)
+    assert house.settings.parent.stat().st_mode & 0o777 == 0o755
+    assert house.settings.stat().st_mode & 0o777 == 0o644
+
+
+def test_settings_that_the_service_could_not_read_are_refused(house: House) -> None:
+    """Before there is a service that would be started again and again."""
+    file = house.root / "srv/tts/mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for place, mode in ((file, 0o600), (file.parent, 0o700)):
+        usual = place.stat().st_mode
+        place.chmod(mode)
+        shown = f"/{place.relative_to(house.root)}"
+        with pytest.raises(
+            ConfigError, match=f"^{shown}: the service's own user cannot read it: sudo chmod .* {shown}"
+        ):
+            house.install(settings=Path("/srv/tts/mine.yaml"))
+        assert not house.unit.exists()
+        place.chmod(usual)
+    house.install(settings=Path("/srv/tts/mine.yaml"))
+    assert house.unit.exists()
+
+
 def test_uninstalling_keeps_what_belongs_to_the_user_and_says_where_it_is(house: House) -> None:
     house.install()
-    (house.root / "var/lib/private/wyoming-pocket-tts").mkdir(parents=True)
+    data = house.root / "var/lib/private/wyoming-pocket-tts"
+    data.mkdir(parents=True)
+    (house.root / "var/lib/wyoming-pocket-tts").symlink_to("/nowhere/as/long/as/it/is/no/real/root")
+    (house.root / "etc/default").mkdir()
+    (house.root / "etc/default/wyoming-pocket-tts").write_text("HF_TOKEN=secret\n")
+    (house.unit.parent / f"{house.unit.name}.d").mkdir()
+    theirs = (
+        "etc/wyoming-pocket-tts",
+        "etc/default/wyoming-pocket-tts",
+        "etc/systemd/system/wyoming-pocket-tts.service.d",
+        "var/lib/wyoming-pocket-tts",
+        "var/lib/private/wyoming-pocket-tts",
+    )
     house.uninstall()
     assert house.asked == ["disable --now wyoming-pocket-tts.service", "daemon-reload"]
     assert not house.unit.exists()
     assert house.settings.exists()
-    assert house.told[-1].endswith("sudo rm -r /etc/wyoming-pocket-tts /var/lib/private/wyoming-pocket-tts")
+    assert house.told[-1].endswith(f"sudo rm -r {' '.join(f'/{place}' for place in theirs)}")
     house.uninstall()
     assert (house.asked, house.told) == ([], ["The service is not installed."])
 
@@ -173,7 +228,7 @@ def test_an_installation_in_a_home_is_let_into_the_sandbox_alone(
     place = tmp_path / "pi" / "my tts"
     installed = Installation(program=program, directories=(place, Path("/usr")))
     text = unit_text(installed, DEFAULT_SETTINGS, systemd_version=257)
-    assert f'\nProtectHome=tmpfs\nBindReadOnlyPaths="{place}"\n' in text
+    assert f"\nProtectHome=tmpfs\nBindReadOnlyPaths={tmp_path}/pi/my\\ tts\n" in text
     assert f'\nExecStart="{program}" serve' in text
     assert "ProtectHome=yes" not in text
     place.chmod(0o700)
@@ -196,6 +251,11 @@ def test_what_lies_in_tmp_or_nowhere_is_no_service(tmp_path: Path) -> None:
 def test_words_of_a_unit_are_quoted(tmp_path: Path) -> None:
     text = unit_text(SYSTEM, Path("/etc/100% $mine/tts.yaml"), systemd_version=257)
     assert 'ExecStart=/bin/sh serve --config "/etc/100%% $$mine/tts.yaml"\n' in text
+
+
+def test_paths_that_are_let_in_are_escaped_as_systemd_reads_them() -> None:
+    """What was tried: a booted systemd let this directory in, and no other."""
+    assert _bound(Path("/home/pi/my tts:x$y%z")) == r"/home/pi/my\ tts\:x$y%%z"
 
 
 def test_the_unit_in_the_repository_is_the_one_that_is_installed() -> None:

@@ -6,8 +6,8 @@ Works with any Wyoming text-to-speech server; text is streamed where the server 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from wyoming.audio import AudioChunk, AudioStop
@@ -159,7 +159,8 @@ async def _program_of(client: AsyncClient) -> TtsProgram:
     event = await _next_event(client)
     while not Info.is_type(event.type):
         event = await _next_event(client)
-    programs = [program for program in Info.from_event(event).tts if program.installed]
+    with _understood():
+        programs = [program for program in Info.from_event(event).tts if program.installed]
     if not programs:
         raise SpeechError("this Wyoming server offers no text to speech")
     return programs[0]
@@ -214,13 +215,16 @@ async def _receive(
         if silence.when() is not None:
             _expect_answer(silence)
         if AudioChunk.is_type(event.type):
-            chunk = AudioChunk.from_event(event)
+            with _understood():
+                chunk = AudioChunk.from_event(event)
             if first_audio_seconds is None and chunk.audio:
                 first_audio_seconds = time.perf_counter() - begin
             audio_seconds += chunk.seconds
             received.put_nowait(chunk)
         elif Error.is_type(event.type):
-            raise SpeechError(f"the server refuses: {Error.from_event(event).text}")
+            with _understood():
+                complaint = Error.from_event(event).text
+            raise SpeechError(f"the server refuses: {complaint}")
         elif SynthesizeStopped.is_type(event.type) or (not streams and AudioStop.is_type(event.type)):
             received.put_nowait(None)
             silence.reschedule(None)
@@ -238,7 +242,17 @@ def _expect_answer(silence: asyncio.Timeout) -> None:
 
 
 async def _next_event(client: AsyncClient) -> Event:
-    event = await client.read_event()
+    with _understood():
+        event = await client.read_event()
     if event is None:
         raise _Closed("the server closed the connection before it had finished")
     return event
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What the library raises at bytes that are no event, or at an event without what it has to hold."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SpeechError("what answers there does not speak the Wyoming protocol") from error

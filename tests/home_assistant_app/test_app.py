@@ -1,6 +1,7 @@
 """The app as the Supervisor starts it: a real process with directories of its own, and a Supervisor to announce to."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -33,25 +34,28 @@ def say(places: Places, **options: object) -> None:
     places.options.write_text(json.dumps(options))
 
 
-async def start(places: Places, url: str) -> asyncio.subprocess.Process:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+async def start(places: Places, url: str) -> tuple[asyncio.subprocess.Process, int]:
+    """Start the app; return it and the port of its page."""
+    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as another:
+        port, page_port = free.getsockname()[1], another.getsockname()[1]
     environment = {
+        "INGRESS_PORT": str(page_port),
         "SUPERVISOR_TOKEN": "secret",
         "SUPERVISOR_URL": url,
         "WYOMING_POCKET_TTS_SERVER_URI": f"tcp://127.0.0.1:{port}",
     }
-    return await asyncio.create_subprocess_exec(
+    app = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", START, places.data, places.share),
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment},
     )
+    return app, page_port
 
 
 async def test_the_supervisor_hears_of_it_when_it_answers(places: Places) -> None:
     say(places, models=["none"], satellites=[{"name": "Kitchen", "volume": 6}])
     with supervisor() as running:
-        app = await start(places, running.url)
+        app, page_port = await start(places, running.url)
         try:
             path, authorization, body = await asyncio.to_thread(running.next)
             assert (path, authorization) == ("/discovery", "Bearer secret")
@@ -60,6 +64,12 @@ async def test_the_supervisor_hears_of_it_when_it_answers(places: Places) -> Non
             assert host == socket.gethostname()
             found = await describe(f"tcp://127.0.0.1:{port}", seconds=LIMIT_SECONDS)
             assert "Kitchen" in found.voices
+            reader, writer = await asyncio.open_connection("127.0.0.1", page_port)
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            async with asyncio.timeout(LIMIT_SECONDS):
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b"", "the page is there, for the Supervisor alone"
+            writer.close()
             app.send_signal(signal.SIGTERM)
             async with asyncio.timeout(LIMIT_SECONDS):
                 _, log = await app.communicate()

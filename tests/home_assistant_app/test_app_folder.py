@@ -13,6 +13,7 @@ import yaml
 from tests.home_assistant_app.test_options import APP, CONFIG, ROOT, SCHEMA
 from tests.image.dockerfile import read_dockerfile
 from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.home_assistant.page import PORT
 
 LANGUAGES = sorted(APP.glob("translations/*.yaml"))
 
@@ -39,6 +40,21 @@ def test_the_app_is_of_this_version_and_found_by_home_assistant() -> None:
     assert re.fullmatch(r"tcp://\[HOST\]:\[PORT:10200\]", CONFIG["watchdog"])
     assert re.fullmatch(r"[-_.A-Za-z0-9]+", CONFIG["slug"])
     assert f"## {__version__}" in (APP / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_supervisor_shows_the_page_where_it_is() -> None:
+    assert (CONFIG["ingress"], CONFIG["ingress_port"]) == (True, PORT)
+    assert re.fullmatch(r"mdi:[a-z-]+", CONFIG["panel_icon"])
+    assert "webui" not in CONFIG, "it would win over the page"
+
+
+def test_every_key_is_one_that_the_supervisor_knows() -> None:
+    """Others it takes without a word, and without effect."""
+    known = {
+        *("name", "version", "slug", "description", "arch", "startup", "ports", "watchdog", "map", "options", "schema"),
+        *("discovery", "backup_exclude", "ingress", "ingress_port", "panel_icon"),
+    }
+    assert set(CONFIG) <= known
 
 
 def test_nothing_that_is_deprecated_is_left() -> None:
@@ -83,6 +99,14 @@ def test_the_pictures_are_pngs_of_the_right_shape(name: str, is_square: bool) ->
     width, height = struct.unpack(">II", head[16:24])
     assert (width == height) is is_square
     assert 100 <= height <= 256
+
+
+def test_the_profile_says_its_name_where_the_supervisor_changes_it_and_nowhere_else() -> None:
+    """An installed app has a prefix to its name, and its profile gets that name in the line that begins it."""
+    lines = (APP / "apparmor.txt").read_text(encoding="utf-8").splitlines()
+    begins = [line for line in lines if re.match(r"profile ([^ ]+).*$", line)]
+    assert len(begins) == 1
+    assert [line for line in lines if f"={CONFIG['slug']}" in line] == []
 
 
 def test_apparmor_takes_the_profile() -> None:

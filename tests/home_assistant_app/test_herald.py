@@ -52,6 +52,21 @@ def test_a_refusal_is_final_and_says_what_to_do(caplog: pytest.LogCaptureFixture
     assert f"add it by hand: Wyoming Protocol, {URI}" in caplog.text
 
 
+def test_an_answer_that_is_none_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as odd:
+        odd.settimeout(LIMIT_SECONDS)
+        teller = herald(f"http://127.0.0.1:{odd.getsockname()[1]}")
+        teller.start()
+        for _ in range(2):
+            connection, _ = odd.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"\x00 nonsense\r\n\r\n")
+        teller.stop()
+    teller.close()
+    assert "does not answer" in caplog.text
+
+
 def test_without_a_supervisor_it_ends_when_it_is_told_to(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"

@@ -38,6 +38,7 @@ for _ in $(seq 60); do
 done
 [ -n "${well-}" ] || { echo "the health check never passed"; exit 1; }
 "${inside[@]}" wyoming-pocket-tts say "Dinner is ready." -o /data/hello.wav
+"${inside[@]}" wyoming-pocket-tts doctor || { echo "the doctor finds problems"; exit 1; }
 kill -TERM "$service" && wait "$service"
 """
 """Runs as root in namespaces of its own: the image as docker run --read-only shows it, without any network.

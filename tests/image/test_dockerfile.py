@@ -104,6 +104,7 @@ def test_compose_sets_what_there_is_to_set_and_gives_away_nothing() -> None:
     variables = {name: value for name, value in COMPOSE["environment"].items() if name.startswith("WYOMING")}
     assert variables
     assert unknown_variables(variables) == []
+    assert set(COMPOSE["environment"].values()) == {None}, "a value would win over a settings file and over the image"
     assert COMPOSE["network_mode"] == "host"
     assert COMPOSE["read_only"] is True
     assert COMPOSE["cap_drop"] == ["ALL"]

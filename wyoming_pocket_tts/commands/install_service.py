@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wyoming_pocket_tts.commands.unit_file import NAME, Installation, unit_text
+from wyoming_pocket_tts.commands.unit_file import NAME, Installation, unit_text, unreadable
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.settings_sources import load_settings
 
@@ -30,8 +30,13 @@ _FIRST_SETTINGS = f"""\
 #voice:
 #  default: alba
 """
-_KEPT = tuple(Path(place) / NAME for place in ("/etc", "/var/lib/private", "/var/cache/private"))
-"""What belongs to the user: settings, voices and models."""
+_KEPT = (
+    Path("/etc") / NAME,
+    Path("/etc/default") / NAME,
+    Path("/etc/systemd/system") / f"{UNIT}.d",
+    *(Path(place) / NAME for place in ("/var/lib", "/var/lib/private", "/var/cache", "/var/cache/private")),
+)
+"""What belongs to the user: settings, a token, changes to the unit, voices and models, and links that lead there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,7 @@ def install(
     if not dry_run:
         start = f"Its log: journalctl -fu {NAME}" if machine.is_running else "It starts with the machine"
         tell(f"The service is installed. Settings: {settings_file}. {start}.")
+    tell(f"When something is wrong: {shlex.join(_examination(installation, settings_file))}")
 
 
 def uninstall(machine: Machine, *, dry_run: bool, again: str, tell: Tell) -> None:
@@ -138,14 +144,26 @@ def uninstall(machine: Machine, *, dry_run: bool, again: str, tell: Tell) -> Non
     steps = [_command("disable", *now, UNIT, machine=machine), Step(f"remove {_unit_path()}", unit.unlink)]
     steps += [_command("daemon-reload", machine=machine)] if machine.is_running else []
     _take(steps, machine, dry_run=dry_run, again=again, tell=tell)
-    if kept := [str(path) for path in _KEPT if machine.at(path).exists()]:
+    if kept := [str(path) for path in _KEPT if os.path.lexists(machine.at(path))]:
         tell(f"Kept; to remove that as well: sudo rm -r {shlex.join(kept)}")
+
+
+def _examination(installation: Installation, settings_file: Path) -> list[str]:
+    """What has the doctor look at the settings, variables and directories that the service has."""
+    as_the_unit = [f"--property=EnvironmentFile=-/etc/default/{NAME}", f"--setenv=HF_HOME=/var/cache/{NAME}/hub"]
+    doctor = [str(installation.program), "doctor", "--config", str(settings_file), "--data-dir", f"/var/lib/{NAME}"]
+    return ["sudo", "systemd-run", "--quiet", "--pipe", "--wait", *as_the_unit, *doctor]
 
 
 def _check_settings(settings_file: Path, machine: Machine) -> None:
     if settings_file == DEFAULT_SETTINGS and not machine.at(settings_file).exists():
         return
-    if "data_dir" in load_settings(file=machine.at(settings_file)).model_fields_set:
+    file = machine.at(settings_file)
+    settings = load_settings(file=file)
+    if part := unreadable(file, machine.root):
+        shown = Path("/") / part.relative_to(machine.root)
+        raise ConfigError(f"{shown}: the service's own user cannot read it: sudo chmod o+rX {shlex.quote(str(shown))}")
+    if "data_dir" in settings.model_fields_set:
         raise ConfigError(
             f"{settings_file}: data_dir: under systemd data lies in /var/lib/{NAME}, the only place that the service "
             "may write to; leave data_dir out"
@@ -180,7 +198,9 @@ def _take(steps: Sequence[Step], machine: Machine, *, dry_run: bool, again: str,
 def _write(target: Path, shown: Path, text: str) -> Step:
     def write() -> None:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.exists():
+                target.parent.mkdir(parents=True)
+                target.parent.chmod(0o755)  # whatever root's umask is: the service's user has to get through
             unfinished = target.with_name(f".{target.name}.new")
             unfinished.write_text(text, encoding="utf-8")
             unfinished.chmod(0o644)

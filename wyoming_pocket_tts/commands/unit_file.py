@@ -4,6 +4,7 @@ The unit's user may see neither homes nor what others keep in /tmp. An installat
 sandbox, read-only, and nothing else of that home.
 """
 
+import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -70,12 +71,20 @@ def unit_text(installation: Installation, settings_file: Path, *, systemd_versio
         if key == "ExecStart":
             lines.append(f"ExecStart={command}")
         elif key == "ProtectHome" and hidden:
-            lines += ["ProtectHome=tmpfs", f"BindReadOnlyPaths={' '.join(_quoted(str(path)) for path in hidden)}"]
+            lines += ["ProtectHome=tmpfs", f"BindReadOnlyPaths={' '.join(map(_bound, hidden))}"]
         elif key == "RestartSec" and systemd_version < _SLOWER_RESTARTS:
             lines.append(f"RestartSec={_STEADY_RESTART_SECONDS}s")
         elif key not in ("RestartSteps", "RestartMaxDelaySec") or systemd_version >= _SLOWER_RESTARTS:
             lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def unreadable(path: Path, root: Path = Path("/")) -> Path | None:
+    """What keeps a user that owns nothing from a file: itself, or a directory on the way from the root to it."""
+    for part in (path, *(parent for parent in path.parents if parent != root and parent.is_relative_to(root))):
+        if not _opens(part):
+            return part
+    return None
 
 
 def _check_readable(paths: Sequence[Path], hidden: Sequence[Path]) -> None:
@@ -85,12 +94,16 @@ def _check_readable(paths: Sequence[Path], hidden: Sequence[Path]) -> None:
                 f"{path}: what lies there is not for a service: install it elsewhere, such as in /opt/{NAME}"
             )
         for part in _way_to(path, hidden):
-            mode = part.stat().st_mode
-            wanted = stat.S_IXOTH if part.is_dir() else stat.S_IROTH | stat.S_IXOTH
-            if mode & wanted != wanted:
+            if not _opens(part):
                 raise ConfigError(
                     f"{part}: the service's own user cannot read it: sudo chmod -R o+rX {part}, or install it in /opt"
                 )
+
+
+def _opens(part: Path) -> bool:
+    """Whether everybody may go through a directory, or read a file."""
+    mode = part.stat().st_mode
+    return bool(mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH))
 
 
 def _check_place(settings_file: Path) -> None:
@@ -115,6 +128,11 @@ def _lies_in(path: Path, places: Sequence[Path]) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """A word of a unit, whatever stands in it."""
+    """A word of a command line, whatever stands in it."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != word or " " in word else word
+
+
+def _bound(path: Path) -> str:
+    """A path to let in: behind a colon would stand where it is to appear, and a dollar sign is no variable here."""
+    return re.sub(r"""([\\\s:"'])""", r"\\\1", str(path)).replace("%", "%%")

@@ -86,6 +86,7 @@ def serve(places: Places, environment: Mapping[str, str]) -> None:
     settings = read_settings(places.settings, {})
     from wyoming_pocket_tts.engines import Engine, load_ensemble  # noqa: PLC0415  (the server and what it needs)
     from wyoming_pocket_tts.home_assistant.herald import SUPERVISOR, Herald  # noqa: PLC0415
+    from wyoming_pocket_tts.home_assistant.page import PORT, Page  # noqa: PLC0415
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415
     from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri  # noqa: PLC0415
 
@@ -99,7 +100,8 @@ def serve(places: Places, environment: Mapping[str, str]) -> None:
             return ensemble
         uri = str(TcpAddress(socket.gethostname(), port))
         herald = Herald(uri, token, supervisor=environment.get("SUPERVISOR_URL", SUPERVISOR))
-        return replace(ensemble, helpers=(*ensemble.helpers, herald))
+        page = Page(ensemble.cast.voices, port=int(environment.get("INGRESS_PORT", PORT)))
+        return replace(ensemble, helpers=(*ensemble.helpers, page, herald))
 
     asyncio.run(run_service(load, settings))
 

@@ -1,5 +1,6 @@
 """Tells the Supervisor where the service is, so that Home Assistant offers it. Knows no service; owns one thread."""
 
+import http.client
 import json
 import logging
 import threading
@@ -60,7 +61,7 @@ class Herald:
         except urllib.error.HTTPError as error:
             with error:
                 return self._refused(error)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:  # the latter: an answer that is no HTTP
             _LOGGER.warning("The Supervisor does not answer (%s); trying again", error)
             return False
         _LOGGER.info("Home Assistant has been told about %s", self._uri)

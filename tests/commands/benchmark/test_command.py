@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from wyoming_pocket_tts.commands.benchmark import measuring
+from wyoming_pocket_tts.commands.benchmark.command import Wanted, benchmark
 from wyoming_pocket_tts.commands.benchmark.measuring import Bench
 from wyoming_pocket_tts.commands.benchmark.sizes import sizes_of
 from wyoming_pocket_tts.commands.doctor.memory import Room
+from wyoming_pocket_tts.errors import SpeechError
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.settings_sources import load_settings
 
@@ -56,3 +58,15 @@ def test_a_place_that_cannot_be_written_to_is_named() -> None:
     outcome = bench(Path("/proc/self/data")).measure(sizes_of("english")[-1])
     assert outcome.problem.startswith("/proc/self/data: ")
     assert "--data-dir" in outcome.problem
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anybody_waits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def measure(*_: object) -> None:
+        raise AssertionError("nothing is measured for nothing")
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    wanted = Wanted(quick=True, write=tmp_path / "nowhere" / "tts.yaml", threads=1)
+    with pytest.raises(SpeechError, match=r"nowhere/tts\.yaml: cannot be written"):
+        benchmark(load_settings(), wanted, as_json=False, quiet=True, tell=print)

@@ -1,10 +1,10 @@
 """What is advised to whom."""
 
-from wyoming_pocket_tts.commands.benchmark.command import measured_precision
 from wyoming_pocket_tts.commands.benchmark.measuring import Outcome
 from wyoming_pocket_tts.commands.benchmark.report import advice, as_dict, as_table, choice
 from wyoming_pocket_tts.commands.benchmark.sizes import language_of, sizes_of
 from wyoming_pocket_tts.commands.comparison.job import Figures
+from wyoming_pocket_tts.commands.doctor.sizes import computed_in
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 
 
@@ -49,10 +49,10 @@ def test_the_table_says_for_each_size_what_it_means() -> None:
 
 def test_eight_bits_are_not_measured_where_the_processor_cannot_multiply_them() -> None:
     raspberry_pi_4, raspberry_pi_5 = frozenset({"asimd", "crc32"}), frozenset({"asimd", "asimddp"})
-    assert measured_precision(Precision.INT8, raspberry_pi_4) is Precision.FP32
-    assert measured_precision(Precision.INT4, raspberry_pi_4) is Precision.INT4
-    assert measured_precision(Precision.INT8, raspberry_pi_5) is Precision.INT8
-    assert measured_precision(Precision.INT8, frozenset()) is Precision.INT8
+    assert computed_in(Precision.INT8, raspberry_pi_4) is Precision.FP32
+    assert computed_in(Precision.INT4, raspberry_pi_4) is Precision.INT4
+    assert computed_in(Precision.INT8, raspberry_pi_5) is Precision.INT8
+    assert computed_in(Precision.INT8, frozenset()) is Precision.INT8
 
 
 def test_each_language_has_its_sizes_largest_first() -> None:

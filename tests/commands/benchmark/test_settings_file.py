@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wyoming_pocket_tts.commands.benchmark.settings_file import with_choice, write_choice
-from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.commands.benchmark.settings_file import check_writable, with_choice, write_choice
+from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.settings_sources import load_settings
 
 MODEL = "english_7m_2026-10"
@@ -78,6 +78,11 @@ def test_what_cannot_be_done_so_is_not_done(text: str) -> None:
 def test_every_example_can_be_changed_and_keeps_its_comments(example: Path, tmp_path: Path) -> None:
     file = tmp_path / example.name
     file.write_bytes(example.read_bytes())
+    if example.stem == "nas":  # where voices are made of those of the model that would give way
+        with pytest.raises(ConfigError, match="'english-alba' is a voice of the model english"):
+            write_choice(file, MODEL, "int4")
+        assert file.read_bytes() == example.read_bytes()
+        return
     for model in ("english_18m_2026-10", MODEL):
         write_choice(file, model, "int4")
     before, after = load_settings(file=example), load_settings(file=file)
@@ -132,3 +137,27 @@ def test_who_cannot_be_helped_is_told_what_to_write(tmp_path: Path) -> None:
     file.write_text("models: null\n")
     with pytest.raises(ConfigError, match=rf"under 'models': names: \[{MODEL}\] and precision: int8"):
         write_choice(file, MODEL, "int8")
+
+
+@pytest.mark.parametrize(
+    "voice", ["Anna: {from: alba, model: english}", "Anna: {from: german-juergen, model: english}"]
+)
+def test_a_model_that_something_else_needs_does_not_give_way(tmp_path: Path, voice: str) -> None:
+    file = tmp_path / "tts.yaml"
+    text = f"models: {{names: [english]}}\nvoices:\n  {voice}\n"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"the rest no longer fits:\n.*tts\.yaml, line 3: voices\.Anna\.model"):
+        write_choice(file, MODEL, "int8")
+    assert file.read_text() == text
+    assert list(tmp_path.iterdir()) == [file]
+    write_choice(file, "english", "int4")
+    assert load_settings(file=file).models.precision == "int4"
+
+
+def test_a_place_that_cannot_be_written_to_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    for write in (write_choice, check_writable):
+        with pytest.raises(SpeechError, match=r"nowhere/tts\.yaml: cannot be written: No such file"):
+            write(tmp_path / "nowhere" / "tts.yaml", MODEL, "int8")
+    file = tmp_path / "tts.yaml"
+    check_writable(file, MODEL, "int8")
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 """Whatever happens in a check, the others are heard."""
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +42,14 @@ def test_an_unexpected_error_is_a_mistake_of_ours() -> None:
     found = findings(Planned(failure=ZeroDivisionError("by nothing")))
     named(found, Severity.PROBLEM, "this check failed: ZeroDivisionError: by nothing")
     assert "report it" in found[-1].advice
+
+
+def test_the_machines_trouble_is_no_mistake_of_ours() -> None:
+    for number, cure in ((errno.EACCES, "as root"), (errno.EIO, "dmesg")):
+        found = findings(Planned(failure=OSError(number, os.strerror(number), "/data/models")))
+        named(found, Severity.PROBLEM, f"/data/models: {os.strerror(number)}")
+        assert cure in found[-1].advice
+        assert "report" not in found[-1].advice
 
 
 def test_a_check_that_hangs_is_left_behind_and_the_next_one_is_heard() -> None:

@@ -1,16 +1,21 @@
 """Processors and memories as machines have them."""
 
+import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.commands.doctor.looking import findings, named, only
+from wyoming_pocket_tts.commands.doctor.clock import Clock
 from wyoming_pocket_tts.commands.doctor.finding import Severity
 from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.processor import Processor
 from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
+from wyoming_pocket_tts.commands.doctor.subject import models_of
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.settings import ModelSettings, Settings
 
 PLAIN_X86 = "sse sse2 ssse3 sse4_1 sse4_2 avx"
 PI_4 = "fp asimd evtstrm crc32 cpuid"
@@ -32,7 +37,7 @@ def processor(
     [
         (f"{PLAIN_X86} avx2 fma", "x86_64", Severity.OK, "x86_64, 4 cores, AVX2"),
         (f"{PLAIN_X86} avx2 avx512_vnni", "x86_64", Severity.OK, "AVX-512 VNNI"),
-        (PLAIN_X86, "x86_64", Severity.WARNING, "lacks AVX2, so the precision int8 is many times too slow"),
+        (PLAIN_X86, "x86_64", Severity.WARNING, "lacks AVX2: models are computed in fp32 instead of int8"),
         ("sse sse2", "x86_64", Severity.PROBLEM, "lacks SSE4.2"),
         (PI_5, "aarch64", Severity.OK, "ASIMD with dot product"),
         (PI_4, "aarch64", Severity.WARNING, "no dot product (ARMv8.0, as in a Raspberry Pi 4)"),
@@ -52,17 +57,49 @@ def test_exact_numbers_need_no_instructions_for_few_bits(tmp_path: Path) -> None
             assert only(processor(tmp_path, flags, architecture, precision)).severity is Severity.OK
 
 
-def memory(tmp_path: Path, *, total_mb: int, available_mb: int, limit: str = "max") -> Memory:
+def memory(tmp_path: Path, *, total_mb: int, available_mb: int, limit: str = "max", is_running: bool = False) -> Memory:
     info = tmp_path / "meminfo"
     info.write_text(f"MemTotal:       {total_mb * 1000} kB\nMemAvailable:   {available_mb * 1000} kB\n")
     (tmp_path / "memory.max").write_text(f"{limit}\n")
-    return Memory([ENGLISH], memory_info=info, limits=[tmp_path / "memory.max", tmp_path / "none"])
+    limits = [tmp_path / "memory.max", tmp_path / "none"]
+    return Memory([ENGLISH], is_running=is_running, memory_info=info, limits=limits)
 
 
 def test_memory_is_held_against_the_models(tmp_path: Path) -> None:
     assert only(memory(tmp_path, total_mb=4000, available_mb=3000)).severity is Severity.OK
     named(findings(memory(tmp_path, total_mb=4000, available_mb=200)), Severity.WARNING, "english needs about")
     named(findings(memory(tmp_path, total_mb=400, available_mb=300)), Severity.PROBLEM, "english needs about")
+
+
+def test_what_a_running_service_has_is_not_asked_for_twice(tmp_path: Path) -> None:
+    assert only(memory(tmp_path, total_mb=4000, available_mb=200, is_running=True)).severity is Severity.OK
+    found = findings(memory(tmp_path, total_mb=400, available_mb=300, is_running=True))
+    named(found, Severity.PROBLEM, "english needs about")
+
+
+def test_models_are_as_large_as_the_processor_makes_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, models=ModelSettings(names=("english",)))
+    sizes = []
+    for flags in (PI_5, PI_4):
+        known = frozenset(flags.split())
+        monkeypatch.setattr("wyoming_pocket_tts.commands.doctor.subject.cpu_flags", lambda known=known: known)
+        sizes.append(models_of(settings)[0].size.converted_bytes)
+    assert sizes[1] > 3 * sizes[0], "in 32 bits instead of 8"
+
+
+def clock(tmp_path: Path, now: str) -> Clock:
+    return Clock(lambda: datetime.fromisoformat(now).timestamp(), installed=tmp_path)
+
+
+def test_a_clock_that_stands_before_the_programs_time_is_named(tmp_path: Path) -> None:
+    os.utime(tmp_path, times=(0.0, datetime.fromisoformat("2027-05-01T00:00Z").timestamp()))
+    for early in ("1970-01-01T00:00Z", "2027-04-01T00:00Z"):
+        found = findings(clock(tmp_path, early))
+        named(found, Severity.PROBLEM, f"it cannot be {early[:10]} 00:00 UTC")
+        assert "timedatectl" in found[0].advice
+    named(findings(clock(tmp_path, "2027-05-02T08:30Z")), Severity.OK, "2027-05-02 08:30 UTC")
+    os.utime(tmp_path, times=(0.0, 0.0))
+    named(findings(clock(tmp_path, "1970-01-02T00:00Z")), Severity.PROBLEM, "it cannot be 1970-01-02")
 
 
 def test_a_containers_limit_counts_as_all_there_is(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Addresses, announcements and the hub, as machines have them and lack them."""
 
 import asyncio
+import errno
+from collections.abc import Collection
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from wyoming_pocket_tts.commands.doctor.families import AddressFamilies
 from wyoming_pocket_tts.commands.doctor.finding import Severity
 from wyoming_pocket_tts.commands.doctor.hub import Hub
 from wyoming_pocket_tts.commands.doctor.subject import models_of
+from wyoming_pocket_tts.errors import Unreachable
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket.hub import HubPath
 from wyoming_pocket_tts.serving.discovery import Announcer
+from wyoming_pocket_tts.serving.network import IpAddress
 from wyoming_pocket_tts.settings import DiscoverySettings, ModelSettings, ServerSettings, Settings
 
 IPV4, IPV6, LOOPBACK = ip_address("192.0.2.2"), ip_address("fd00::2"), ip_address("127.0.0.1")
@@ -47,6 +51,12 @@ def test_a_machine_without_addresses_and_a_loopback_one_are_named() -> None:
     named(findings(families("tcp://0.0.0.0:10200")), Severity.WARNING, "no address that others can reach")
     named(findings(families("tcp://127.0.0.1:10200")), Severity.WARNING, "for this machine alone")
     named(findings(families("unix:///run/tts.sock")), Severity.OK, "for this machine alone")
+
+
+def test_a_family_that_the_machine_has_no_address_of_is_named() -> None:
+    found = only(families("tcp://[::]:10200", "192.0.2.2"))
+    assert (found.severity, "none of that family" in found.found) == (Severity.PROBLEM, True)
+    assert "tcp://:10200" in found.advice
 
 
 def discovery(uri: str = "tcp://0.0.0.0:10200", *, announce: bool | None = None, running: bool = False) -> Discovery:
@@ -82,6 +92,34 @@ async def test_a_service_that_nobody_hears_of_is_named_whoever_else_is_heard() -
     finally:
         await announcer.withdraw()
     named(found, Severity.PROBLEM, "the service's announcement is not heard")
+
+
+def test_a_name_to_listen_on_is_looked_up() -> None:
+    asked: list[Collection[str]] = []
+
+    def find(hosts: Collection[str]) -> tuple[IpAddress, ...]:
+        asked.append(hosts)
+        return ()
+
+    def named_by(host: str) -> Discovery:
+        settings = Settings(
+            server=ServerSettings(uri=f"tcp://{host}:10200"), discovery=DiscoverySettings(announce=True)
+        )
+        return Discovery(settings, is_running=False, find=find)
+
+    named(findings(named_by("localhost")), Severity.WARNING, "no address to announce")
+    assert "127.0.0.1" in asked[0]
+    named(findings(named_by("nobody.invalid")), Severity.PROBLEM, "'nobody.invalid' stands for no address")
+
+
+def test_who_keeps_the_port_of_multicast_for_itself_is_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr("wyoming_pocket_tts.commands.doctor.discovery.AsyncZeroconf", refuse)
+    found = only(discovery())
+    assert (found.severity, "Address already in use" in found.found) == (Severity.PROBLEM, True)
+    assert "ss -lunp" in found.advice
 
 
 def test_what_is_not_to_be_announced_is_well() -> None:
@@ -168,6 +206,24 @@ def test_without_a_hub_it_is_said_what_works_without(tmp_path: Path, monkeypatch
     assert "cannot be asked" in found.found
     assert f"works without: the embedded voices, {MODEL}. For german: connect" in found.advice
     named(findings(hub(tmp_path)), Severity.WARNING, "cannot be asked")
+
+
+@pytest.mark.parametrize(
+    ("reason", "cure"),
+    [
+        ("HF_HUB_OFFLINE forbids to ask for it", "remove HF_HUB_OFFLINE"),
+        ("CERTIFICATE_VERIFY_FAILED: certificate is not yet valid", "the clock is right"),
+        ("Name or service not known", "connect this machine"),
+    ],
+)
+def test_why_the_hub_does_not_answer_decides_what_to_do(
+    reason: str, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Unreachable(reason)
+
+    monkeypatch.setattr("wyoming_pocket_tts.commands.doctor.hub.check_access", fail)
+    assert cure in only(hub(tmp_path)).advice
 
 
 def test_who_wants_nothing_of_the_hub_is_not_asked_about_it(tmp_path: Path) -> None:

@@ -1,5 +1,10 @@
 """Directories, models and voices that are missing, full or damaged."""
 
+import errno
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,12 +37,68 @@ def test_a_directory_that_is_there_and_one_that_will_be_are_well(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_cannot_be_written_to_is_named_with_its_owner() -> None:
-    found = only(DataDirectory(Path("/proc/self")))  # not even root writes there
-    assert found.severity is Severity.PROBLEM
-    assert "/proc/self: cannot be written to" in found.found
-    assert "belongs to the user" in found.advice
-    named(findings(DataDirectory(Path("/proc/self/data"))), Severity.PROBLEM, "/proc/self: cannot be written to")
+@pytest.mark.parametrize(
+    ("number", "text", "advice"),
+    [
+        (errno.EACCES, "Permission denied", "run doctor as the service's user"),
+        (errno.ENOSPC, "No space left on device", "the disk is full: free some space"),
+        (errno.EDQUOT, "Disk quota exceeded", "the disk is full: free some space"),
+        (errno.EROFS, "Read-only file system", "mounted read-only"),
+        (errno.EIO, "Input/output error", "dmesg"),
+    ],
+)
+def test_a_directory_that_cannot_be_written_to_is_named_with_what_keeps_it_so(
+    number: int, text: str, advice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    found = only(DataDirectory(tmp_path / "data"))
+    assert (found.severity, found.found) == (Severity.PROBLEM, f"{tmp_path}: cannot be written to: {text}")
+    assert advice in found.advice
+    assert ("belongs to" in found.advice) == (number == errno.EACCES)
+
+
+def test_a_directory_that_nobody_writes_to_is_named() -> None:
+    for place in ("/proc/self", "/proc/self/data"):  # not even root does
+        named(findings(DataDirectory(Path(place))), Severity.PROBLEM, "/proc/self: cannot be written to")
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(tmp_path / "lost")
+    found = only(DataDirectory(tmp_path / "data"))
+    assert (found.severity, "leads nowhere" in found.advice) == (Severity.PROBLEM, True)
+
+
+def test_where_downloads_are_kept_is_looked_at_while_some_are_to_come(tmp_path: Path) -> None:
+    lacking = [model.size for model in models_of(settings(tmp_path))]
+    named(findings(DataDirectory(tmp_path, lacking, tmp_path / "hub")), Severity.OK, "downloads: ")
+    found = findings(DataDirectory(tmp_path, lacking, Path("/proc/self/hub")))
+    named(found, Severity.PROBLEM, "/proc/self: cannot be written to")
+    assert "HF_HOME" in found[-1].advice
+    assert only(DataDirectory(tmp_path, (), Path("/proc/self/hub"))).severity is Severity.OK
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a directory away")
+def test_who_may_not_look_is_told_so_and_not_to_report_it(tmp_path: Path) -> None:
+    """As a person sees the directory of a service that has a user of its own."""
+    closed = tmp_path / "closed"
+    (closed / "data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(closed / "data")
+    os.chown(closed, 10200, 10200)
+    closed.chmod(0o700)
+    arguments = ["--json", "--data-dir", str(tmp_path / "link")]
+    command = [sys.executable, "-m", "wyoming_pocket_tts", "doctor", *arguments]
+    powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "WYOMING_POCKET_TTS_DISCOVERY_ANNOUNCE": "false"}
+    done = subprocess.run(powerless, capture_output=True, text=True, check=False, timeout=55, env=environment)
+    problems = {
+        each["check"]: each["advice"] for each in json.loads(done.stdout)["findings"] if each["severity"] == "problem"
+    }
+    assert problems.keys() >= {"data directory", "models"}
+    for check in ("data directory", "models"):
+        assert "as the service's user" in problems[check]
 
 
 def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from tests.commands.doctor.looking import findings, named, only
 from tests.commands.doctor.stranger import info, stranger, voice
 from tests.serving.client import service
 from wyoming_pocket_tts.commands.doctor.asking import Answer, NobodyThere, NotWyoming, Silent, ask
+from wyoming_pocket_tts.commands.doctor.diagnosis import checks_for
+from wyoming_pocket_tts.commands.doctor.discovery import Discovery
 from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, Severity
 from wyoming_pocket_tts.commands.doctor.home_assistant import LONGEST_HEADER_BYTES, HomeAssistant
+from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.ports import Ports
 from wyoming_pocket_tts.commands.doctor.speech import Speech
 from wyoming_pocket_tts.commands.doctor.subject import Subject
@@ -67,7 +70,23 @@ def test_ports_of_satellites_and_metrics_are_looked_at_too() -> None:
         satellites = {"Kitchen": SatelliteEntry(port=port)}
         found = findings(ports("tcp://127.0.0.1:0", satellites=satellites, metrics=MetricsSettings(port=port)))
     named(found, Severity.PROBLEM, "of the satellite Kitchen is taken by another program")
-    named(found, Severity.WARNING, f"metrics at 127.0.0.1, port {port}: in use")
+    named(found, Severity.PROBLEM, f"metrics at 127.0.0.1, port {port}: is taken by another program")
+    assert ["(satellites.Kitchen.port)" in found[1].advice, "(metrics.port)" in found[2].advice] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("reply", "severity", "text"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", Severity.OK, "this service answers"),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nlame", Severity.WARNING, "it is not well: 'lame'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nHome", Severity.PROBLEM, "taken by another program"),
+        (b"\x00rubbish", Severity.PROBLEM, "taken by another program"),
+    ],
+)
+def test_who_answers_at_the_port_of_the_metrics_is_asked(reply: bytes, severity: Severity, text: str) -> None:
+    with stranger(reply) as port:
+        found = findings(ports("tcp://127.0.0.1:0", metrics=MetricsSettings(port=port)))
+    named(found, severity, text)
 
 
 def test_an_address_of_another_machine_is_named() -> None:
@@ -95,11 +114,20 @@ def subject(uri: str, named: str | None = None) -> Subject:
 
 async def test_a_service_that_listens_everywhere_is_spoken_to_at_home() -> None:
     async with service(uri="tcp://:0") as running:
-        port = running.server.addresses[0].rpartition(":")[2]
+        # Each family has a port of its own where any will do; in which order they are listed is chance.
+        port = next(each for each in running.server.addresses if "0.0.0.0" in each).rpartition(":")[2]
         examined = subject(f"tcp://:{port}")
         where = await asyncio.to_thread(lambda: examined.running(examined.settings()))
         assert where == f"tcp://127.0.0.1:{port}"
         named(await looked(Speech(where, ToneSynthesizer)), Severity.OK, "of speech")
+
+
+async def test_checks_know_whether_the_service_runs_here() -> None:
+    async with service() as running:
+        uri = running.server.addresses[0]
+        for named, here in ((None, True), (uri, False)):
+            checks = await asyncio.to_thread(checks_for, subject(uri, named))
+            assert [check.is_running for check in checks if isinstance(check, Memory | Discovery)] == [here, here]
 
 
 def test_a_stranger_at_the_port_is_not_our_service() -> None:

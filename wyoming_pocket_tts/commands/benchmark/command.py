@@ -7,11 +7,12 @@ from pathlib import Path
 
 from wyoming_pocket_tts.commands.benchmark.measuring import Bench, Outcome
 from wyoming_pocket_tts.commands.benchmark.report import advice, as_dict, as_table, choice
-from wyoming_pocket_tts.commands.benchmark.settings_file import write_choice
+from wyoming_pocket_tts.commands.benchmark.settings_file import check_writable, write_choice
 from wyoming_pocket_tts.commands.benchmark.sizes import Size, language_of, sizes_of
+from wyoming_pocket_tts.commands.doctor.sizes import computed_in
 from wyoming_pocket_tts.commands.progress import StatusLine
 from wyoming_pocket_tts.errors import SpeechError
-from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags, has_integer_products
+from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.settings import Settings
 
@@ -37,11 +38,13 @@ def benchmark(settings: Settings, wanted: Wanted, *, as_json: bool, quiet: bool,
     """Measure, tell, and write.
 
     Raises:
-        ConfigError: the settings file cannot be changed.
+        ConfigError: the settings file cannot be changed; told before anything is measured.
         SpeechError: nothing could be measured.
     """
-    precision = measured_precision(Precision(settings.models.precision), cpu_flags())
+    precision = computed_in(Precision(settings.models.precision), cpu_flags())
     sizes = _sizes(settings, quick=wanted.quick)
+    if wanted.write is not None:
+        check_writable(wanted.write, sizes[0].name, precision.value)
     with StatusLine(quiet=quiet) as status:
         bench = Bench(settings.data_dir, precision, wanted.threads, status.show)
         outcomes = [bench.measure(size) for size in sizes]
@@ -58,12 +61,6 @@ def benchmark(settings: Settings, wanted: Wanted, *, as_json: bool, quiet: bool,
         if not as_json:
             tell(line)
     return outcomes
-
-
-def measured_precision(wanted: Precision, flags: frozenset[str]) -> Precision:
-    """What to measure on a processor with these instructions: 8 bits are out of the question for some of them."""
-    is_integer = wanted in (Precision.INT8, Precision.MIXED)
-    return Precision.FP32 if is_integer and not has_integer_products(flags) else wanted
 
 
 def _sizes(settings: Settings, *, quick: bool) -> list[Size]:

@@ -6,7 +6,11 @@ where it is not the same, or the file is beyond this, nothing is written.
 
 import copy
 import os
+import re
 import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from typing import Any
 import yaml
 
 from wyoming_pocket_tts.commands.benchmark.sizes import family
+from wyoming_pocket_tts.commands.config import examine
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.settings_sources import merge_sources
@@ -40,22 +45,66 @@ def write_choice(file: Path, model: str, precision: str) -> None:
         precision: what to compute in.
 
     Raises:
-        ConfigError: the file is wrong already, or cannot be changed without changing more than that.
+        ConfigError: the file is wrong already, cannot be changed without changing more than that, or holds something
+            else that needs the model that would give way.
         SpeechError: it cannot be written.
     """
+    try:
+        with _aside(file.resolve(), _changed(file, model, precision)) as aside:
+            _refuse_new_problems(file, aside, model)
+            aside.replace(file.resolve())
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def check_writable(file: Path, model: str, precision: str) -> None:
+    """See whether a choice could be written, before anybody waits minutes for it; changes nothing.
+
+    Raises:
+        ConfigError: the file is wrong already, or cannot be changed without changing more than the model.
+        SpeechError: it cannot be written.
+    """
+    try:
+        with _aside(file.resolve(), _changed(file, model, precision)):
+            pass
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> SpeechError:
+    cure = "run it with sudo, or name another file" if isinstance(error, PermissionError) else "name another file"
+    return SpeechError(f"{file}: cannot be written: {error.strerror or error}: {cure}")
+
+
+def _changed(file: Path, model: str, precision: str) -> str:
+    """What is to stand in the file."""
     if file.exists():
         merge_sources(file=file)  # what is wrong already is not ours to repair
-    try:
-        old = file.read_bytes().decode() if file.exists() else ""  # bytes: line ends stay what they are
-        new = with_choice(old, model, precision)
-        if new is None:
-            raise ConfigError(
-                f"{file}: cannot be changed without touching more than the model: write it yourself, under"
-                f" '{_SECTION}': {_NAMES}: [{model}] and {_PRECISION}: {precision}"
-            )
-        _replace(file.resolve(), new)
-    except OSError as error:
-        raise SpeechError(f"{file}: cannot be written: {error.strerror or error}") from error
+    old = file.read_bytes().decode() if file.exists() else ""  # bytes: line ends stay what they are
+    new = with_choice(old, model, precision)
+    if new is None:
+        raise ConfigError(
+            f"{file}: cannot be changed without touching more than the model: write it yourself, under"
+            f" '{_SECTION}': {_NAMES}: [{model}] and {_PRECISION}: {precision}"
+        )
+    return new
+
+
+def _refuse_new_problems(file: Path, changed: Path, model: str) -> None:
+    """A voice, say, may need the model that gives way: then the service would no longer start."""
+    old = {_without_line(line) for line in _problems(file)} if file.exists() else set()
+    new = [line.replace(str(changed), str(file)) for line in _problems(changed)]
+    if added := [line for line in new if _without_line(line) not in old]:
+        raise ConfigError("\n".join([f"{file}: nothing was written, as with {model} the rest no longer fits:", *added]))
+
+
+def _problems(file: Path) -> list[str]:
+    return examine(file, environment={}, embedded=()).problems
+
+
+def _without_line(problem: str) -> str:
+    """Lines move when something is put in front of them."""
+    return re.sub(r", line \d+: ", ": ", problem, count=1)
 
 
 def with_choice(text: str, model: str, precision: str) -> str | None:
@@ -159,16 +208,20 @@ def _applied(text: str, edits: list[Edit]) -> str:
     return text
 
 
-def _replace(file: Path, text: str) -> None:
-    """Put the new text in the file's place, in one go, with the old one's permissions."""
+@contextmanager
+def _aside(file: Path, text: str) -> Iterator[Path]:
+    """The new text beside the file, with the old one's owner and permissions, to take its place in one go."""
     aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    old = file.stat() if file.exists() else None
     try:
-        aside.write_bytes(text.encode())
-        if file.exists():
-            status = file.stat()
-            aside.chmod(status.st_mode)
-            if status.st_uid != os.getuid():
-                os.chown(aside, status.st_uid, status.st_gid)
-        aside.replace(file)
+        # Nobody else reads it before it has the permissions of the old one.
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as writing:
+            writing.write(text.encode())
+            if old is not None and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(writing.fileno(), old.st_uid, old.st_gid)
+            os.fchmod(writing.fileno(), stat.S_IMODE(old.st_mode) if old is not None else 0o644)
+            writing.flush()
+            os.fsync(writing.fileno())  # a machine that loses power keeps the old one or the new one
+        yield aside
     finally:
         aside.unlink(missing_ok=True)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from wyoming_pocket_tts.commands.doctor.asking import Answer, ask
+from wyoming_pocket_tts.commands.doctor.clock import Clock
 from wyoming_pocket_tts.commands.doctor.data_directory import DataDirectory
 from wyoming_pocket_tts.commands.doctor.discovery import Discovery
 from wyoming_pocket_tts.commands.doctor.families import AddressFamilies
 from wyoming_pocket_tts.commands.doctor.finding import Check
 from wyoming_pocket_tts.commands.doctor.home_assistant import HomeAssistant
-from wyoming_pocket_tts.commands.doctor.hub import Hub
+from wyoming_pocket_tts.commands.doctor.hub import Hub, downloads
 from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.models import Models
 from wyoming_pocket_tts.commands.doctor.ports import Ports
@@ -31,6 +32,7 @@ def checks_for(subject: Subject) -> list[Check]:
     settings = subject.settings()
     models = models_of(settings)
     running = subject.running(settings)
+    is_here = subject.uri is None and running is not None
     precision = Precision(settings.models.precision)
 
     @lru_cache(maxsize=1)
@@ -40,14 +42,15 @@ def checks_for(subject: Subject) -> list[Check]:
     return [
         SettingsCheck(subject),
         Processor(precision),
-        Memory([model.size for model in models]),
-        DataDirectory(settings.data_dir, [model.size for model in models if not model.is_installed]),
+        Clock(),
+        Memory([model.size for model in models], is_running=is_here),
+        DataDirectory(settings.data_dir, [model.size for model in models if not model.is_installed], downloads()),
         Models(models, settings.data_dir, precision),
         Voices(listed),
         Hub(models, local_files_only=settings.models.local_files_only),
         Ports(settings),
         AddressFamilies(settings.server.uri),
-        Discovery(settings, is_running=subject.uri is None and running is not None),
+        Discovery(settings, is_running=is_here),
         Speech(running, subject.load_embedded),
         HomeAssistant(_description(running, listed)),
     ]

@@ -5,8 +5,10 @@ whatever it hears of, does not come for nothing.
 """
 
 import asyncio
+import errno
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,8 +19,8 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
-from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE, Announcer
-from wyoming_pocket_tts.serving.network import IpAddress, multicast_interfaces, reachable_addresses
+from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
+from wyoming_pocket_tts.serving.network import IpAddress, reachable_addresses
 from wyoming_pocket_tts.settings import Settings
 
 _TRIAL_TYPE = "_wyoming-check._tcp.local."
@@ -28,6 +30,9 @@ _IPV4 = 4
 _NETWORK = (
     "let UDP port 5353 through the firewall; a container needs the host's network (network_mode: host); some access"
     " points drop multicast between clients. Meanwhile add the service in Home Assistant by host and port"
+)
+_IN_USE = (
+    "another program keeps UDP port 5353 for itself: 'ss -lunp \"sport = :5353\"' names it; stop it, or let it share"
 )
 
 
@@ -53,7 +58,12 @@ class Discovery:
         if announce is False:
             yield ok("the settings say not to announce (discovery.announce)")
             return
-        here = self.find([address.host] if address.host else ["0.0.0.0", "::"])  # noqa: S104  (to look up)
+        try:
+            here = self.find(_addresses_of(address))
+        except OSError as error:
+            reason = error.strerror or error
+            yield problem(f"'{address.host}' stands for no address: {reason}", "listen on an address, or on 0.0.0.0")
+            return
         if not here:
             yield warning("there is no address to announce", "connect this machine to the network")
             return
@@ -68,7 +78,12 @@ class Discovery:
                 async with _trial(here) as trial_port:
                     heard = [await self._hears(here, version, _TRIAL_TYPE, trial_port) for version in versions]
         except (OSError, ZeroconfError) as error:
-            return [problem(f"multicast cannot be used: {error or type(error).__name__}", _NETWORK)]
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            return [
+                problem(
+                    f"multicast cannot be used: {str(error) or type(error).__name__}", _IN_USE if taken else _NETWORK
+                )
+            ]
         return [
             _finding(version, name, is_running=self.is_running) for version, name in zip(versions, heard, strict=True)
         ]
@@ -93,6 +108,14 @@ class Discovery:
             await browser.async_close()
 
 
+def _addresses_of(address: TcpAddress) -> list[str]:
+    """What is bound to: a name stands for what it leads to."""
+    if not address.host:
+        return ["0.0.0.0", "::"]  # noqa: S104  (to look up)
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return sorted({str(place[4][0]) for place in found})
+
+
 class _Listener(ServiceListener):
     """Passes on the names that it hears of."""
 
@@ -113,22 +136,27 @@ class _Listener(ServiceListener):
 
 @asynccontextmanager
 async def _trial(here: Collection[IpAddress]) -> AsyncIterator[int]:
-    """Announce something for the while."""
+    """Announce something for the while, where the service would be announced and nowhere else."""
     name = f"doctor-{secrets.token_hex(4)}"
-    announcer = Announcer(lambda _: name, find_addresses=lambda _: tuple(here), service_type=_TRIAL_TYPE)
-    await announcer.announce([f"tcp://{min(here, key=lambda each: each.version)}:{_TRIAL_PORT}"])
+    responder = AsyncZeroconf(interfaces=_interfaces(here))
     try:
+        told = await responder.async_register_service(
+            AsyncServiceInfo(
+                _TRIAL_TYPE,
+                f"{name}.{_TRIAL_TYPE}",
+                port=_TRIAL_PORT,
+                addresses=[address.packed for address in here],
+                server=f"{name}.local.",
+            )
+        )
+        await told
         yield _TRIAL_PORT
     finally:
-        await announcer.withdraw()
+        await responder.async_close()
 
 
-def _interfaces(own: Collection[IpAddress]) -> list[str | int | tuple[tuple[str, int, int], int]]:
-    if all(address.is_loopback for address in own):
-        return [str(address) for address in own]
-    version = next(iter(own)).version
-    if version == _IPV4:
-        return multicast_interfaces([])  # all of IPv4
+def _interfaces(own: Iterable[IpAddress]) -> list[str | int | tuple[tuple[str, int, int], int]]:
+    """Where others are. What this machine says to itself passes firewalls that nothing else passes."""
     return [str(address) for address in own]
 
 

@@ -9,6 +9,8 @@ from queue import Empty, SimpleQueue
 from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, problem
 from wyoming_pocket_tts.errors import SpeechError
 
+_HANGING = "look at the machine's log (dmesg), then run doctor again"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -41,7 +43,7 @@ def _within_time(check: Check) -> Iterator[Finding]:
         except Empty:
             yield problem(
                 f"this check did not end within {check.limit_seconds:g} s",
-                "a disk, a network or the machine itself hangs: look at its log (dmesg), then run doctor again",
+                f"a disk, a network or the machine itself hangs: {_HANGING}",
             )
             return
         if finding is None:
@@ -56,6 +58,9 @@ def _work(check: Check, findings: "SimpleQueue[Finding | None]") -> None:
             findings.put(finding)
     except SpeechError as error:
         findings.put(problem(" ".join(str(error).split()), "do what the message says, then run doctor again"))
+    except OSError as error:  # the machine's trouble, or a person's who may not look
+        cure = "run doctor as root (sudo) or as the service's user" if isinstance(error, PermissionError) else _HANGING
+        findings.put(problem(f"{error.filename or 'this check failed'}: {error.strerror or error}", cure))
     except Exception as error:  # noqa: BLE001  (a doctor who faints at what he sees is of no use)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         findings.put(problem(f"this check failed: {text}", "this is a mistake in the program: please report it"))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, warning
+from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.serving.network import IpAddress, reachable_addresses
 
@@ -37,6 +37,11 @@ class AddressFamilies:
             yield warning(
                 f"{address} is for this machine alone",
                 "right if Home Assistant runs here; else listen on tcp://0.0.0.0:10200 or tcp://:10200 (IPv6 as well)",
+            )
+        elif not here and self.find(_EVERY_HOST):
+            yield problem(
+                f"{address}: this machine has addresses, and none of that family",
+                "listen on tcp://:10200, which takes IPv4 and IPv6",
             )
         elif not here:
             yield warning(

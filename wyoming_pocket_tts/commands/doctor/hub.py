@@ -1,17 +1,24 @@
 """Looks whether models can be downloaded, with the token of this machine. Downloads nothing."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.commands.doctor.subject import Model
 from wyoming_pocket_tts.errors import AccessDenied, DownloadError, NotThere, Unreachable
-from wyoming_pocket_tts.pocket.hub import check_access
+from wyoming_pocket_tts.pocket.hub import check_access, has_token
 
 _ASKING_SECONDS = 5.0
 _HUB = "hf://"
+
+
+def downloads() -> Path:
+    """Where what comes from the hub is kept."""
+    from huggingface_hub import constants  # noqa: PLC0415  (light, as long as nothing else of it is asked for)
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,9 @@ class Hub:
             if open_weights is not None:
                 check_access(open_weights, timeout_seconds=_ASKING_SECONDS)
         except AccessDenied:
-            has_token = "the token that this machine has is refused" if _has_token() else "the hub asks for a token"
+            why = "the token that this machine has is refused" if has_token() else "the hub asks for a token"
             return problem(
-                f"{label}: {has_token}, even for what is open to everybody",
+                f"{label}: {why}, even for what is open to everybody",
                 "make a new one on the hub's page of settings, then 'hf auth login' or HF_TOKEN; or remove the old one",
             ), True
         except NotThere as error:
@@ -72,17 +79,21 @@ class Hub:
     def _offline(self, reason: str) -> Finding:
         here = [model.wanted.label for model in self.models if model.is_installed]
         lacking = [model.wanted.label for model in self.models if not model.is_installed]
+        connect = _why_unconnected(reason)
         without = f"works without: {', '.join(['the embedded voices', *here])}"
         if not lacking:
-            return warning(f"the hub cannot be asked ({reason})", f"nothing: {without}")
+            return warning(f"the hub cannot be asked ({reason})", f"nothing for now: {without}")
         return warning(
             f"the hub cannot be asked ({reason})",
-            f"{without}. For {', '.join(lacking)}: connect this machine, or run 'wyoming-pocket-tts download' on"
-            " another one and copy the data directory",
+            f"{without}. For {', '.join(lacking)}: {connect}, or run 'wyoming-pocket-tts download' on"
+            " another machine and copy the data directory",
         )
 
 
-def _has_token() -> bool:
-    from huggingface_hub import get_token  # noqa: PLC0415  (slow)
-
-    return bool(os.environ.get("HF_TOKEN") or get_token())
+def _why_unconnected(reason: str) -> str:
+    """What to do so that the hub answers."""
+    if "HF_HUB_OFFLINE" in reason:
+        return "remove HF_HUB_OFFLINE from the environment"
+    if "certificate" in reason.lower():
+        return "see that the clock is right; a proxy that looks into connections needs its certificate in SSL_CERT_FILE"
+    return "connect this machine (cable, router, DNS, proxy)"

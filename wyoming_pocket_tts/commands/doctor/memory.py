@@ -43,6 +43,8 @@ class Memory:
     title: ClassVar[str] = "memory"
     limit_seconds: ClassVar[float] = 5.0
     models: Sequence[ModelSize]
+    is_running: bool = False
+    """Whether the service runs on this machine, and has its memory already."""
     memory_info: Path = _MEMORY_INFO
     limits: Sequence[Path] = _LIMITS
 
@@ -58,10 +60,10 @@ class Memory:
                 f"{what}, and there are {_mb(room.total)} in all",
                 f"{_SMALLER}; or raise the memory limit of container or unit, if it has one",
             )
-        elif needed > room.available:
+        elif needed > room.available and not self.is_running:
             yield warning(
                 f"{what}, and {_mb(room.available)} of {_mb(room.total)} are free",
-                f"stop other programs (if the service runs already, this counts what it has), or {_SMALLER}",
+                f"stop other programs, or {_SMALLER}",
             )
         else:
             yield ok(f"{what}; {_mb(room.available)} of {_mb(room.total)} are free")

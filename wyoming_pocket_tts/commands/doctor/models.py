@@ -45,7 +45,9 @@ class Models:
     def _of(self, model: Model, directory: Path) -> Finding:
         label = model.wanted.label
         download = f"wyoming-pocket-tts download {label}" if model.wanted.name else "wyoming-pocket-tts convert"
-        if not directory.exists():
+        try:
+            directory.stat()
+        except FileNotFoundError:
             return warning(
                 f"{label}: is not here in {self.precision} yet; the embedded voices speak",
                 f"start the service, which brings it, or run '{download}'",

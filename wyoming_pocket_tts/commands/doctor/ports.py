@@ -1,21 +1,24 @@
 """Looks at the addresses of the settings: free, or answered by us, or taken by somebody else. Listens nowhere."""
 
 import errno
+import http.client
 import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import ClassVar
 
-from wyoming_pocket_tts.commands.doctor.asking import NobodyThere, NotWyoming, Silent, ask
+from wyoming_pocket_tts.commands.doctor.asking import NobodyThere, NotWyoming, Silent, ask, connectable
 from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.commands.doctor.subject import is_ours
-from wyoming_pocket_tts.errors import SpeechError
+from wyoming_pocket_tts.errors import SpeechError, shown
 from wyoming_pocket_tts.serving.address import TcpAddress, UnixAddress, parse_uri
 from wyoming_pocket_tts.settings import Settings
 
 _ASKING_SECONDS = 3.0
 _FIRST_UNPRIVILEGED_PORT = 1024
+_LONGEST_HEALTH_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -33,27 +36,30 @@ class Ports:
         if isinstance(address, UnixAddress):
             yield _socket(address)
         if isinstance(address, TcpAddress):
-            yield _port(address)
+            yield _port(address, setting="--uri, server.uri")
             for name, satellite in settings.satellites.items():
                 if satellite.port is not None:
-                    yield _port(TcpAddress(address.host, satellite.port), what=f" of the satellite {name}")
+                    own = TcpAddress(address.host, satellite.port)
+                    yield _port(own, what=f" of the satellite {name}", setting=f"satellites.{name}.port")
         if settings.metrics.port is not None:
             yield _metrics_port(TcpAddress(settings.metrics.host, settings.metrics.port))
 
 
-def _port(address: TcpAddress, *, what: str = "") -> Finding:
+def _port(address: TcpAddress, *, setting: str, what: str = "") -> Finding:
     shown = f"{address}{what}"
     if address.port == 0:
         return ok(f"{shown}: takes any port that is free")
     reason = _cannot_bind(address)
     if reason is None:
         return ok(f"{shown} is free")
-    return _asked(address, shown) if reason == errno.EADDRINUSE else _refused(address, shown, reason)
+    if reason == errno.EADDRINUSE:
+        return _asked(address, shown, setting)
+    return _refused(address, shown, reason, setting)
 
 
-def _asked(address: TcpAddress, shown: str) -> Finding:
+def _asked(address: TcpAddress, shown: str, setting: str) -> Finding:
     """Who has the port."""
-    stop_it = f"'ss -ltnp \"sport = :{address.port}\"' names it: stop it, or take another port (--uri, server.uri)"
+    stop_it = _stop_it(address, setting)
     try:
         answer = ask(str(address), seconds=_ASKING_SECONDS)
     except Silent:
@@ -65,18 +71,22 @@ def _asked(address: TcpAddress, shown: str) -> Finding:
     return problem(f"{shown} is taken by another Wyoming server, '{answer.program or 'without a name'}'", stop_it)
 
 
-def _refused(address: TcpAddress, shown: str, reason: int) -> Finding:
+def _stop_it(address: TcpAddress, setting: str) -> str:
+    return f"'ss -ltnp \"sport = :{address.port}\"' names it: stop it, or take another port ({setting})"
+
+
+def _refused(address: TcpAddress, shown: str, reason: int, setting: str) -> Finding:
     if reason == errno.EACCES and address.port < _FIRST_UNPRIVILEGED_PORT:
         return problem(
             f"{shown}: ports below {_FIRST_UNPRIVILEGED_PORT} are not for everybody",
-            "take a larger one, such as 10200",
+            f"take a larger one, such as 10200 ({setting})",
         )
     if reason == errno.EADDRNOTAVAIL:
         return problem(
             f"{shown}: {address.host} is no address of this machine",
             "listen on 0.0.0.0, or on an address that 'ip addr' shows",
         )
-    return problem(f"{shown}: cannot be listened on: {os.strerror(reason)}", "take another address (--uri, server.uri)")
+    return problem(f"{shown}: cannot be listened on: {os.strerror(reason)}", f"take another address ({setting})")
 
 
 def _metrics_port(address: TcpAddress) -> Finding:
@@ -84,9 +94,32 @@ def _metrics_port(address: TcpAddress) -> Finding:
     reason = _cannot_bind(address) if address.port else None
     if reason is None:
         return ok(f"{shown}: free")
-    if reason == errno.EADDRINUSE:
-        return warning(f"{shown}: in use", "nothing if the service runs; else take another port (metrics.port)")
-    return problem(f"{shown}: cannot be listened on: {os.strerror(reason)}", "take another (metrics.port)")
+    if reason != errno.EADDRINUSE:
+        return _refused(address, shown, reason, "metrics.port")
+    health = _health(address)
+    if health is None:
+        return problem(f"{shown}: is taken by another program", _stop_it(address, "metrics.port"))
+    if health:
+        return warning(f"{shown}: this service says that it is not well: {health}", "restart it, and look at its log")
+    return ok(f"{shown}: this service answers")
+
+
+def _health(address: TcpAddress) -> str | None:
+    """What our endpoint complains about; nothing if all is well, None if the port is not one of ours."""
+    where = parse_uri(connectable(str(address)))
+    assert isinstance(where, TcpAddress), "it was one"  # noqa: S101  (our own invariant)
+    connection = http.client.HTTPConnection(where.host, where.port, timeout=_ASKING_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        text = answer.read(_LONGEST_HEALTH_BYTES).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    if answer.status == HTTPStatus.OK and text == "ok":
+        return ""
+    return shown(text) if answer.status == HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 def _cannot_bind(address: TcpAddress) -> int | None:

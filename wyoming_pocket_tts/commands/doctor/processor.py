@@ -15,7 +15,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _X86 = ("x86_64", "amd64")
 _ARM = ("aarch64", "arm64")
 _INTEGER = (Precision.INT8, Precision.MIXED)
-_EXACT = "choose the precision fp32 and a small model: 'wyoming-pocket-tts benchmark' tells which this machine carries"
+_SMALL = "choose a small model: 'wyoming-pocket-tts benchmark' tells which ones this machine carries"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Processor:
             )
         if not has_integer_products(flags) and self.precision in _INTEGER:
             return warning(
-                f"{name}: the processor lacks AVX2, so the precision {self.precision} is many times too slow",
-                f"in a virtual machine, choose the CPU type 'host'; otherwise {_EXACT}",
+                f"{name}: the processor lacks AVX2: models are computed in fp32 instead of {self.precision}",
+                f"in a virtual machine, choose the CPU type 'host'; otherwise {_SMALL}",
             )
         known = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
         return ok(f"{name}, {next((best for flag, best in known.items() if flag in flags), 'SSE4.2')}")
@@ -66,8 +66,8 @@ class Processor:
     def _arm(self, name: str, flags: frozenset[str]) -> Finding:
         if not has_integer_products(flags) and self.precision in _INTEGER:
             return warning(
-                f"{name}: the processor has no dot product (ARMv8.0, as in a Raspberry Pi 4), so the precision"
-                f" {self.precision} is many times too slow",
-                _EXACT,
+                f"{name}: the processor has no dot product (ARMv8.0, as in a Raspberry Pi 4): models are"
+                f" computed in fp32 instead of {self.precision}",
+                _SMALL,
             )
         return ok(f"{name}, {'ASIMD with dot product' if 'asimddp' in flags else 'ASIMD'}")

@@ -1,9 +1,13 @@
-"""How much room models take, from the number of their weights. Estimates: knows no file and measures nothing."""
+"""How much room models take, from the number of their weights and what a processor computes in.
+
+Estimates: knows no file and measures nothing.
+"""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from wyoming_pocket_tts.pocket.onnx.cpu import has_integer_products
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.tensors import expected_tensors
@@ -16,6 +20,12 @@ _WEIGHT_FILE_BYTES = 2.1
 """A released weight file, per weight."""
 _RUNNING_BYTES = 120 * _MEGABYTE
 """Beside its weights: buffers, a voice, speech under way."""
+
+
+def computed_in(wanted: Precision, flags: frozenset[str]) -> Precision:
+    """What a processor with these instructions computes in: for some of them, 8 bits are out of the question."""
+    is_integer = wanted in (Precision.INT8, Precision.MIXED)
+    return Precision.FP32 if is_integer and not has_integer_products(flags) else wanted
 
 
 @dataclass(frozen=True, slots=True)

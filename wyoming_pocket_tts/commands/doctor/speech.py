@@ -22,6 +22,7 @@ _SHORTEST_SECONDS = 0.4
 _LATEST_FIRST_SECONDS = 2.0
 _LIMIT_SECONDS = 30.0
 _HOSTNAME = "tcp://127.0.0.1:0"
+_LOOPBACK = "this machine cannot reach itself at 127.0.0.1: 'sudo ip link set lo up', and look at the firewall"
 
 
 @dataclass
@@ -62,7 +63,9 @@ class Speech:
             yield problem(f"{where} does not finish a short sentence within {self.waiting_seconds:g} s", _advice(where))
             return
         except (SpeechError, ValueError, KeyError, TypeError) as error:  # the last three: an answer that is none
-            yield problem(str(error) if where in str(error) else f"{where}: {error}", _advice(where))
+            unreachable = isinstance(error.__cause__, OSError) and self.running is None
+            cure = _LOOPBACK if unreachable else _advice(where)
+            yield problem(str(error) if where in str(error) else f"{where}: {error}", cure)
             return
         yield _judged(timing, heard, where)
 

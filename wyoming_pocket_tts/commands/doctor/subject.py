@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wyoming_pocket_tts.commands.doctor.asking import ask, connectable
-from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
+from wyoming_pocket_tts.commands.doctor.sizes import ModelSize, computed_in
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags
 from wyoming_pocket_tts.pocket.onnx.install import installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.serving.info import PROGRAM
@@ -70,6 +71,7 @@ def models_of(settings: Settings) -> list[Model]:
     if [name.lower() for name in settings.models.names] == [NONE]:
         return []
     precision = Precision(settings.models.precision)
+    computed = computed_in(precision, cpu_flags())
     try:
         wanted = wanted_models(settings.models.names, languages=settings.models.languages)
     except ConfigError:
@@ -77,7 +79,7 @@ def models_of(settings: Settings) -> list[Model]:
     return [
         Model(
             model,
-            ModelSize.of_wanted(model, precision),
+            ModelSize.of_wanted(model, computed),
             installed(model.name, model.config, data_dir=settings.data_dir, precision=precision) is not None,
         )
         for model in wanted

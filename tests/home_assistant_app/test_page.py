@@ -1,0 +1,95 @@
+"""The app's page: what it shows, and to whom."""
+
+import http.client
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.home_assistant.page import Page, written
+from wyoming_pocket_tts.speech import Voice
+
+
+def voice(name: str, *, installed: bool = True) -> Voice:
+    return Voice(name=name, description=name, languages=("en", "de"), sample_rate_hz=24_000, installed=installed)
+
+
+VOICES = [voice("Kitchen <b>"), voice("alba", installed=False)]
+
+
+@contextmanager
+def shown(visitor: str = "127.0.0.1") -> Iterator[Page]:
+    page = Page(lambda: VOICES, port=0, visitor=visitor)
+    page.start()
+    try:
+        yield page
+    finally:
+        page.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "page"]
+
+
+def ask(page: Page, path: str = "/", **headers: str) -> tuple[http.client.HTTPResponse, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    try:
+        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_it_shows_who_speaks_and_who_is_to_come() -> None:
+    with shown() as page:
+        answer, text = ask(page, X_Ingress_Path="/api/hassio_ingress/secret")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert f"Pocket TTS {__version__}" in text
+    assert "1 of 2 voices" in text
+    assert "<td>Kitchen &lt;b&gt;</td><td>en, de</td><td></td>" in text
+    assert "<td>alba</td><td>en, de</td><td>is still to come</td>" in text
+
+
+def test_it_speaks_german_to_those_who_do() -> None:
+    with shown() as page:
+        _, text = ask(page, Accept_Language="de-AT,de;q=0.9,en;q=0.8")
+    assert '<html lang="de">' in text
+    assert "1 von 2 Stimmen" in text
+
+
+def test_nothing_in_it_leads_anywhere() -> None:
+    """Home Assistant shows it below a path of its own, in a frame: an absolute link would leave that."""
+    for language in ("en", "de"):
+        page = written(VOICES, language)
+        links = [part.partition('"')[0] for mark in ("href=", "src=", "action=") for part in page.split(f'{mark}"')[1:]]
+        assert [link for link in links if urlsplit(link).scheme != "data"] == []
+    with shown() as running:
+        answer, _ = ask(running)
+        missing, _ = ask(running, "/etc/passwd")
+    assert "X-Frame-Options" not in answer.headers
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert missing.status == 404
+
+
+def test_only_the_supervisor_is_answered() -> None:
+    with shown(visitor="172.30.32.2") as page, pytest.raises((http.client.HTTPException, ConnectionError)):
+        ask(page)
+
+
+def test_a_client_that_leaves_in_the_middle_harms_nobody() -> None:
+    with shown() as page:
+        with socket.create_connection(("127.0.0.1", page.port)) as rude:
+            rude.sendall(b"GET / HT")
+        assert ask(page)[0].status == 200
+
+
+def test_a_port_that_is_taken_costs_the_page_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken, caplog.at_level(logging.WARNING):
+        page = Page(lambda: VOICES, port=taken.getsockname()[1])
+        page.start()
+        page.close()
+    assert "cannot show the app's page" in caplog.text
+    assert page.port == 0
