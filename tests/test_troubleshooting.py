@@ -26,7 +26,7 @@ QUOTED = (
     "a voice that cannot be used: ",
     "; convert it to wav, flac, ogg or mp3",
     " s of silence before",
-    "the processor lacks avx2, so the precision ",
+    "the processor lacks avx2: models are computed in fp32 instead of ",
     "in a virtual machine, choose the cpu type 'host'",
     "does not exist",
     " speaks instead",
