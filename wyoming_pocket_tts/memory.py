@@ -1,6 +1,7 @@
 """Keeps the process as small as what it uses. Knows nothing about who uses it."""
 
 import ctypes
+import gc
 import logging
 
 logger = logging.getLogger(__name__)
@@ -28,3 +29,14 @@ def return_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
     mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
     mallopt(_ARENA_MAX, _ARENAS)
+
+
+def give_back() -> None:
+    """Return at once what was freed just now, in cycles and small pieces too: for after something large was dropped."""
+    gc.collect()
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        logger.debug("the C library has no malloc_trim")
+        return
+    malloc_trim(0)
