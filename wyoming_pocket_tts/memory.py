@@ -1,7 +1,6 @@
 """Keeps the process as small as what it uses. Knows nothing about who uses it."""
 
 import ctypes
-import gc
 import logging
 
 logger = logging.getLogger(__name__)
@@ -32,8 +31,7 @@ def return_freed_memory() -> None:
 
 
 def give_back() -> None:
-    """Return at once what was freed just now, in cycles and small pieces too: for after something large was dropped."""
-    gc.collect()
+    """Return at once what was freed just now, small pieces too: for after something large was dropped."""
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):
