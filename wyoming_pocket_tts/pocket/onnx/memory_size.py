@@ -16,7 +16,7 @@ _NUMBER_BYTES: Final = 4
 
 
 def memory_bytes(bundle: Bundle) -> int:
-    """Estimate what the model takes that speaks for one or two at a time, without the libraries that all models share."""
+    """Estimate what the model takes that speaks for one or two at a time, beside the libraries that all share."""
     sizes = bundle.config.flow_lm.transformer
     position_bytes = sizes.num_layers * 2 * sizes.kv_heads * sizes.head_dim * _NUMBER_BYTES
     weights_bytes = _file_bytes(bundle, "flow.data") + _DECODER_SHARE * _file_bytes(bundle, "codec.data")
