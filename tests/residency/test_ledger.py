@@ -181,6 +181,24 @@ def test_who_wants_in_waits_for_the_rest_of_who_spoke_just_now() -> None:
     assert [each.place for each in arrival.leaving] == [first]
 
 
+def test_nobody_has_to_go_for_somebody_whom_nobody_asked_for() -> None:
+    """A model that broke comes again by itself only where there is room."""
+    for budget, comes in ((25, True), (15, False)):
+        ledger = Ledger(budget_bytes=budget, patience=PATIENCE)
+        first, second = a_place("1"), a_place("2")
+        ledger.add(first, Counting(busy_seconds=31.0))
+        ledger.add(second, Counting())
+        ledger.those_broken(0.0)
+        assert len(ledger.those_leaving(0.0)) == 1
+        assert (ledger.next_arrival(0.0) is not None) is comes
+        assert ledger.size_bytes == 10 + 10 * comes, "who is on the way counts"
+        if not comes:
+            ledger.ask(first, 1.0)
+            arrival = ledger.next_arrival(1.0)
+            assert arrival is not None
+            assert [each.place for each in arrival.leaving] == [second]
+
+
 def test_who_is_not_to_stay_leaves_after_a_while() -> None:
     ledger = Ledger(patience=PATIENCE)
     guest = a_place("guest", stays=False)

@@ -130,6 +130,15 @@ def test_a_budget_that_fits_one_lets_them_take_turns_but_never_amid_a_stream(
     assert all(each.closed for each in (*first.brought, *second.brought))
 
 
+def test_a_model_that_is_larger_than_the_budget_is_told_of_and_speaks(caplog: pytest.LogCaptureFixture) -> None:
+    with living(Residency(budget_bytes=15 << 20, patience=RESTLESS)) as residency:
+        speaks = resident(residency, Model(), size=40 << 20)
+        assert "the model m alone takes about 40 MB in memory, more than models.memory_mb (15)" in caplog.text
+        for _ in range(2):
+            assert spoken(speaks) == [1] * 3
+            residency.look()
+
+
 def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     troubles: list[BaseException] = [ModelError("the file is gone"), ValueError("quoting hello"), MemoryError()]
 

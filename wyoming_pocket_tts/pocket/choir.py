@@ -124,7 +124,7 @@ class Choir:
 
         Args:
             deadline_seconds: time for the call under way to come to its end. A model that hangs for longer is left
-                behind in its (daemon) thread, and the log says so.
+                behind in its (daemon) thread, and the log says so unless a reason was given.
             reason: what those hear who listen; None for that the model is being closed.
         """
         with self._lock:
@@ -136,7 +136,8 @@ class Choir:
             return
         thread.join(deadline_seconds)
         if thread.is_alive():
-            logger.error("the model still computes %g s after it was stopped", deadline_seconds)
+            if reason is None:  # else whoever gave it knows
+                logger.error("the model still computes %g s after it was stopped", deadline_seconds)
             self._left_behind = thread
             self._end(thread, self._why_closed)
 

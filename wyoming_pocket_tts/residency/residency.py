@@ -84,6 +84,13 @@ class Residency:
             stays: whether it is to be in memory without being asked for, as far as room allows. Answers at once.
         """
         place = Place(name, title, bring, size_bytes, stays)
+        if size_bytes > self._ledger.budget_bytes:
+            logger.warning(
+                "%s alone takes about %.0f MB in memory, more than models.memory_mb (%.0f)",
+                title,
+                size_bytes / _MEBIBYTE,
+                self._ledger.budget_bytes / _MEBIBYTE,
+            )
         with self._changed:
             self._ledger.add(place, speaker)
         self._wake.set()
