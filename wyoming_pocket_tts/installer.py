@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from wyoming_pocket_tts.errors import AccessDenied, Cancelled, ConfigError, SpeechError, VoiceError, VoiceOutOfReach
+from wyoming_pocket_tts.install_log import InstallLog
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.choir import Listener
@@ -22,7 +23,6 @@ from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
 from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.memory_size import memory_bytes
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.protocol import Progress
 from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, missing_voices, ready_made_directory
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
@@ -39,14 +39,6 @@ logger = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS = 30.0
 _LAST_RETRY_SECONDS = 3600.0
 _WARM_UP = "Good morning."
-_STAGES = {
-    "wait": "another process is converting it",
-    "download": "downloading",
-    "convert": "converting",
-    "verify": "comparing with the exact model",
-    "voices": "downloading voices",
-    "hear": "hearing the recording of its voice",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +165,7 @@ class Installer:
     def _bring(self, arrival: _Arrival) -> None:
         """Bring a model and the voices that it cannot do without, and let it speak."""
         model, options = arrival.model, self._options
-        report = _Reporter(model.label)
+        report = InstallLog(model.label)
         bundle = arrival.bundle = arrival.bundle or install(
             model.name,
             model.config,
@@ -225,7 +217,7 @@ class Installer:
             return heard_directory(self._options.data_dir, model.speaks_for, bundle)
         return ready_made_directory(self._options.data_dir, model.name)
 
-    def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: "_Reporter") -> None:
+    def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: InstallLog) -> None:
         default, *others = model.voices
         if model.name is not None:
             needed = [voice for voice in others if voice_name(model.label, voice) in self._options.needed]
@@ -234,7 +226,7 @@ class Installer:
             # No ready-made voice suits weights of one's own, so they hear the recording of one.
             self._hear(bundle, default, directory, report)
 
-    def _hear(self, bundle: Bundle, voice: str, directory: Path, report: "_Reporter") -> None:
+    def _hear(self, bundle: Bundle, voice: str, directory: Path, report: InstallLog) -> None:
         hear(
             bundle,
             configs.voice_audio_source(voice),
@@ -278,7 +270,7 @@ class Installer:
         assert arrival.voices is not None, "its model speaks"  # noqa: S101  (our own invariant)
         look = arrival.voices.look_for_voices
         try:
-            self._bring_voices(model, model.voices, _Reporter(model.label, then=look))
+            self._bring_voices(model, model.voices, InstallLog(model.label, then=look))
         finally:
             look()
         logger.info("%s: all %d voices are there", model.label, len(model.voices))
@@ -300,7 +292,7 @@ class Installer:
                 steps=model.steps,
                 anew=True,
                 hearing=True,
-                report=_Reporter(model.label),
+                report=InstallLog(model.label),
                 stop=self._stop,
             )
         except AccessDenied as error:
@@ -311,7 +303,7 @@ class Installer:
         logger.info("the model %s can hear recordings now", model.label)
         self._came(model, bundle, arrival.voices)
 
-    def _bring_voices(self, model: WantedModel, voices: Sequence[str], report: "_Reporter") -> None:
+    def _bring_voices(self, model: WantedModel, voices: Sequence[str], report: InstallLog) -> None:
         bring_voices(
             str(model.name),
             voices,
@@ -320,23 +312,3 @@ class Installer:
             report=report,
             stop=self._stop,
         )
-
-
-class _Reporter:
-    """Writes a line to the log when a stage begins, and at each quarter of it that had not been reached before."""
-
-    def __init__(self, label: str, *, then: Callable[[], None] = lambda: None) -> None:
-        self._label = label
-        self._then = then
-        self._stage = ""
-        self._quarter = 0
-
-    def __call__(self, progress: Progress) -> None:
-        quarter = int(4 * (progress.done or 0))
-        if progress.stage != self._stage:
-            logger.info("%s: %s", self._label, _STAGES[progress.stage])
-            self._stage, self._quarter = progress.stage, quarter
-        elif quarter > self._quarter:
-            logger.info("%s: %s, %d %%", self._label, _STAGES[progress.stage], 25 * quarter)
-            self._quarter = quarter
-        self._then()

@@ -112,6 +112,7 @@ def assert_set(event: threading.Event) -> None:
 def test_a_budget_that_fits_one_lets_them_take_turns_but_never_amid_a_stream(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    warning = "the model b is loaded, and models take about 0 MB now: more than models.memory_mb (0)"
     first, second = Model(), Model()
     with living(Residency(budget_bytes=15, patience=RESTLESS)) as residency:
         a, b = resident(residency, first, "a", loaded=True), resident(residency, second, "b")
@@ -120,9 +121,9 @@ def test_a_budget_that_fits_one_lets_them_take_turns_but_never_amid_a_stream(
         stream = a.synthesize(asked())
         assert int(next(stream)[0]) == 2
         assert not residency.is_loaded("b")
-        assert "beyond models.memory_mb" not in caplog.text
+        assert warning not in caplog.text
         assert spoken(b) == [2] * 3, "people are to hear something"
-        assert "the model b is loaded beyond models.memory_mb" in caplog.text
+        assert warning in caplog.text
         assert [int(block[0]) for block in stream] == [2, 2], "nobody takes its model away"
         residency.look()
         assert sum(map(residency.is_loaded, "ab")) == 1

@@ -84,9 +84,7 @@ class Observer(Protocol):
         ...
 
     def fault(self, kind: str) -> None:
-        """Something in the engine broke. ``kind`` is one of a few fixed words: ``exception``, ``memory``, ``not-finite``,
-        ``stuck``.
-        """
+        """Something broke. ``kind`` is one of a few words: ``exception``, ``memory``, ``not-finite``, ``stuck``."""
         ...
 
     def rebuilt(self, model: str) -> None:

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from threading import Condition, Event, Thread, current_thread
 from time import monotonic
 
-from wyoming_pocket_tts.engine.faults import described
+from wyoming_pocket_tts.engine.faults import described, kind_of
 from wyoming_pocket_tts.engine.observer import Observer, Silent
 from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
 from wyoming_pocket_tts.memory import give_back
-from wyoming_pocket_tts.residency.ledger import STUCK, Arrival, Ledger, Patience
+from wyoming_pocket_tts.residency.ledger import STUCK, Arrival, Ledger, Patience, Wakes
 from wyoming_pocket_tts.residency.places import GONE, Lease, Loaded, Place, Speaker
 
 logger = logging.getLogger(__name__)
@@ -85,12 +85,7 @@ class Residency:
         """
         place = Place(name, title, bring, size_bytes, stays)
         if size_bytes > self._ledger.budget_bytes:
-            logger.warning(
-                "%s alone takes about %.0f MB in memory, more than models.memory_mb (%.0f)",
-                title,
-                size_bytes / _MEBIBYTE,
-                self._ledger.budget_bytes / _MEBIBYTE,
-            )
+            self._warn("%s alone takes about %.0f MB in memory, more than models.memory_mb (%.0f)", title, size_bytes)
         with self._changed:
             self._ledger.add(place, speaker)
         self._wake.set()
@@ -189,9 +184,8 @@ class Residency:
             self._ledger.give_back(lease, self._clock())
 
     def _note_failure(self, lease: Lease, error: BaseException) -> None:
-        kind = "memory" if isinstance(error, MemoryError) or "bad_alloc" in str(error) else "exception"
         with self._changed:
-            is_broken = self._ledger.failed(lease, kind, self._clock())
+            is_broken = self._ledger.failed(lease, kind_of(error), self._clock())
         if is_broken:
             self._wake.set()
 
@@ -203,7 +197,7 @@ class Residency:
         with self._changed:
             broken = self._ledger.those_broken(now)
             leaving = self._ledger.those_leaving(now)
-            wakes = [wake for lease in self._ledger.those_late(now) for wake in self._refuse_late(lease)]
+            wakes = self._refuse_late(now)
             self._changed.notify_all()
         for wake in wakes:
             wake()
@@ -224,8 +218,9 @@ class Residency:
             until = self._ledger.look_again_at - self._clock()
             self._wake.wait(min(_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, until)))
 
-    def _refuse_late(self, lease: Lease) -> list[Callable[[], None]]:
-        return self._ledger.refuse([lease], ModelError(f"{lease.place.title} did not come into memory in time"))
+    def _refuse_late(self, now: float) -> Wakes:
+        late = self._ledger.those_late(now)
+        return self._ledger.refuse(late, ModelError("the model did not come into memory in time; ask again"))
 
     def _end(self, loaded: Loaded) -> None:
         """Break off what a broken one speaks; if only its speeches failed, those under way may yet be fine."""
@@ -257,20 +252,15 @@ class Residency:
         while not self._closed and (arrival := self._ledger.next_arrival(self._clock())) is not None:
             if arrival.is_beyond and not self._has_warned:
                 self._has_warned = True
-                self._warn(arrival.place)
+                text = "%s is loaded, and models take about %.0f MB now: more than models.memory_mb (%.0f)"
+                self._warn(text, arrival.place.title, self._ledger.size_bytes)
             name = f"loads-{arrival.place.name}"
             thread = Thread(target=self._bring, args=(arrival,), name=name, daemon=True)
             self._loading.append(thread)
             thread.start()
 
-    def _warn(self, place: Place) -> None:
-        logger.warning(
-            "%s is loaded beyond models.memory_mb (%.0f): models take about %.0f MB now. Allow more, or name fewer or "
-            "smaller models",
-            place.title,
-            self._ledger.budget_bytes / _MEBIBYTE,
-            self._ledger.size_bytes / _MEBIBYTE,
-        )
+    def _warn(self, text: str, title: str, size_bytes: int) -> None:
+        logger.warning(text, title, size_bytes / _MEBIBYTE, self._ledger.budget_bytes / _MEBIBYTE)
 
     def _bring(self, arrival: Arrival) -> None:
         """Make room, and bring somebody. Runs on a thread of its own."""
