@@ -1,10 +1,12 @@
-"""Speakers that note what becomes of them, for tests. Know no test."""
+"""Speakers that note what becomes of them, and an observer that does, for tests. Know no test."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from wyoming_pocket_tts.engine.observer import Silent
 from wyoming_pocket_tts.errors import ModelError, SpeechError
 from wyoming_pocket_tts.speech import Pcm, Request, Voice
 
@@ -40,6 +42,22 @@ class Counting:
     def close(self, deadline_seconds: float = 5.0, reason: SpeechError | None = None) -> None:
         self.closed += 1
         self.reason = reason
+
+
+class Noting(Silent):
+    """Keeps what it hears, and lets tests wait for a model that is opened anew."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.rebuilds: list[str] = []
+        self.has_rebuilt = threading.Event()
+
+    def fault(self, kind: str) -> None:
+        self.faults.append(kind)
+
+    def rebuilt(self, model: str) -> None:
+        self.rebuilds.append(model)
+        self.has_rebuilt.set()
 
 
 def asked(text: str = "hello", voice: Voice = VOICE) -> Request:

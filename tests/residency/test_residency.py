@@ -11,8 +11,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.residency.speakers import PATIENCE_SECONDS, VOICE, Counting, asked
-from wyoming_pocket_tts.engine.observer import Silent
+from tests.residency.speakers import PATIENCE_SECONDS, VOICE, Counting, Noting, asked
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import Cancelled, ModelError
 from wyoming_pocket_tts.repertoire import Repertoire
@@ -36,22 +35,6 @@ class Model:
         self.before_bringing()
         self.brought.append(Counting(len(self.brought) + 1, before=lambda _: self.before_block()))
         return self.brought[-1]
-
-
-class Noting(Silent):
-    """Keeps what it hears, and lets tests wait for a model that is opened anew."""
-
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-        self.rebuilds: list[str] = []
-        self.has_rebuilt = threading.Event()
-
-    def fault(self, kind: str) -> None:
-        self.faults.append(kind)
-
-    def rebuilt(self, model: str) -> None:
-        self.rebuilds.append(model)
-        self.has_rebuilt.set()
 
 
 @contextmanager

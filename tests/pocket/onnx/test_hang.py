@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.pocket.onnx.bundles import write_small_model
+from tests.residency.speakers import PATIENCE_SECONDS, Noting
 from tests.serving.client import Service, errors, kinds, service
 from wyoming_pocket_tts import export_model_state
-from wyoming_pocket_tts.engine.observer import Silent
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.backend import OnnxBackend
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
@@ -28,23 +28,9 @@ from wyoming_pocket_tts.voices.state import VoiceState
 
 pytestmark = pytest.mark.timeout(120)
 
-PATIENCE_SECONDS = 20.0
 STUCK_SECONDS = 3.0
 """No sound call takes so long, on whatever machine."""
 TEXT = "The door is open, the window is closed, and it rains."
-
-
-class Noting(Silent):
-    """Keeps what it hears of faults."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def fault(self, kind: str) -> None:
-        self.heard.append(kind)
-
-    def rebuilt(self, model: str) -> None:
-        self.heard.append(f"{model} is new")
 
 
 class Hangs:
@@ -136,5 +122,5 @@ async def test_who_listens_is_told_and_the_next_request_is_spoken(
             await speaks(house, "sound-alba")
     finally:
         await asyncio.to_thread(residency.close)
-    assert hears.heard == ["stuck", "bad is new"]
+    assert (hears.faults, hears.rebuilds) == (["stuck"], ["bad"])
     assert "the model bad does not come to an end" in caplog.text
