@@ -9,7 +9,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Condition, Event, Thread, current_thread
+from threading import Condition, Event, Thread
 from time import monotonic
 
 from wyoming_pocket_tts.engine.faults import described, kind_of
@@ -256,7 +256,7 @@ class Residency:
                 self._warn(text, arrival.place.title, self._ledger.size_bytes)
             name = f"loads-{arrival.place.name}"
             thread = Thread(target=self._bring, args=(arrival,), name=name, daemon=True)
-            self._loading.append(thread)
+            self._loading = [*(each for each in self._loading if each.is_alive()), thread]
             thread.start()
 
     def _warn(self, text: str, title: str, size_bytes: int) -> None:
@@ -278,7 +278,6 @@ class Residency:
             error = ModelError(f"{place.title} cannot be loaded ({type(reason).__name__}); the log says more")
         was_rebuilt = False
         with self._changed:
-            self._loading.remove(current_thread())
             if speaker is None or self._closed:
                 wakes = self._ledger.not_arrived(place, error)
             else:
