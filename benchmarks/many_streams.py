@@ -39,6 +39,7 @@ from wyoming_pocket_tts.pocket.onnx.install import install
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
+from wyoming_pocket_tts.pocket.voice_files import VoiceFiles
 from wyoming_pocket_tts.speech import Request, Voice
 from wyoming_pocket_tts.wanted import default_voice_of_own_models
 
@@ -136,14 +137,14 @@ async def keep_hearing(ask: Ask, stop: asyncio.Event) -> list[Heard]:
 
 @contextmanager
 def synthesizer(bundle: Bundle, voice_directory: Path, threads: int, counts: Counts) -> Iterator[PocketSynthesizer]:
-    made = PocketSynthesizer(
-        TTSModel(open_for_onnx(bundle, flow_threads=threads)),
+    voices = VoiceFiles(
         name="bench",
         voices=[Path(VOICE_FILE).stem],
         language="en",
+        rate_hz=bundle.config.mimi.sample_rate,
         directory=voice_directory,
-        listener=counts,
     )
+    made = PocketSynthesizer(TTSModel(open_for_onnx(bundle, flow_threads=threads)), voices, listener=counts)
     try:
         yield made
     finally:

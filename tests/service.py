@@ -39,9 +39,9 @@ class Service:
     def log(self) -> str:
         return "".join(self._log_lines)
 
-    async def until_logged(self, text: str, *, seconds: float = LIMIT_SECONDS) -> None:
+    async def until_logged(self, text: str, *, times: int = 1, seconds: float = LIMIT_SECONDS) -> None:
         async with asyncio.timeout(seconds), self._log_grew:
-            await self._log_grew.wait_for(lambda: text in self.log)
+            await self._log_grew.wait_for(lambda: self.log.count(text) >= times)
 
     async def until_reported(self, line: str) -> str:
         """Wait for a message to systemd that holds the line; return the whole message."""

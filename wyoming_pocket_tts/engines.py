@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from wyoming_pocket_tts.cast import Cast
     from wyoming_pocket_tts.casting import Casting
+    from wyoming_pocket_tts.engine.observer import Observer
     from wyoming_pocket_tts.installer import Installer
     from wyoming_pocket_tts.library import Library
     from wyoming_pocket_tts.narrator import Narrator
-    from wyoming_pocket_tts.pocket.choir import Listener
     from wyoming_pocket_tts.repertoire import Repertoire
+    from wyoming_pocket_tts.residency.residency import Residency
     from wyoming_pocket_tts.settings import Settings
     from wyoming_pocket_tts.speech import Synthesizer
     from wyoming_pocket_tts.voices.parts import VoiceSource
@@ -28,6 +29,11 @@ _LOGGER = logging.getLogger(__name__)
 
 _MOST_THREADS = 4
 """The language model waits for memory: more cores than this do not make it faster."""
+_EMBEDDED = "embedded voice"
+"""What observers hear."""
+_EMBEDDED_BYTES = 45 << 20
+"""What leaves memory with the embedded voice."""
+_MEBIBYTE = 1 << 20
 
 
 class Engine(StrEnum):
@@ -72,8 +78,8 @@ class Helper(Protocol):
         ...
 
 
-def _nobody(_: "Listener") -> None:
-    """There are no models to hear of."""
+def _nobody(_: "Observer") -> None:
+    """There is nothing to hear of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,8 @@ class Ensemble:
     cast: "Cast"
     helpers: tuple[Helper, ...] = ()
     models: "Callable[[], Mapping[str, str]]" = dict
-    """Tells of the models that the settings name: ``ready`` or ``coming``."""
-    observe: "Callable[[Listener], None]" = _nobody
+    """Tells of the models that the settings name: ``ready``, ``unloaded`` until somebody asks, or ``coming``."""
+    observe: "Callable[[Observer], None]" = _nobody
     """Takes who wants to hear how the models fare; before the helpers are started."""
 
 
@@ -119,21 +125,68 @@ def load_ensemble(
     casting = resolve(settings, embedded=names, dropped=dropped)
     for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
         _LOGGER.warning("%s", warning)
-    repertoire = Repertoire(embedded, {model.label: model.listed() for model in wanted})
+    residency = _residency(settings)
+    repertoire = Repertoire(
+        _embedded_resident(engine, embedded, residency, stays=lambda: _speaks_embedded(casting, names, repertoire)),
+        {model.label: model.listed() for model in wanted},
+    )
     cast = casting.cast(repertoire.voices)
     narrator = Narrator(repertoire, cast)
     if not wanted:
         if dropped:
             folder = dropped_folder(settings.data_dir)
             _LOGGER.warning("%s: no model can speak the voices there: models.names is 'none'", folder)
-        return Ensemble(narrator, cast)
-    installer, library = _helpers(wanted, repertoire, casting, settings, embedded=names)
-    return Ensemble(narrator, cast, (installer, library), repertoire.models, installer.observe)
+        return Ensemble(narrator, cast, (residency,), observe=residency.observe)
+    installer, library = _helpers(wanted, repertoire, residency, casting, settings, embedded=names)
+
+    def observe(observer: "Observer") -> None:
+        installer.observe(observer)
+        residency.observe(observer)
+
+    return Ensemble(narrator, cast, (installer, library, residency), lambda: _models(repertoire, residency), observe)
+
+
+def _residency(settings: "Settings") -> "Residency":
+    from wyoming_pocket_tts.residency.residency import Residency  # noqa: PLC0415  (slow, like all that follow)
+
+    budget_mb = settings.models.memory_mb
+    return Residency() if budget_mb is None else Residency(budget_bytes=budget_mb * _MEBIBYTE)
+
+
+def _embedded_resident(
+    engine: Engine, embedded: "Synthesizer", residency: "Residency", *, stays: "Callable[[], bool]"
+) -> "Synthesizer":
+    """Let the embedded voices, which are in memory, leave it when nobody needs them."""
+    from wyoming_pocket_tts.residency.resident import Resident, Threadless  # noqa: PLC0415
+
+    voices = tuple(embedded.voices())
+    place = residency.add(
+        _EMBEDDED,
+        lambda: Threadless(load_engine(engine)),
+        title="the embedded voice",
+        size_bytes=_EMBEDDED_BYTES,
+        speaker=Threadless(embedded),
+        stays=stays,
+    )
+    return Resident(residency, place, lambda: voices)
+
+
+def _speaks_embedded(casting: "Casting", embedded: "Collection[str]", repertoire: "Repertoire") -> bool:
+    """Whether somebody is set to speak with an embedded voice, or no model can yet."""
+    return not casting.needed().isdisjoint(embedded) or "ready" not in repertoire.models().values()
+
+
+def _models(repertoire: "Repertoire", residency: "Residency") -> dict[str, str]:
+    return {
+        name: "unloaded" if state == "ready" and not residency.is_loaded(name) else state
+        for name, state in repertoire.models().items()
+    }
 
 
 def _helpers(
     wanted: "Sequence[WantedModel]",
     repertoire: "Repertoire",
+    residency: "Residency",
     casting: "Casting",
     settings: "Settings",
     *,
@@ -158,7 +211,7 @@ def _helpers(
         all_voices=settings.models.voices == "all",
         needed=casting.needed(),
     )
-    return Installer(models, repertoire, options, came=library.model_came), library
+    return Installer(models, repertoire, residency, options, came=library.model_came), library
 
 
 def _variants(wanted: "Sequence[WantedModel]", sources: "Sequence[VoiceSource]") -> "list[WantedModel]":

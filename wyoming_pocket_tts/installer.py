@@ -1,6 +1,7 @@
 """Brings Pocket TTS models to a running service: downloads, converts, opens and warms them up, one after the other.
 
-Owns one thread. Knows nothing about clients. What speaks meanwhile goes on; nothing that fails here ends the service.
+Owns one thread. Knows nothing about clients, nor which models are in memory later on (``residency``). What speaks
+meanwhile goes on; nothing that fails here ends the service.
 """
 
 import logging
@@ -11,20 +12,25 @@ from pathlib import Path
 from threading import Event, Thread
 
 from wyoming_pocket_tts.errors import AccessDenied, Cancelled, ConfigError, SpeechError, VoiceError, VoiceOutOfReach
+from wyoming_pocket_tts.install_log import InstallLog
 from wyoming_pocket_tts.pocket import config as configs
 from wyoming_pocket_tts.pocket import hub
 from wyoming_pocket_tts.pocket.choir import Listener
+from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
 from wyoming_pocket_tts.pocket.onnx.install import install
+from wyoming_pocket_tts.pocket.onnx.memory_size import memory_bytes
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.protocol import Progress
 from wyoming_pocket_tts.pocket.onnx.ready_made import bring_voices, missing_voices, ready_made_directory
-from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer, voice_name
+from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
 from wyoming_pocket_tts.pocket.tts_model import TTSModel
+from wyoming_pocket_tts.pocket.voice_files import VoiceFiles, voice_name
 from wyoming_pocket_tts.repertoire import Repertoire
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.residency.residency import Residency
+from wyoming_pocket_tts.residency.resident import Resident
+from wyoming_pocket_tts.voices.state import VoiceState, read_state
 from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 from wyoming_pocket_tts.wanted import WantedModel
 
@@ -33,14 +39,6 @@ logger = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS = 30.0
 _LAST_RETRY_SECONDS = 3600.0
 _WARM_UP = "Good morning."
-_STAGES = {
-    "wait": "another process is converting it",
-    "download": "downloading",
-    "convert": "converting",
-    "verify": "comparing with the exact model",
-    "voices": "downloading voices",
-    "hear": "hearing the recording of its voice",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +68,11 @@ class _Arrival:
 
     model: WantedModel
     bundle: Bundle | None = None
-    synthesizer: PocketSynthesizer | None = None
+    voices: VoiceFiles | None = None
+    """Set once it speaks."""
 
 
-Came = Callable[[WantedModel, Bundle, PocketSynthesizer], None]
+Came = Callable[[WantedModel, Bundle, VoiceFiles], None]
 """Is told that a model speaks from now on."""
 
 
@@ -83,6 +82,7 @@ class Installer:
     Args:
         wanted: the models, the most important first.
         repertoire: where they are to speak.
+        residency: keeps them in memory. Within a budget, only the most important is loaded before it is asked for.
         options: how they are brought.
         came: is told of each that has come, on the installer's thread.
     """
@@ -91,16 +91,17 @@ class Installer:
         self,
         wanted: Sequence[WantedModel],
         repertoire: Repertoire,
+        residency: Residency,
         options: InstallOptions,
         *,
         came: Came = lambda *_: None,
     ) -> None:
         self._wanted = tuple(wanted)
         self._repertoire = repertoire
+        self._residency = residency
         self._options = options
         self._came = came
         self._listener: Listener | None = None
-        self._speaking: list[PocketSynthesizer] = []
         self._stop = Event()
         self._thread = Thread(target=self._run, name="installer", daemon=True)
 
@@ -118,12 +119,10 @@ class Installer:
         self._stop.set()
 
     def close(self) -> None:
-        """Give up what is not done, join the thread, and end the models. What was being made leaves nothing behind."""
+        """Give up what is not done, and join the thread. What was being made leaves nothing behind."""
         self.stop()
         if self._thread.ident is not None:
             self._thread.join()
-        for synthesizer in self._speaking:
-            synthesizer.close()
 
     def _run(self) -> None:
         silent = [_Arrival(model) for model in self._wanted]
@@ -132,9 +131,9 @@ class Installer:
         delay_seconds = _FIRST_RETRY_SECONDS
         while not self._stop.is_set():
             tried, silent = silent, [each for each in silent if not self._done(self._bring, each, "cannot speak yet")]
-            lacking += [each for each in tried if each.synthesizer and self._has_more_voices(each.model)]
+            lacking += [each for each in tried if each.voices and self._has_more_voices(each.model)]
             lacking = [each for each in lacking if not self._done(self._bring_other_voices, each, "lacks voices")]
-            deaf += [each for each in tried if each.synthesizer and self._may_learn_to_hear(each)]
+            deaf += [each for each in tried if each.voices and self._may_learn_to_hear(each)]
             deaf = [each for each in deaf if not self._done(self._teach_to_hear, each, "cannot hear recordings yet")]
             if not silent and not lacking and not deaf:
                 return
@@ -166,7 +165,7 @@ class Installer:
     def _bring(self, arrival: _Arrival) -> None:
         """Bring a model and the voices that it cannot do without, and let it speak."""
         model, options = arrival.model, self._options
-        report = _Reporter(model.label)
+        report = InstallLog(model.label)
         bundle = arrival.bundle = arrival.bundle or install(
             model.name,
             model.config,
@@ -179,28 +178,46 @@ class Installer:
         )
         directory = self._directory(model, bundle)
         self._bring_needed_voices(model, bundle, directory, report)
-        speaker = TTSModel(open_for_onnx(bundle, flow_threads=options.threads))
-        self._warm_up(speaker, self._try_voice(speaker, directory / f"{model.voices[0]}{VOICE_SUFFIX}"))
-        voices = () if model.is_hidden else model.voices
-        synthesizer = arrival.synthesizer = PocketSynthesizer(
-            speaker,
+        voice = self._try_voice(bundle, directory / f"{model.voices[0]}{VOICE_SUFFIX}")
+        voices = VoiceFiles(
             name=model.label,
-            voices=voices,
+            voices=() if model.is_hidden else model.voices,
             language=model.language,
+            rate_hz=model.config.mimi.sample_rate,
             directory=directory,
-            listener=self._listener,
         )
-        self._speaking.append(synthesizer)
-        self._repertoire.add(model.label, synthesizer)
-        logger.info("the model %s speaks now (%s), by default as %s", model.label, bundle.precision, model.voices[0])
-        self._came(model, bundle, synthesizer)
+        arrives_loaded = not self._residency.is_limited or model is self._wanted[0]
+        place = self._residency.add(
+            model.label,
+            lambda: self._open(arrival, voices),
+            title=f"the model {model.label}",
+            size_bytes=memory_bytes(bundle),
+            speaker=self._open(arrival, voices, warm_up_with=voice) if arrives_loaded else None,
+        )
+        self._repertoire.add(model.label, Resident(self._residency, place, voices.voices))
+        arrival.voices = voices
+        when = "now" if arrives_loaded else "when it is asked for"
+        logger.info(
+            "the model %s speaks %s (%s), by default as %s", model.label, when, bundle.precision, model.voices[0]
+        )
+        self._came(model, bundle, voices)
+
+    def _open(
+        self, arrival: _Arrival, voices: VoiceFiles, *, warm_up_with: VoiceState | None = None
+    ) -> PocketSynthesizer:
+        """Bring a model into memory; whoever asks for it then warms it up, unless that is done here."""
+        assert arrival.bundle is not None, "it is installed"  # noqa: S101  (our own invariant)
+        model = TTSModel(open_for_onnx(arrival.bundle, flow_threads=self._options.threads))
+        if warm_up_with is not None:
+            self._warm_up(model, warm_up_with)
+        return PocketSynthesizer(model, voices, listener=self._listener)
 
     def _directory(self, model: WantedModel, bundle: Bundle) -> Path:
         if model.name is None:
             return heard_directory(self._options.data_dir, model.speaks_for, bundle)
         return ready_made_directory(self._options.data_dir, model.name)
 
-    def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: "_Reporter") -> None:
+    def _bring_needed_voices(self, model: WantedModel, bundle: Bundle, directory: Path, report: InstallLog) -> None:
         default, *others = model.voices
         if model.name is not None:
             needed = [voice for voice in others if voice_name(model.label, voice) in self._options.needed]
@@ -209,7 +226,7 @@ class Installer:
             # No ready-made voice suits weights of one's own, so they hear the recording of one.
             self._hear(bundle, default, directory, report)
 
-    def _hear(self, bundle: Bundle, voice: str, directory: Path, report: "_Reporter") -> None:
+    def _hear(self, bundle: Bundle, voice: str, directory: Path, report: InstallLog) -> None:
         hear(
             bundle,
             configs.voice_audio_source(voice),
@@ -220,19 +237,21 @@ class Installer:
         )
 
     @staticmethod
-    def _try_voice(speaker: TTSModel, path: Path) -> VoiceState:
+    def _try_voice(bundle: Bundle, path: Path) -> VoiceState:
         """Read the voice without which the model would be mute; if it cannot be used the next attempt brings it.
 
         Raises:
             SpeechError: it cannot.
         """
         try:
-            return speaker.get_state_for_audio_prompt(path)
+            voice = read_state(path)
+            check_voice(voice, bundle.config, fingerprint=bundle.fingerprint, label=str(path))
         except VoiceOutOfReach:
             raise
         except VoiceError as error:
             path.unlink(missing_ok=True)
             raise SpeechError(f"{error}; it was deleted, to be brought again") from error
+        return voice
 
     def _warm_up(self, speaker: TTSModel, voice: VoiceState) -> None:
         with closing(speaker.generate_audio_stream(voice, _WARM_UP)) as pieces:
@@ -248,10 +267,10 @@ class Installer:
         directory = ready_made_directory(self._options.data_dir, str(model.name))
         if not missing_voices(directory, model.voices):
             return
-        assert arrival.synthesizer is not None, "its model speaks"  # noqa: S101  (our own invariant)
-        look = arrival.synthesizer.look_for_voices
+        assert arrival.voices is not None, "its model speaks"  # noqa: S101  (our own invariant)
+        look = arrival.voices.look_for_voices
         try:
-            self._bring_voices(model, model.voices, _Reporter(model.label, then=look))
+            self._bring_voices(model, model.voices, InstallLog(model.label, then=look))
         finally:
             look()
         logger.info("%s: all %d voices are there", model.label, len(model.voices))
@@ -273,18 +292,18 @@ class Installer:
                 steps=model.steps,
                 anew=True,
                 hearing=True,
-                report=_Reporter(model.label),
+                report=InstallLog(model.label),
                 stop=self._stop,
             )
         except AccessDenied as error:
             logger.warning("the model %s cannot hear recordings: %s", model.label, error)
             return
-        assert arrival.synthesizer is not None, "its model speaks"  # noqa: S101  (our own invariant)
+        assert arrival.voices is not None, "its model speaks"  # noqa: S101  (our own invariant)
         arrival.bundle = bundle
         logger.info("the model %s can hear recordings now", model.label)
-        self._came(model, bundle, arrival.synthesizer)
+        self._came(model, bundle, arrival.voices)
 
-    def _bring_voices(self, model: WantedModel, voices: Sequence[str], report: "_Reporter") -> None:
+    def _bring_voices(self, model: WantedModel, voices: Sequence[str], report: InstallLog) -> None:
         bring_voices(
             str(model.name),
             voices,
@@ -293,23 +312,3 @@ class Installer:
             report=report,
             stop=self._stop,
         )
-
-
-class _Reporter:
-    """Writes a line to the log when a stage begins, and at each quarter of it that had not been reached before."""
-
-    def __init__(self, label: str, *, then: Callable[[], None] = lambda: None) -> None:
-        self._label = label
-        self._then = then
-        self._stage = ""
-        self._quarter = 0
-
-    def __call__(self, progress: Progress) -> None:
-        quarter = int(4 * (progress.done or 0))
-        if progress.stage != self._stage:
-            logger.info("%s: %s", self._label, _STAGES[progress.stage])
-            self._stage, self._quarter = progress.stage, quarter
-        elif quarter > self._quarter:
-            logger.info("%s: %s, %d %%", self._label, _STAGES[progress.stage], 25 * quarter)
-            self._quarter = quarter
-        self._then()

@@ -18,7 +18,7 @@ from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import heard_directory
 from wyoming_pocket_tts.pocket.onnx.ready_made import ready_made_directory
 from wyoming_pocket_tts.pocket.shelf import Shelf
-from wyoming_pocket_tts.pocket.synthesizer import OwnVoice, PocketSynthesizer
+from wyoming_pocket_tts.pocket.voice_files import OwnVoice, VoiceFiles
 from wyoming_pocket_tts.voice_intake import Identity, Intake
 from wyoming_pocket_tts.voices.admission import Refused, admitted, speakers_of
 from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder
@@ -33,11 +33,11 @@ _LOOK_SECONDS = 0.25
 
 @dataclass(slots=True)
 class _Speaker:
-    """A model that has come."""
+    """A model that has come, loaded or not."""
 
     model: WantedModel
     shelf: Shelf
-    synthesizer: PocketSynthesizer
+    voices: VoiceFiles
     published: tuple[OwnVoice, ...] = ()
 
 
@@ -79,10 +79,10 @@ class Library:
         """Begin to watch."""
         self._thread.start()
 
-    def model_came(self, model: WantedModel, bundle: Bundle, synthesizer: PocketSynthesizer) -> None:
+    def model_came(self, model: WantedModel, bundle: Bundle, voices: VoiceFiles) -> None:
         """Take note of a model that can speak now, or hear better than before. From any thread."""
         directory = heard_directory(self._data_dir, model.speaks_for, bundle) / "own"
-        speaker = _Speaker(model, Shelf(bundle, directory, stop=self._stop), synthesizer)
+        speaker = _Speaker(model, Shelf(bundle, directory, stop=self._stop), voices)
         with self._lock:
             before = self._speakers.get(model.label)
             speaker.published = before.published if before is not None else ()
@@ -191,7 +191,7 @@ class Library:
         if voices == speaker.published:
             return
         before, now = ({voice.name for voice in some} for some in (speaker.published, voices))
-        speaker.synthesizer.speak_also_as(voices)
+        speaker.voices.speak_also_as(voices)
         speaker.published = voices
         for names, what in ((now - before, "is there"), (before - now, "is gone")):
             for name in sorted(names):

@@ -28,3 +28,13 @@ def return_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
     mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
     mallopt(_ARENA_MAX, _ARENAS)
+
+
+def give_back() -> None:
+    """Return at once what was freed just now, small pieces too: for after something large was dropped."""
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        logger.debug("the C library has no malloc_trim")
+        return
+    malloc_trim(0)

@@ -11,7 +11,7 @@ from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.loading import suffix_of
 from wyoming_pocket_tts.pocket.onnx.ready_made import ordered_voices
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.synthesizer import listed_voices
+from wyoming_pocket_tts.pocket.voice_files import listed_voices
 from wyoming_pocket_tts.speech import Voice
 from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder, dropped_voices
 

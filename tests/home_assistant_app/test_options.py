@@ -45,6 +45,7 @@ FULL: dict[str, Any] = {
     "model_voices": "default",
     "voice": "Anna",
     "threads": 3,
+    "memory_mb": 400,
     "offline": True,
     "normalize": False,
     "emoji": "speak",

@@ -1,6 +1,8 @@
 """The embedded voice as it ships: complete, small enough, audible, streaming, deterministic, cancellable."""
 
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -119,3 +121,15 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(b"{ this is none")
         with pytest.raises(ModelError, match=r"incomplete|damaged"):
             KokoroSynthesizer(tmp_path)
+
+
+def test_its_memory_goes_at_once_when_nobody_holds_it() -> None:
+    voice = load_kokoro()
+    remains = weakref.ref(voice)
+    list(voice.synthesize(Request(text="Zorglub and others.", voice=voice.voices()[0])))
+    gc.disable()  # no cycle is left for it
+    try:
+        del voice
+        assert remains() is None
+    finally:
+        gc.enable()

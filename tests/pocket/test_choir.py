@@ -374,6 +374,25 @@ def test_a_model_that_hangs_is_left_behind_and_its_speeches_end(caplog: pytest.L
     assert threads() == []
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+def test_who_listens_hears_why_it_was_closed(hangs: bool) -> None:
+    hold = Hold()
+    choir = Choir(SharedEngine(before=hold))
+    part, reason = choir.speak(a_script(30)), ModelError("it hung")
+    hold.until_one_waits()
+    if not hangs:
+        hold.let(1000)
+    choir.close(deadline_seconds=0.0 if hangs else PATIENCE_SECONDS, reason=reason)
+    assert choir.is_left_behind is hangs
+    for spoken in (lambda: list(part), lambda: choir.speak(a_script(9))):
+        with pytest.raises(ModelError, match="it hung"):
+            spoken()
+    hold.let(1000)
+    for thread in threads():
+        thread.join(PATIENCE_SECONDS)
+    assert not choir.is_left_behind
+
+
 def test_without_speech_there_is_no_thread() -> None:
     engine = SharedEngine()
     with singing(engine, idle_seconds=0.01) as choir:

@@ -1,6 +1,6 @@
 import pytest
 
-from wyoming_pocket_tts.pocket.synthesizer import voice_name
+from wyoming_pocket_tts.pocket.voice_files import voice_name
 from wyoming_pocket_tts.voices.names import (
     library_voice_name,
     may_come_later,

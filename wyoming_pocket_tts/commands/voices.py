@@ -14,7 +14,7 @@ from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.install import installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.onnx.ready_made import missing_voices, ready_made_directory
-from wyoming_pocket_tts.pocket.synthesizer import listed_voices
+from wyoming_pocket_tts.pocket.voice_files import listed_voices
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.speech import Voice
 from wyoming_pocket_tts.voices.admission import Refused, admitted, speakers_of

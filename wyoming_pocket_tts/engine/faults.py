@@ -26,7 +26,7 @@ def described(error: BaseException, *, text: str | None) -> str:
 
 def kind_of(error: BaseException) -> str:
     """One of the few words for faults that an observer hears."""
-    return "memory" if isinstance(error, MemoryError) else "exception"
+    return "memory" if isinstance(error, MemoryError) or "bad_alloc" in str(error) else "exception"
 
 
 def _lines(error: BaseException, text: str | None) -> Iterator[str]:

@@ -84,11 +84,11 @@ class Observer(Protocol):
         ...
 
     def fault(self, kind: str) -> None:
-        """Something in the engine broke. ``kind`` is one of a few fixed words: ``exception``, ``memory``, ``stuck``."""
+        """Something broke. ``kind`` is one of a few words: ``exception``, ``memory``, ``not-finite``, ``stuck``."""
         ...
 
     def rebuilt(self, model: str) -> None:
-        """A model was loaded anew after a fault. ``model`` is its name in the settings."""
+        """A model was loaded anew after a fault. ``model`` is its name in the settings, or ``embedded voice``."""
         ...
 
 

@@ -16,6 +16,7 @@ PLAIN: Mapping[str, str] = {
     "models": "models.names",
     "precision": "models.precision",
     "model_voices": "models.voices",
+    "memory_mb": "models.memory_mb",
     "threads": "models.threads",
     "offline": "models.local_files_only",
     "voice": "voice.default",

@@ -7,7 +7,7 @@ just enough neighbouring frames that the result is the same as if the whole sent
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +153,11 @@ class KokoroSynthesizer:
             lexicon = Lexicon.load(folder / "lexicon.txt")
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"the embedded voice is incomplete: {error}; reinstall the package") from error
-        self._encoder, self._decoder, self._vocoder, self._letters = (
+        self._encoder, self._decoder, self._vocoder, letters = (
             Network(folder / f"{name}.onnx") for name in ("encoder", "decoder", "vocoder", "letters")
         )
-        self._phonemizer = Phonemizer(lexicon, lru_cache(maxsize=1000)(self._letters_to_symbols))
+        # not a method of ours, which would hold us: memory is to go back at once when nobody speaks with us any more
+        self._phonemizer = Phonemizer(lexicon, lru_cache(maxsize=1000)(partial(_letters_to_symbols, letters)))
         self._speakers = {speaker.voice.name: speaker for speaker in self._description.speakers}
 
     def voices(self) -> Sequence[Voice]:
@@ -192,10 +193,11 @@ class KokoroSynthesizer:
             )  # fmt: skip
             yield group.reshape(per_step, mel_dim)[: left - step * per_step]
 
-    def _letters_to_symbols(self, word: str) -> tuple[str, ...]:
-        known = [ALPHABET.index(letter) for letter in word[:LONGEST_WORD]]
-        (scores,) = self._letters(letters=np.array(known, np.int64))
-        return tuple(symbol for symbol in read_symbols(scores.argmax(-1).tolist()) if symbol not in PAUSES)
+
+def _letters_to_symbols(network: Network, word: str) -> tuple[str, ...]:
+    known = [ALPHABET.index(letter) for letter in word[:LONGEST_WORD]]
+    (scores,) = network(letters=np.array(known, np.int64))
+    return tuple(symbol for symbol in read_symbols(scores.argmax(-1).tolist()) if symbol not in PAUSES)
 
 
 def _pcm(samples: Floats) -> Pcm:

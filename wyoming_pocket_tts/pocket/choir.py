@@ -79,6 +79,8 @@ class Choir:
         self._work = Condition(self._lock)  # what follows changed
         self._parts: list[Part] = []
         self._closed = False
+        self._why_closed: SpeechError = Cancelled(_CLOSING)
+        self._left_behind: Thread | None = None
         self._thread: Thread | None = None
         self._called_at: float | None = None
 
@@ -93,17 +95,22 @@ class Choir:
         began = self._called_at
         return 0.0 if began is None else max(0.0, self._clock() - began)
 
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the call that was under way at the end of ``close`` is so still."""
+        return self._left_behind is not None and self._left_behind.is_alive()
+
     def speak(self, script: Script) -> Part:
         """Begin a speech. It goes on by itself; closing it, or its end, frees what it holds.
 
         Raises:
-            Cancelled: the choir is closed.
+            Cancelled: the choir is closed, unless ``close`` was given another reason.
             SpeechError: its first chunk cannot be had.
         """
         part = Part(self._backend, script, lock=self._lock, changed=self._tell, clock=self._clock)
         with self._lock:
             if self._closed:
-                raise Cancelled(_CLOSING)
+                raise self._why_closed
             self._parts.append(part)
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="pocket-choir", daemon=True)
@@ -112,23 +119,27 @@ class Choir:
             self._work.notify()
         return part
 
-    def close(self, deadline_seconds: float = _JOIN_SECONDS) -> None:
+    def close(self, deadline_seconds: float = _JOIN_SECONDS, reason: SpeechError | None = None) -> None:
         """End what is being spoken, which fails, and join the thread. May be called more than once, from any thread.
 
         Args:
             deadline_seconds: time for the call under way to come to its end. A model that hangs for longer is left
-                behind in its (daemon) thread, and the log says so.
+                behind in its (daemon) thread, and the log says so unless a reason was given.
+            reason: what those hear who listen; None for that the model is being closed.
         """
         with self._lock:
             self._closed = True
+            self._why_closed = reason or self._why_closed
             thread = self._thread
             self._work.notify()
         if thread is None:
             return
         thread.join(deadline_seconds)
         if thread.is_alive():
-            logger.error("the model still computes %g s after it was stopped", deadline_seconds)
-            self._end(thread, Cancelled(_CLOSING))
+            if reason is None:  # else whoever gave it knows
+                logger.error("the model still computes %g s after it was stopped", deadline_seconds)
+            self._left_behind = thread
+            self._end(thread, self._why_closed)
 
     def _tell(self) -> None:
         """A part took frames or was given up. Called with the lock."""
@@ -137,7 +148,7 @@ class Choir:
     # What follows runs on the thread.
 
     def _run(self) -> None:
-        reason: SpeechError = Cancelled(_CLOSING)
+        reason: SpeechError | None = None
         try:
             self._speak_all(self._backend.open_rows())
         except BaseException as error:  # nobody above would hear of it
@@ -146,7 +157,7 @@ class Choir:
             logger.debug("it failed so", exc_info=error)
             self._listener.fault(_kind(error))
             reason = ModelError(f"the model failed ({type(error).__name__}); the log says more")
-        self._end(current_thread(), reason)
+        self._end(current_thread(), reason or self._why_closed)
 
     def _speak_all(self, rows: SharedRows[Any]) -> None:
         steps = 0  # since the last text

@@ -157,6 +157,12 @@ class ModelSettings(Section):
         ge=1,
         le=64,
     )
+    memory_mb: int | None = setting(
+        None,
+        "Megabytes that models in memory may take, the embedded voice included: all but the first are loaded when they "
+        "are asked for, and unloaded to make room. Unset: all stay loaded",
+        ge=1,
+    )
     voices: Literal["all", "default"] = setting(
         "all", "Ready-made voices of the models to download: `all`, or only the `default` one of each"
     )

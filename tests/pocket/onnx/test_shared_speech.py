@@ -17,6 +17,7 @@ from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import Cancelled, VoiceError
 from wyoming_pocket_tts.pocket.config import released_model
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
+from wyoming_pocket_tts.pocket.voice_files import VoiceFiles
 from wyoming_pocket_tts.speech import Manner, Pcm, Request
 from wyoming_pocket_tts.voices.state import VoiceState
 
@@ -50,9 +51,14 @@ def voices(model: TTSModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def made_of(model: TTSModel, voices: Path) -> PocketSynthesizer:
+    files = VoiceFiles(name="m", voices=VOICES, language="en", rate_hz=model.sample_rate, directory=voices)
+    return PocketSynthesizer(model, files)
+
+
 @pytest.fixture
 def synthesizer(model: TTSModel, voices: Path) -> Iterator[PocketSynthesizer]:
-    made = PocketSynthesizer(model, name="m", voices=VOICES, language="en", directory=voices)
+    made = made_of(model, voices)
     yield made
     made.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "pocket-choir"]
@@ -127,7 +133,7 @@ def test_a_manner_is_each_streams_own(synthesizer: PocketSynthesizer) -> None:
 
 
 def test_closing_ends_speeches_and_refuses_others(model: TTSModel, voices: Path) -> None:
-    made = PocketSynthesizer(model, name="m", voices=VOICES, language="en", directory=voices)
+    made = made_of(model, voices)
     speech = made.synthesize(asked(made, TEXTS[3]))
     next(speech)
     made.close()
