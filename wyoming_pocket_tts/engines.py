@@ -87,6 +87,8 @@ class Ensemble:
     """Tells of the models that the settings name: ``ready`` or ``coming``."""
     observe: "Callable[[Listener], None]" = _nobody
     """Takes who wants to hear how the models fare; before the helpers are started."""
+    embedded: tuple[str, ...] = ()
+    """The names of the embedded voices in the cast, the default one first."""
 
 
 def load_ensemble(
@@ -126,9 +128,9 @@ def load_ensemble(
         if dropped:
             folder = dropped_folder(settings.data_dir)
             _LOGGER.warning("%s: no model can speak the voices there: models.names is 'none'", folder)
-        return Ensemble(narrator, cast)
+        return Ensemble(narrator, cast, embedded=tuple(names))
     installer, library = _helpers(wanted, repertoire, casting, settings, embedded=names)
-    return Ensemble(narrator, cast, (installer, library), repertoire.models, installer.observe)
+    return Ensemble(narrator, cast, (installer, library), repertoire.models, installer.observe, tuple(names))
 
 
 def _helpers(

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from wyoming_pocket_tts.engine.admission import Admission
 from wyoming_pocket_tts.errors import SpeechError
 from wyoming_pocket_tts.playback import Playback
 from wyoming_pocket_tts.speech import Pcm, Request
@@ -24,9 +25,20 @@ class End:
 class Stream(AsyncIterator[Pcm]):
     """One request on its way. The iterator belongs to the worker whose turn it is, the items to the event loop."""
 
-    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, taken: "Callable[[Stream], None]") -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        taken: "Callable[[Stream], None]",
+        admission: Admission,
+        counts: bool,
+    ) -> None:
         self.request = request
-        self.loop = loop
+        self.loop = asyncio.get_running_loop()
+        self.admission = admission
+        """Where its place is given back."""
+        self.counts = counts
+        """Whether the speed at which it is made is to be measured."""
         self._taken = taken
         self.context = contextvars.copy_context()  # of the asker: log lines of the worker say whom they are about
         self.items: asyncio.Queue[Pcm | End] = asyncio.Queue()  # bounded by unread_blocks
@@ -44,6 +56,9 @@ class Stream(AsyncIterator[Pcm]):
         self.was_woken = False
         self.cancelled = False
         self.given_up_at: float | None = None  # in seconds of the monotonic clock
+        self.wants = False
+        """Its consumer has not been given enough to read so far, or has read all of it."""
+        self.over = False
 
     @property
     def due(self) -> float:
