@@ -26,14 +26,14 @@ class Hand(Generic[T]):
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
         self.task: T | None = None
         """What it works at."""
-        self.began_at = 0.0  # in seconds of the monotonic clock
+        self.began_at = 0.0
         self.is_dying = False
         self.is_lost = False
         """Another one has its place: it keeps its hands off what others see, and ends."""
 
-    def begins(self, task: T) -> None:
+    def begins(self, task: T, now: float) -> None:
         """It works at this from now on."""
-        self.task, self.began_at = task, time.monotonic()
+        self.task, self.began_at = task, now
 
     def ends(self) -> bool:
         """It has come to an end; False if nobody waits for that any more."""
@@ -63,6 +63,7 @@ class Crew(Generic[T]):
         size: threads.
         lock: guards what the threads work at.
         stuck_seconds: whoever is at a task for longer is left behind.
+        now: a clock that counts seconds.
         most_left_behind: how often that is done; after that nobody takes the place.
     """
 
@@ -73,11 +74,13 @@ class Crew(Generic[T]):
         size: int,
         lock: threading.Condition,
         stuck_seconds: float,
+        now: Callable[[], float],
         most_left_behind: int = MOST_LEFT_BEHIND,
     ) -> None:
         self._work = work
         self._lock = lock
         self._stuck_seconds = stuck_seconds
+        self._now = now
         self._may_leave_behind = most_left_behind
         self._size = size
         self._begun = False
@@ -127,7 +130,7 @@ class Crew(Generic[T]):
         return hand.is_dying or not hand.thread.is_alive()
 
     def _is_stuck(self, hand: Hand[T]) -> bool:
-        return hand.task is not None and time.monotonic() - hand.began_at >= self._stuck_seconds
+        return hand.task is not None and self._now() - hand.began_at >= self._stuck_seconds
 
     def _hand(self, number: int) -> Hand[T]:
         return Hand(f"speech-{number}", self._work)

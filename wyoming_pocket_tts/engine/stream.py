@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import math
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from wyoming_pocket_tts.engine.admission import Admission
@@ -32,6 +31,7 @@ class Stream(AsyncIterator[Pcm]):
         taken: "Callable[[Stream], None]",
         admission: Admission,
         counts: bool,
+        came_at: float,
     ) -> None:
         self.request = request
         self.loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ class Stream(AsyncIterator[Pcm]):
         self.items: asyncio.Queue[Pcm | End] = asyncio.Queue()  # bounded by unread_blocks
         self.iterator: Iterator[Pcm] | None = None
         self.rate_hz = request.manner.rate_hz or request.voice.sample_rate_hz
-        self.came_at = time.monotonic()
+        self.came_at = came_at  # in seconds of the workers' clock, like all that follows
         # Guarded by the workers' condition:
         self.playback = Playback()
         self.unread_blocks = 0
@@ -55,14 +55,14 @@ class Stream(AsyncIterator[Pcm]):
         """Its next block is being made elsewhere."""
         self.was_woken = False
         self.cancelled = False
-        self.given_up_at: float | None = None  # in seconds of the monotonic clock
+        self.given_up_at: float | None = None
         self.wants = False
         """Its consumer has not been given enough to read so far, or has read all of it."""
         self.over = False
 
     @property
     def due(self) -> float:
-        """When it has to have a worker, in seconds of the monotonic clock."""
+        """When it has to have a worker, in seconds of the workers' clock."""
         if self.cancelled:
             return -math.inf
         until = self.playback.until

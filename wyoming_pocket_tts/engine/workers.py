@@ -14,7 +14,7 @@ A thread that hangs or dies ends its own stream and is replaced (``crew.py``).
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -49,6 +49,7 @@ class Workers:
         reserve: int = 2,
         stuck_seconds: float = _STUCK_SECONDS,
         observer: Observer | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing runs before ``start``.
 
@@ -63,12 +64,14 @@ class Workers:
             reserve: places beside ``max_active`` for streams that ask for one of these.
             stuck_seconds: a thread that is at one block for longer is left behind, and its stream fails.
             observer: is told how streams fare; None for nobody.
+            now: a clock that counts seconds.
         """
         self.synthesizer = synthesizer
         self._max_active = max_active
         self._stuck_seconds = stuck_seconds
         self._look_seconds = stuck_seconds / _LOOKS_PER_DEADLINE
         self._observer = observer or Silent()
+        self._now = now
         self._admission = Admission(
             max_active=max_active,
             max_waiting=max_waiting,
@@ -85,6 +88,7 @@ class Workers:
             arrived=self._arrived,
             ended=self._ended,
             died=self._look_after_threads,
+            now=now,
         )
         self._active: set[Stream] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -158,14 +162,15 @@ class Workers:
             Overloaded: on entering, when too many streams wait, or none ended in time.
             SpeechError: while iterating; the blocks before it are valid.
         """
-        asked = time.monotonic()
+        asked = self._now()
         admission = self._reserve if reserve else self._admission
         await admission.acquire(insider=continues)
-        self._observer.admitted(time.monotonic() - asked)
+        self._observer.admitted(self._now() - asked)
         if self._stopping:  # the place came in the moment of closing: no thread may be left to serve it
             admission.release()
             raise Cancelled("the server is stopping")
-        stream = Stream(request, taken=self._workshop.taken, admission=admission, counts=not reserve)
+        now, taken = self._now(), self._workshop.taken
+        stream = Stream(request, taken=taken, admission=admission, counts=not reserve, came_at=now)
         self._active.add(stream)
         self._workshop.open(stream)
         try:
@@ -186,7 +191,7 @@ class Workers:
         self._workshop.forget(stream)
         stream.admission.release()
         if isinstance(error, Cancelled) and stream.given_up_at is not None:
-            self._observer.cancelled(time.monotonic() - stream.given_up_at)
+            self._observer.cancelled(self._now() - stream.given_up_at)
         stream.items.put_nowait(End(error))
 
     def _room(self) -> int:

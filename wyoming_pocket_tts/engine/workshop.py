@@ -5,7 +5,6 @@ What happens is told on the streams' event loop: a block has come, a stream has 
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from wyoming_pocket_tts.engine.crew import Crew, Hand, Loss
@@ -35,6 +34,7 @@ class Workshop:
         arrived: Callable[[Stream, Pcm], None],
         ended: Callable[[Stream, SpeechError | None], None],
         died: Callable[[], None],
+        now: Callable[[], float],
     ) -> None:
         """Prepare; nothing runs before ``start``.
 
@@ -47,6 +47,7 @@ class Workshop:
             arrived: hears of each block, on the stream's event loop, as all that follow do.
             ended: hears when a stream's iterator was closed, or the thread that had it is dying.
             died: hears that a thread has ended by a surprise.
+            now: a clock that counts seconds.
         """
         self.blocks_made = 0
         """Since the start, for all streams together."""
@@ -54,11 +55,12 @@ class Workshop:
         self._arrived, self._ended, self._died = arrived, ended, died
         self._backlog_blocks = backlog_blocks
         self._observer = observer
+        self._now = now
         self._changed = threading.Condition()  # guards what follows, and the streams' and threads' turns
         self._ready: ReadyOrder[Stream] = Earliest(lambda stream: stream.due)
         self._speed = Speed()
         self._stopping = False
-        self._crew = Crew(self._work, size=threads, lock=self._changed, stuck_seconds=stuck_seconds)
+        self._crew = Crew(self._work, size=threads, lock=self._changed, stuck_seconds=stuck_seconds, now=now)
 
     @property
     def is_whole(self) -> bool:
@@ -69,7 +71,7 @@ class Workshop:
     def speed(self) -> float | None:
         """Seconds of audio that are made in a second, by streams that count; None while that is not known."""
         with self._changed:
-            return self._speed.factor(time.monotonic())
+            return self._speed.factor(self._now())
 
     def start(self) -> None:
         """Start the threads."""
@@ -109,7 +111,7 @@ class Workshop:
         """Make no more of it."""
         with self._changed:
             stream.cancelled = True
-            stream.given_up_at = stream.given_up_at or time.monotonic()
+            stream.given_up_at = stream.given_up_at or self._now()
             self._rests(stream)
             if not stream.has_worker:  # only a worker may close the iterator, so it needs one more turn
                 stream.parked = stream.sleeping = False
@@ -131,12 +133,12 @@ class Workshop:
         """There is nothing for its consumer, so that the speed at which something comes tells of the machine."""
         if stream.counts and not (stream.wants or stream.over or stream.cancelled):
             stream.wants = True
-            self._speed.wants(time.monotonic())
+            self._speed.wants(self._now())
 
     def _rests(self, stream: Stream) -> None:
         if stream.wants:
             stream.wants = False
-            self._speed.rests(time.monotonic())
+            self._speed.rests(self._now())
 
     # On the threads:
 
@@ -155,7 +157,7 @@ class Workshop:
                 stream = self._ready.pop()
                 if stream is not None:
                     stream.has_worker, stream.was_woken = True, False
-                    hand.begins(stream)
+                    hand.begins(stream, self._now())
                     return stream
                 if self._stopping:
                     return None
@@ -202,7 +204,7 @@ class Workshop:
                 self._push(stream)
 
     def _hand_over(self, stream: Stream, block: Pcm) -> None:
-        seconds, now = len(block) / stream.rate_hz, time.monotonic()
+        seconds, now = len(block) / stream.rate_hz, self._now()
         with self._changed:
             self.blocks_made += 1
             stream.unread_blocks += 1
