@@ -187,6 +187,26 @@ async def test_a_signal_while_the_model_loads_ends_the_start(
     assert "is ready" not in caplog.text
 
 
+@pytest.mark.parametrize(("overload", "answer"), [("refuse", "error"), ("embedded", "audio-start")])
+async def test_beyond_the_limits_of_the_settings_clients_are_told_or_an_embedded_voice_speaks(
+    tmp_path: Path, overload: str, answer: str
+) -> None:
+    limits = {"ACTIVE_STREAMS": "1", "WAITING_STREAMS": "1", "QUEUE_SECONDS": "0.1", "OVERLOAD": overload}
+    environment = {f"WYOMING_POCKET_TTS_SERVER_LIMITS_{name}": value for name, value in limits.items()}
+    async with service(tmp_path=tmp_path, **environment) as running:
+        uri = await running.uri()
+        async with connected(uri) as first:
+            await first.write_event(Synthesize(text="Once upon a time there was a very long story " * 440).event())
+            while True:  # until the buffers to the first are full, the others are served between its pieces
+                async with connected(uri) as other:
+                    await other.write_event(Synthesize(text="And what about me?").event())
+                    event = await other.read_event()
+                assert event is not None
+                if event.type == "error" or "stands in" in running.log:
+                    break
+        assert event.type == answer
+
+
 async def test_a_browser_finds_the_service_until_it_stops(tmp_path: Path) -> None:
     browser = Browser()
     await browser.zeroconf.async_add_service_listener(SERVICE_TYPE, browser)

@@ -65,7 +65,8 @@ class Pulse:
         if self._now() - self._sure_at < (DOUBT_SECONDS if in_doubt else QUIET_SECONDS):
             return
         found = await self._probe.ask()
-        if found.speaks or self._is_progress():
+        progressed = self._is_progress()
+        if found.speaks or progressed:
             self._is_well()
         else:
             self._fails(found.text)
