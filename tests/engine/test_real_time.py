@@ -47,7 +47,7 @@ async def spoken(workers: Workers, text: str, *, continues: bool = False, reserv
 
 @pytest.mark.parametrize(
     ("seconds_per_block", "streams"),
-    [(0.2, 1), (0.05, 1), (0.03, 2), (0.01, 8), (0.001, 12)],
+    [(0.2, 1), (0.05, 1), (0.03, 2), (0.009, 8), (0.001, 12)],
 )
 async def test_a_slow_engine_admits_fewer_and_the_others_get_their_turn(seconds_per_block: float, streams: int) -> None:
     engine = Engine(seconds_per_block)
@@ -144,13 +144,34 @@ async def test_the_reserve_is_there_in_a_crowd_and_is_bounded() -> None:
 
 async def test_the_reserve_says_nothing_of_the_speed() -> None:
     engine = Engine(0.2)
-    async with engine.workers() as workers:
+    async with engine.workers(threads=2) as workers:
         await spoken(workers, LONG)
+        crowd = [asyncio.create_task(spoken(workers, "hold"))]
+        await asyncio.sleep(0)
         engine.seconds_per_block = 0.001
         for _ in range(5):
             await spoken(workers, LONG, reserve=True)
-        crowd = [asyncio.create_task(spoken(workers, f"hold {number}")) for number in range(3)]
+        crowd += [asyncio.create_task(spoken(workers, "hold")) for _ in range(3)]
         await asyncio.sleep(0)
-        assert (workers.active, workers.waiting) == (1, 2)
+        assert (workers.active, workers.waiting) == (1, 3)
         engine.gate.open()
         await asyncio.gather(*crowd)
+
+
+async def test_whoever_dwells_on_the_end_says_nothing_of_the_speed() -> None:
+    engine = Engine(0.009)
+    async with engine.workers() as workers:
+        for _ in range(10):
+            await spoken(workers, LONG)
+        async with workers.stream(Request(text="A short one.", voice=VOICES[0])) as blocks:
+            while workers.active:  # noqa: ASYNC110  (it ends on another thread, which tells nobody but its reader)
+                await asyncio.sleep(0.001)
+            assert await anext(blocks) is not None
+            assert await anext(blocks) is not None
+            assert await anext(blocks) is not None
+            engine.clock.turn(100)
+            crowd = [asyncio.create_task(spoken(workers, "hold")) for _ in range(14)]
+            await asyncio.sleep(0)
+            assert (workers.active, workers.waiting) == (8, 6)
+            engine.gate.open()
+            await asyncio.gather(*crowd)
