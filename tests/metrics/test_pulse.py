@@ -88,6 +88,35 @@ async def test_words_in_a_row_that_are_not_spoken_are_an_illness_and_the_first_t
         assert ill.pulse.beats
 
 
+async def test_what_nobody_expected_counts_as_a_word_that_was_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    tone = ToneSynthesizer()
+    async with house(tone) as ill:
+        monkeypatch.setattr(tone, "voices", lambda: 1 / 0)
+        for _ in range(FAILURES):
+            await ill.after(QUIET_SECONDS)
+        assert not ill.pulse.beats
+
+
+async def test_whoever_is_spoken_to_while_the_word_fails_is_enough() -> None:
+    gate = Gate()
+
+    def fail(asked: Request, _block: int) -> ModelError | None:
+        if asked.text != WORD:
+            return None
+        made = tone.journal.count("block")
+        gate.let(1)
+        assert tone.journal.wait_for("block", times=made + 1)
+        return ModelError("broken")
+
+    tone = ToneSynthesizer(gate=lambda asked: None if asked.text == WORD else gate, failure=fail)
+    async with house(tone, threads=2) as half:
+        async with half.workers.stream(Request(text="A sentence that takes its time.", voice=VOICES[0])):
+            for _ in range(FAILURES):
+                assert await half.after(DOUBT_SECONDS) == 1
+            assert half.pulse.beats
+        gate.open()
+
+
 async def test_one_who_speaks_among_words_that_fail_is_enough() -> None:
     tone = ToneSynthesizer(failure=lambda asked, _block: ModelError("broken") if asked.text == WORD else None)
     async with house(tone) as half:

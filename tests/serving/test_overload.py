@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 from wyoming.event import Event
 
@@ -120,6 +121,14 @@ async def test_the_whole_answer_is_the_embedded_voices_also_what_its_text_wants_
     begun = [entry.text for entry in crowd.embedded.journal.entries() if entry.what == "begin"]
     assert begun == ["One is said.", "Two is said.", "Three is said."]
     assert crowd.heard.stand_ins == 1
+
+
+async def test_pauses_are_as_long_as_they_should_be() -> None:
+    crowd = Crowd()
+    async with crowd.house() as house, await house.connect() as client:
+        events = await asked(client, "One is said. [pause 500ms] Two is said.", "alba")
+    samples = np.frombuffer(b"".join(event.payload or b"" for event in events), np.int16)
+    assert np.count_nonzero(samples == 0) == pytest.approx(0.5 * 16_000, rel=0.05)
 
 
 async def test_it_speaks_in_the_manner_that_was_meant() -> None:

@@ -64,12 +64,16 @@ class Pulse:
         in_doubt = self._failures or self._workers.active or self._workers.waiting
         if self._now() - self._sure_at < (DOUBT_SECONDS if in_doubt else QUIET_SECONDS):
             return
-        found = await self._probe.ask()
+        try:
+            found = await self._probe.ask()
+            speaks, text = found.speaks, found.text
+        except Exception as error:  # noqa: BLE001  (whoever ends here looks no more, and finds everything well for ever)
+            speaks, text = False, f"{type(error).__name__}, an error of the server's own"
         progressed = self._is_progress()
-        if found.speaks or progressed:
+        if speaks or progressed:
             self._is_well()
         else:
-            self._fails(found.text)
+            self._fails(text)
 
     def _is_progress(self) -> bool:
         before, self._blocks = self._blocks, self._workers.blocks_made
