@@ -59,7 +59,7 @@ class Admission:
         if self._closed:
             raise Overloaded("the server is stopping")
         self.review()
-        if self._has_room and not self.waiting:
+        if self._has_room:
             self._active += 1
         elif insider:
             await self._wait_in(self._insiders)
