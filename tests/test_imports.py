@@ -51,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "satellites": {"voices"},
     "cast": {"speech", "satellites", "voices"},
     "narrator": {"speech", "cast", "text", "audio"},
+    "stand_ins": {"cast", "speech", "voices"},
     "voice_list": {"speech"},
     "offline": {
         *("speech", "text", "voices", "settings", "casting", "narrator"),

@@ -20,9 +20,12 @@ from wyoming.tts import Synthesize
 from tests.service import LIMIT_SECONDS, service
 from tests.serving.test_discovery import Browser
 from wyoming_pocket_tts.cast import Cast
-from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
+from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.engines import Ensemble
 from wyoming_pocket_tts.lifecycle import run_service
+from wyoming_pocket_tts.metrics.probe import Probe
+from wyoming_pocket_tts.metrics.pulse import Pulse
 from wyoming_pocket_tts.narrator import Narrator
 from wyoming_pocket_tts.serving.discovery import SERVICE_TYPE
 from wyoming_pocket_tts.settings_sources import load_settings
@@ -186,6 +189,91 @@ async def test_a_signal_while_the_model_loads_ends_the_start(
             await run_service(load, load_settings(flags={"server.uri": "tcp://127.0.0.1:0"}))
     logging.getLogger("wyoming_pocket_tts.lifecycle").removeHandler(note)
     assert "is ready" not in caplog.text
+
+
+@asynccontextmanager
+async def served(
+    ensemble: Ensemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **limits: object
+) -> AsyncIterator[tuple[str, socket.socket]]:
+    """The service in this process, until SIGTERM comes at the end: where it listens, and what it tells systemd."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.setblocking(False)
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        flags = {"server.uri": "tcp://127.0.0.1:0", **{f"server.limits.{key}": limits[key] for key in limits}}
+        serving = asyncio.create_task(run_service(lambda: ensemble, load_settings(flags=flags)))
+        async with asyncio.timeout(LIMIT_SECONDS):
+            ready = (await asyncio.get_running_loop().sock_recv(systemd, 4096)).decode()
+            try:
+                yield ready.partition("STATUS=Speaking at ")[2], systemd
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                await serving
+
+
+@pytest.mark.parametrize(("overload", "answer"), [("refuse", "error"), ("embedded", "audio-start")])
+async def test_beyond_the_limits_of_the_settings_clients_are_told_or_an_embedded_voice_speaks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overload: str, answer: str
+) -> None:
+    gate = Gate()
+    tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("Hold") else None)
+    cast = Cast(tone.voices)
+    ensemble = Ensemble(Narrator(tone, cast), cast, embedded=("tone-high",))
+    limits = {"active_streams": 1, "waiting_streams": 1, "queue_seconds": 0.05, "overload": overload}
+    async with served(ensemble, tmp_path, monkeypatch, **limits) as (uri, _), connected(uri) as first:
+        await first.write_event(Synthesize(text="Hold the line.").event())
+        assert await asyncio.to_thread(tone.journal.wait_for, "begin")
+        async with connected(uri) as second:
+            await second.write_event(Synthesize(text="And what about me?").event())
+            event = await second.read_event()
+        gate.open()
+        assert event is not None
+        assert event.type == answer
+
+
+class Felt(Pulse):
+    """A pulse that beats when a test says so."""
+
+    def __init__(self, workers: Workers, probe: Probe) -> None:
+        super().__init__(workers, probe)
+        self.word = probe
+        self.is_beating, self.runs = False, False
+        self.asked = 0
+
+    @property
+    def beats(self) -> bool:
+        self.asked += 1
+        return self.is_beating
+
+    async def run(self) -> None:
+        self.runs = True
+        await super().run()
+
+
+async def test_the_watchdog_hears_of_the_pulse_and_the_embedded_voice_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tone = ToneSynthesizer()
+    cast = Cast(tone.voices)
+    ensemble = Ensemble(Narrator(tone, cast), cast, embedded=("tone-high",))
+    felt: list[Felt] = []
+
+    def feel(workers: Workers, probe: Probe) -> Felt:
+        felt.append(Felt(workers, probe))
+        return felt[-1]
+
+    monkeypatch.setattr("wyoming_pocket_tts.lifecycle.Pulse", feel)
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+    async with served(ensemble, tmp_path, monkeypatch) as (_, systemd):
+        (pulse,) = felt
+        while pulse.asked < 5:  # noqa: ASYNC110  (the notifier tells nobody but systemd)
+            await asyncio.sleep(0.005)
+        with pytest.raises(BlockingIOError):
+            systemd.recv(4096)
+        assert pulse.runs
+        assert (await pulse.word.ask()).text.startswith("tone-high made")
+        pulse.is_beating = True
+        assert await asyncio.get_running_loop().sock_recv(systemd, 4096) == b"WATCHDOG=1"
 
 
 async def test_a_browser_finds_the_service_until_it_stops(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ class Ensemble:
     """Tells of the models that the settings name: ``ready``, ``unloaded`` until somebody asks, or ``coming``."""
     observe: "Callable[[Observer], None]" = _nobody
     """Takes who wants to hear how the models fare; before the helpers are started."""
+    embedded: tuple[str, ...] = ()
+    """The names of the embedded voices in the cast, the default one first."""
 
 
 def load_ensemble(
@@ -126,8 +128,9 @@ def load_ensemble(
     for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
         _LOGGER.warning("%s", warning)
     residency = _residency(settings)
+    is_needed = settings.server.limits.overload == "embedded" or not casting.needed().isdisjoint(names)
     repertoire = Repertoire(
-        _embedded_resident(engine, embedded, residency, stays=lambda: _speaks_embedded(casting, names, repertoire)),
+        _embedded_resident(engine, embedded, residency, stays=lambda: is_needed or not repertoire.has_models()),
         {model.label: model.listed() for model in wanted},
     )
     cast = casting.cast(repertoire.voices)
@@ -136,14 +139,21 @@ def load_ensemble(
         if dropped:
             folder = dropped_folder(settings.data_dir)
             _LOGGER.warning("%s: no model can speak the voices there: models.names is 'none'", folder)
-        return Ensemble(narrator, cast, (residency,), observe=residency.observe)
+        return Ensemble(narrator, cast, (residency,), observe=residency.observe, embedded=tuple(names))
     installer, library = _helpers(wanted, repertoire, residency, casting, settings, embedded=names)
 
     def observe(observer: "Observer") -> None:
         installer.observe(observer)
         residency.observe(observer)
 
-    return Ensemble(narrator, cast, (installer, library, residency), lambda: _models(repertoire, residency), observe)
+    return Ensemble(
+        narrator,
+        cast,
+        (installer, library, residency),
+        models=lambda: _models(repertoire, residency),
+        observe=observe,
+        embedded=tuple(names),
+    )
 
 
 def _residency(settings: "Settings") -> "Residency":
@@ -169,11 +179,6 @@ def _embedded_resident(
         stays=stays,
     )
     return Resident(residency, place, lambda: voices)
-
-
-def _speaks_embedded(casting: "Casting", embedded: "Collection[str]", repertoire: "Repertoire") -> bool:
-    """Whether somebody is set to speak with an embedded voice, or no model can yet."""
-    return not casting.needed().isdisjoint(embedded) or "ready" not in repertoire.models().values()
 
 
 def _models(repertoire: "Repertoire", residency: "Residency") -> dict[str, str]:

@@ -13,6 +13,8 @@ from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.engines import Ensemble
 from wyoming_pocket_tts.memory import return_freed_memory
 from wyoming_pocket_tts.metrics.monitor import Monitor
+from wyoming_pocket_tts.metrics.probe import Probe
+from wyoming_pocket_tts.metrics.pulse import Pulse
 from wyoming_pocket_tts.metrics.state import State
 from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.serving.address import TcpAddress, parse_uri
@@ -25,7 +27,11 @@ from wyoming_pocket_tts.serving.server import Server
 from wyoming_pocket_tts.serving.systemd import Notifier
 from wyoming_pocket_tts.settings import LimitSettings, Settings
 from wyoming_pocket_tts.speech import Voice
+from wyoming_pocket_tts.stand_ins import StandIns
 from wyoming_pocket_tts.voices.catalogue import Choice
+
+_PROBE_SECONDS = 20.0
+"""For a word, before it counts as not spoken: on a small machine in a crowd it takes a while."""
 
 _JSON_BYTES_PER_CHARACTER = 13
 """At most: two escapes like ``\\ud83d``, and some room around the text."""
@@ -87,15 +93,20 @@ async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
 async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, orders: Orders) -> None:
     monitor = Monitor(port=settings.metrics.port, host=settings.metrics.host)
     ensemble.observe(monitor.observer)
-    async with Workers(ensemble.synthesizer, observer=monitor.observer) as workers:
+    limits = _limits(settings.server.limits)
+    async with _workers(ensemble, limits, settings, monitor) as workers:
         doors = _doors(ensemble.cast, settings)
-        server = Server(workers, doors=doors, limits=_limits(settings.server.limits), observer=monitor.observer)
+        stand_in = StandIns(ensemble.cast, ensemble.embedded).find if _stands_in(settings) else _nobody
+        server = Server(workers, doors=doors, limits=limits, stand_in=stand_in, observer=monitor.observer)
+        pulse = _pulse(workers, ensemble)
 
         def is_healthy() -> bool:
-            return workers.healthy and bool(server.addresses)
+            return workers.healthy and bool(server.addresses) and pulse.beats
 
         await server.start()
-        watchdog = asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")
+        watching = [asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")]
+        if notifier.watchdog_interval_seconds is not None or settings.metrics.port is not None:  # somebody asks for it
+            watching.append(asyncio.create_task(pulse.run(), name="pulse"))
         try:
             await monitor.start(workers, state=lambda: _state(ensemble, workers, server), is_healthy=is_healthy)
             _tell_how_to_reach(server.addresses, announced=doors[0].announcer is not None)
@@ -105,15 +116,41 @@ async def _serve(ensemble: Ensemble, settings: Settings, notifier: Notifier, ord
             await server.serve_until(orders.stop)
         finally:
             notifier.stopping()
-            watchdog.cancel()
+            for task in watching:
+                task.cancel()
             for helper in ensemble.helpers:
                 helper.stop()
             await _close(server, orders, settings.server.shutdown_seconds)
             await monitor.aclose()
             for helper in ensemble.helpers:
                 await asyncio.to_thread(helper.close)
-            await asyncio.gather(watchdog, return_exceptions=True)
+            await asyncio.gather(*watching, return_exceptions=True)
     _LOGGER.info("Stopped")
+
+
+def _workers(ensemble: Ensemble, limits: Limits, settings: Settings, monitor: Monitor) -> Workers:
+    return Workers(
+        ensemble.synthesizer,
+        max_active=limits.active_streams,
+        max_waiting=limits.waiting_streams,
+        queue_seconds=limits.queue_seconds,
+        real_time=settings.server.limits.real_time,
+        observer=monitor.observer,
+    )
+
+
+def _pulse(workers: Workers, ensemble: Ensemble) -> Pulse:
+    """The embedded voice is asked: it costs least, is always there, and where it speaks, speech is possible."""
+    voice = ensemble.embedded[0] if ensemble.embedded else None
+    return Pulse(workers, Probe(workers, voice=voice, reserve=True, limit_seconds=_PROBE_SECONDS))
+
+
+def _stands_in(settings: Settings) -> bool:
+    return settings.server.limits.overload == "embedded"
+
+
+def _nobody(_: Choice) -> None:
+    """Nobody stands in for anybody."""
 
 
 def _state(ensemble: Ensemble, workers: Workers, server: Server) -> State:
@@ -178,7 +215,7 @@ async def _close(server: Server, orders: Orders, deadline_seconds: float) -> Non
 
 
 def _limits(settings: LimitSettings) -> Limits:
-    limits = Limits(**settings.model_dump())
+    limits = Limits(**settings.model_dump(exclude={"real_time", "overload"}))
     # A longer text needs a larger event, also when JSON escapes every character.
     return replace(limits, data_bytes=max(limits.data_bytes, _JSON_BYTES_PER_CHARACTER * limits.text_characters))
 

@@ -40,6 +40,10 @@ class Repertoire:
         here = self._models
         return {name: "ready" if name in here else "coming" for name in self._expected}
 
+    def has_models(self) -> bool:
+        """Whether any model can speak."""
+        return bool(self._models)
+
     def voices(self) -> Sequence[Voice]:
         """The voices of all models, here or on their way, then the embedded ones."""
         models = self._models

@@ -29,3 +29,73 @@ async def test_closing_wakes_whoever_waits_and_refuses_whoever_comes() -> None:
     for insider in (False, True):
         with pytest.raises(Overloaded, match="stopping"):
             await admission.acquire(insider=insider)
+
+
+async def test_whoever_has_waited_for_too_long_is_refused_and_takes_no_place() -> None:
+    admission = Admission(max_active=1, max_waiting=1, queue_seconds=0.01)
+    await admission.acquire(insider=False)
+    insider = asyncio.create_task(admission.acquire(insider=True))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match=r"none has ended within 0\.01 s"):
+        await admission.acquire(insider=False)
+    assert admission.waiting == 1, "insiders have time"
+    admission.release()
+    async with asyncio.timeout(10):
+        await insider
+    admission.release()
+    async with asyncio.timeout(10):
+        await admission.acquire(insider=False)
+
+
+async def test_more_room_lets_in_who_waits_insiders_first_and_less_room_nobody() -> None:
+    room = 1
+    admission = Admission(max_active=3, max_waiting=9, room=lambda: room)
+    entered: list[str] = []
+
+    async def enter(name: str, *, insider: bool) -> None:
+        await admission.acquire(insider=insider)
+        entered.append(name)
+
+    await enter("first", insider=False)
+    names = {"new 1": False, "insider": True, "new 2": False, "new 3": False}
+    waiters = [asyncio.create_task(enter(name, insider=insider)) for name, insider in names.items()]
+    await asyncio.sleep(0)
+    room = 2
+    admission.review()
+    await asyncio.sleep(0)
+    assert entered == ["first", "insider"]
+    room = 9
+    admission.review()
+    await asyncio.sleep(0)
+    assert entered == ["first", "insider", "new 1"], "max_active holds all the same"
+    room = 1
+    admission.release()
+    admission.release()
+    await asyncio.sleep(0)
+    assert admission.waiting == 2
+    room = 9
+    admission.review()
+    await asyncio.gather(*waiters)
+    assert entered == ["first", "insider", "new 1", "new 2", "new 3"]
+
+
+async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
+    room = 1
+    admission = Admission(max_active=4, max_waiting=9, room=lambda: room)
+    await admission.acquire(insider=False)
+    entered: list[str] = []
+
+    async def enter(name: str) -> None:
+        await admission.acquire(insider=False)
+        entered.append(name)
+
+    early = asyncio.create_task(enter("early"))
+    await asyncio.sleep(0)
+    room = 2
+    late = asyncio.create_task(enter("late"))  # comes in the moment in which there is room for one
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert entered == ["early"]
+    admission.release()
+    await asyncio.gather(early, late)
+    assert entered == ["early", "late"]

@@ -22,7 +22,10 @@ DATA = Path("/data")
 SHARE = Path("/share/wyoming-pocket-tts")
 
 NOT_OFFERED = (
-    "server.",  # the container's port is fixed, and the limits fit a house
+    "server.uri",  # the container's port is fixed
+    "server.shutdown_seconds",
+    *(f"server.limits.{what}" for what in ("connections", "queue", "text_", "idle_", "write_", "active_", "waiting_")),
+    # they fit a house
     "discovery.name",  # Home Assistant is told by the Supervisor
     "data_dir",  # the app's own directory
     "models.languages",  # models of one's own need files that an app cannot see
@@ -79,6 +82,8 @@ FULL: dict[str, Any] = {
             **manner,
         }
     ],
+    "real_time": True,
+    "overload": "embedded",
     "hub_token": "hf_secret",
     "log_level": "debug",
 }  # fmt: skip

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -13,8 +14,11 @@ from wyoming.event import Event, async_read_event, async_write_event
 from wyoming_pocket_tts.engine.observer import Observer
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.engine.workers import Workers
+from wyoming_pocket_tts.serving.direction import FindStandIn
+from wyoming_pocket_tts.serving.door import Door, Reception
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.server import Server
+from wyoming_pocket_tts.speech import Synthesizer
 from wyoming_pocket_tts.text.any_pieces import pieces_for
 from wyoming_pocket_tts.text.pieces import MakePieces
 
@@ -138,20 +142,39 @@ async def service(
     default_voice: str | None = None,
     pieces: MakePieces = pieces_for,
     observer: Observer | None = None,
+    synthesizer: Synthesizer | None = None,
+    reception: Reception | None = None,
+    stand_in: FindStandIn = lambda _: None,
+    queue_seconds: float | None = None,
+    stuck_seconds: float = 30.0,
+    now: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Service]:
-    """Serve while the context lasts, and prove that nothing is left after it."""
+    """Serve while the context lasts, and prove that nothing is left after it.
+
+    A synthesizer speaks instead of the tones, which still are what the service tells about.
+    """
     tone = tone or ToneSynthesizer()
     before = asyncio.all_tasks()
     async with Workers(
-        tone,
+        synthesizer or tone,
         threads=threads,
         max_active=max_active,
         max_waiting=max_waiting,
+        queue_seconds=queue_seconds,
+        stuck_seconds=stuck_seconds,
         backlog_blocks=backlog_blocks,
         observer=observer,
+        now=now,
     ) as workers:
         server = Server(
-            workers, uris=[uri], limits=limits, default_voice=default_voice, pieces=pieces, observer=observer
+            workers,
+            uris=[] if reception else [uri],
+            doors=[Door(uris=(uri,), reception=reception)] if reception else [],
+            limits=limits,
+            default_voice=default_voice,
+            pieces=pieces,
+            stand_in=stand_in,
+            observer=observer,
         )
         await server.start()
         try:

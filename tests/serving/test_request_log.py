@@ -86,7 +86,7 @@ async def test_all_lines_about_a_request_say_so_wherever_they_come_from(log: Log
             await client.rest()
         await house.speaks()
     names = [line["logger"].rpartition(".")[2] for line in log.lines() if "request" in line]
-    assert names == ["connection", "workers", "request_log", "connection", "request_log"]
+    assert names == ["connection", "making", "request_log", "connection", "request_log"]
     requests = [line["request"] for line in log.lines() if "request" in line]
     assert len(set(requests[:4])) == 1, "the voice that is not there, the failure, the end, what the client was told"
     assert requests[4] != requests[0]

@@ -69,6 +69,10 @@ class Observer(Protocol):
         """A request is over."""
         ...
 
+    def stood_in(self) -> None:
+        """An embedded voice begins an answer, because too much is asked of the others."""
+        ...
+
     # From the engine, about streams (the pieces of requests) and models
 
     def admitted(self, waited_seconds: float) -> None:
@@ -111,6 +115,9 @@ class Silent(Observer):
         """Ignore it."""
 
     def request_ended(self, ended: Ended) -> None:
+        """Ignore it."""
+
+    def stood_in(self) -> None:
         """Ignore it."""
 
     def admitted(self, waited_seconds: float) -> None:
@@ -165,6 +172,11 @@ class Several(Observer):
         """Tell all."""
         for observer in self._observers:
             observer.request_ended(ended)
+
+    def stood_in(self) -> None:
+        """Tell all."""
+        for observer in self._observers:
+            observer.stood_in()
 
     def admitted(self, waited_seconds: float) -> None:
         """Tell all."""

@@ -3,9 +3,9 @@
 import asyncio
 import contextvars
 import math
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from wyoming_pocket_tts.engine.admission import Admission
 from wyoming_pocket_tts.errors import SpeechError
 from wyoming_pocket_tts.playback import Playback
 from wyoming_pocket_tts.speech import Pcm, Request
@@ -24,15 +24,27 @@ class End:
 class Stream(AsyncIterator[Pcm]):
     """One request on its way. The iterator belongs to the worker whose turn it is, the items to the event loop."""
 
-    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop, taken: "Callable[[Stream], None]") -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        taken: "Callable[[Stream], None]",
+        admission: Admission,
+        counts: bool,
+        came_at: float,
+    ) -> None:
         self.request = request
-        self.loop = loop
+        self.loop = asyncio.get_running_loop()
+        self.admission = admission
+        """Where its place is given back."""
+        self.counts = counts
+        """Whether the speed at which it is made is to be measured."""
         self._taken = taken
         self.context = contextvars.copy_context()  # of the asker: log lines of the worker say whom they are about
         self.items: asyncio.Queue[Pcm | End] = asyncio.Queue()  # bounded by unread_blocks
         self.iterator: Iterator[Pcm] | None = None
         self.rate_hz = request.manner.rate_hz or request.voice.sample_rate_hz
-        self.came_at = time.monotonic()
+        self.came_at = came_at  # in seconds of the workers' clock, like all that follows
         # Guarded by the workers' condition:
         self.playback = Playback()
         self.unread_blocks = 0
@@ -43,11 +55,14 @@ class Stream(AsyncIterator[Pcm]):
         """Its next block is being made elsewhere."""
         self.was_woken = False
         self.cancelled = False
-        self.given_up_at: float | None = None  # in seconds of the monotonic clock
+        self.given_up_at: float | None = None
+        self.wants = False
+        """Its consumer has not been given enough to read so far, or has read all of it."""
+        self.over = False
 
     @property
     def due(self) -> float:
-        """When it has to have a worker, in seconds of the monotonic clock."""
+        """When it has to have a worker, in seconds of the workers' clock."""
         if self.cancelled:
             return -math.inf
         until = self.playback.until

@@ -22,6 +22,8 @@ PLAIN: Mapping[str, str] = {
     "voice": "voice.default",
     "normalize": "text.normalize",
     "emoji": "text.emoji",
+    "real_time": "server.limits.real_time",
+    "overload": "server.limits.overload",
     "log_level": "log.level",
 }
 """Option -> the setting that it is."""

@@ -58,6 +58,7 @@ class Instruments(Silent):
         self._audio = self._counter("audio_seconds", "Speech that was made for requests that are over")
         self._first_audio = self._histogram("first_audio_seconds", "Until the first sound", _LATENCY_SECONDS)
         self._factor = self._histogram("real_time_factor", "Seconds waited for a second of audio", _FACTORS)
+        self._stand_ins = self._counter("stand_ins", "Answers of embedded voices because of too much load")
         self._underruns = self._counter("underruns", "Gaps that a client would have heard that plays at once")
         self._underrun_seconds = self._counter("underrun_seconds", "Length of these gaps together")
 
@@ -116,6 +117,10 @@ class Instruments(Silent):
         self._audio.inc(ended.audio_seconds)
         if ended.real_time_factor is not None:
             self._factor.observe(ended.real_time_factor)
+
+    def stood_in(self) -> None:
+        """Count it."""
+        self._stand_ins.inc()
 
     def admitted(self, waited_seconds: float) -> None:
         """Note how long it waited."""

@@ -19,7 +19,7 @@ def pages(instruments: Instruments, probe: Probe, is_healthy: Callable[[], bool]
     Args:
         instruments: what ``/metrics`` shows.
         probe: what ``/ready`` asks.
-        is_healthy: whether the threads run that the service needs. That the event loop does is proved by the answer.
+        is_healthy: whether speech is possible, as far as is known. That the event loop runs is proved by the answer.
     """
 
     async def metrics() -> Answer:
@@ -28,7 +28,7 @@ def pages(instruments: Instruments, probe: Probe, is_healthy: Callable[[], bool]
     async def health() -> Answer:
         if is_healthy():
             return Answer("ok\n")
-        return Answer("A thread that speaks has ended, or nothing listens\n", _UNAVAILABLE, headers=_RETRY)
+        return Answer("Speech is not possible, or nothing listens: the log says more\n", _UNAVAILABLE, headers=_RETRY)
 
     async def ready() -> Answer:
         found = await probe.ask()

@@ -36,6 +36,8 @@ class Probe:
         self,
         workers: Workers,
         *,
+        voice: str | None = None,
+        reserve: bool = False,
         limit_seconds: float = 10.0,
         fresh_seconds: float = 5.0,
         now: Callable[[], float] = time.monotonic,
@@ -43,12 +45,16 @@ class Probe:
         """Take who speaks.
 
         Args:
-            workers: the same that speak for clients; their limits hold for the probe too.
+            workers: the same that speak for clients.
+            voice: the name of who is to speak; None, or while that one is not installed: the first who is.
+            reserve: take one of the places that are kept beside those for clients. Otherwise their limits hold.
             limit_seconds: time for the word to be spoken, the wait for its turn included.
             fresh_seconds: how long a finding holds.
             now: a clock that counts seconds.
         """
         self._workers = workers
+        self._voice = voice
+        self._reserve = reserve
         self._limit_seconds = limit_seconds
         self._fresh_seconds = fresh_seconds
         self._now = now
@@ -84,11 +90,12 @@ class Probe:
         return self._last
 
     async def _speak(self, began: float) -> tuple[bool, str]:
-        voice = next((voice for voice in self._workers.synthesizer.voices() if voice.installed), None)
-        if voice is None:
+        installed = [voice for voice in self._workers.synthesizer.voices() if voice.installed]
+        if not installed:
             return False, "no voice is installed"
+        voice = next((voice for voice in installed if voice.name == self._voice), installed[0])
         samples, sounds = 0, False
-        async with self._workers.stream(Request(text=_WORD, voice=voice)) as blocks:
+        async with self._workers.stream(Request(text=_WORD, voice=voice), reserve=self._reserve) as blocks:
             async for block in blocks:
                 samples += block.size
                 sounds = sounds or bool(block.any())

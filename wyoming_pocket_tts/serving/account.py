@@ -83,6 +83,10 @@ class Account:
         """A piece is spoken, or given up."""
         self._stop_waiting(self._now())
 
+    def stood_in(self) -> None:
+        """An embedded voice speaks instead of the one that was meant."""
+        self._observer.stood_in()
+
     def ends(self, *, outcome: str = SPOKEN, voice: str | None, characters: int) -> None:
         """The request is over. Counts once.
 

@@ -24,6 +24,8 @@ class Speak:
     request: Request
     continues: bool
     """It goes on with a response whose earlier sentences were spoken."""
+    reserve: bool = False
+    """It takes a place that is kept for voices that stand in for others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ class Connection:
         rate_hz = speak.request.manner.rate_hz or speak.request.voice.sample_rate_hz
         audio_seconds, waited_seconds = account.audio_seconds, account.waited_seconds
         try:
-            async with self._workers.stream(speak.request, continues=speak.continues) as blocks:
+            speaking = self._workers.stream(speak.request, continues=speak.continues, reserve=speak.reserve)
+            async with speaking as blocks:
                 async for block in blocks:
                     account.gets(block.size / rate_hz)
                     if block.size:

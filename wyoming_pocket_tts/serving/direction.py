@@ -4,6 +4,7 @@ An answer has one rate, that of the voice it was begun with: what another voice 
 rate, since clients take the format from the first ``audio-start``.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -29,6 +30,10 @@ class ChooseVoice(Protocol):
         ...
 
 
+FindStandIn = Callable[[Choice], Choice | None]
+"""Finds who can speak instead of somebody whose engine has too much to do."""
+
+
 class Direction:
     """How one answer is to be spoken."""
 
@@ -51,6 +56,18 @@ class Direction:
             manner=self._manner(choice.manner, style),
             language=style.language,
         )
+
+    def by_stand_ins(self, find: FindStandIn) -> "Direction | None":
+        """The same answer given by others, whoever its text asks for; None if nobody can."""
+        choice = find(self.choice)
+
+        def choose(*, name: str | None, speaker: str | None, language: str | None) -> Choice:
+            found = find(self._choose(name=name, speaker=speaker, language=language))
+            if found is None:
+                raise VoiceError("nobody stands in for that voice")
+            return found
+
+        return None if choice is None else Direction(choice, choose)
 
     def warnings(self) -> list[Complaint]:
         """What of the text's wishes could not be granted since this was last asked; each is told once."""

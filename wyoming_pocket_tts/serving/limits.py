@@ -18,6 +18,12 @@ class Limits:
     """Longest text of one request or one stream: some twenty minutes of speech."""
     pause_seconds: float = 60.0
     """Silence that the text of one answer asks for, all its pauses together. What settings ask for comes on top."""
+    active_streams: int = 32
+    """Sentences of all clients together that are open at once; those of more clients wait."""
+    waiting_streams: int = 32
+    """Answers that may wait until one of these ends; more are told ``overloaded``, or an embedded voice speaks."""
+    queue_seconds: float = 30.0
+    """How long they may wait. Nobody listens for longer to nothing."""
     header_bytes: int = 64 * 1024
     """Longest header line of an event, its newline included."""
     data_bytes: int = 256 * 1024

@@ -12,12 +12,12 @@ from wyoming_pocket_tts.engine.observer import SPOKEN
 from wyoming_pocket_tts.errors import Cancelled, ProtocolError, SpeechError
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Note
-from wyoming_pocket_tts.serving.direction import Direction
+from wyoming_pocket_tts.serving.direction import Direction, FindStandIn
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.reading import Reading
 from wyoming_pocket_tts.serving.silence import Silence
 from wyoming_pocket_tts.speech import Request
-from wyoming_pocket_tts.text.pieces import Pieces
+from wyoming_pocket_tts.text.pieces import Piece, Pieces
 
 _WIDTH_BYTES = 2
 _CHANNELS = 1
@@ -78,6 +78,9 @@ class Response:
         self.error: SpeechError | None = None
         self.broke_off = False
         """It failed when a part of it had been heard."""
+        self.by_stand_in = False
+        """An embedded voice speaks, because too much is asked of the one that was meant."""
+        self._piece: Piece | None = None
         self._direction = direction
         self._reading = None if reader is None else Reading(reader)
         self._silence = (
@@ -125,13 +128,30 @@ class Response:
         """Take the next piece: what is to be spoken for it, or None for one without text."""
         assert self._direction is not None, "a text without a voice fails before"  # noqa: S101  (our own invariant)
         assert self._reading is not None, "it has a piece"  # noqa: S101  (as above)
-        piece = self._reading.take()
+        piece = self._piece = self._reading.take()
         self._owed.piece_begins(piece)
         if not piece.text.strip():
             return None
         self.pieces_begun += 1
         self._has_words = self._has_words or any(map(str.isalnum, piece.text))
         return self._direction.request(piece)
+
+    def stand_in(self, find: FindStandIn) -> Request | None:
+        """Have somebody else give the answer, whose first piece nobody speaks.
+
+        Returns:
+            What is to be spoken of that piece, at another rate from now on; None if nobody can.
+        """
+        if self.stage is not Stage.SILENT or self.pieces_begun != 1 or self.by_stand_in or self._direction is None:
+            return None
+        direction = self._direction.by_stand_ins(find)
+        if direction is None:
+            return None
+        assert self._piece is not None, "it was begun"  # noqa: S101  (our own invariant)
+        self.by_stand_in, self._direction = True, direction
+        self._owed.change_rate(direction.rate_hz)
+        self.account.stood_in()
+        return direction.request(self._piece)
 
     def notes(self) -> list[Note]:
         """What was wrong with the text, and what of its wishes could not be granted, since this was last asked.

@@ -13,6 +13,7 @@ from wyoming_pocket_tts.errors import Cancelled, ConfigError, Overloaded, Speech
 from wyoming_pocket_tts.serving import wire
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.connection import Connection
+from wyoming_pocket_tts.serving.direction import FindStandIn
 from wyoming_pocket_tts.serving.door import Announcer, Door
 from wyoming_pocket_tts.serving.info import info_event
 from wyoming_pocket_tts.serving.limits import Limits
@@ -52,6 +53,7 @@ class Server:
         announcer: Announcer | None = None,
         doors: Sequence[Door] = (),
         pieces: MakePieces = pieces_for,
+        stand_in: FindStandIn = lambda _: None,
         observer: Observer | None = None,
     ) -> None:
         """Take what to serve and where.
@@ -65,6 +67,8 @@ class Server:
             announcer: makes that door known while the server listens.
             doors: others.
             pieces: makes a reader of a text for a language (``en``) and for whether it is SSML, if that is known.
+            stand_in: finds who speaks, in the workers' reserve, where they refuse whom a client wants; the default is
+                nobody, so that clients are told.
             observer: is told what clients ask for and what becomes of it; None for nobody.
         """
         self._workers = workers
@@ -72,6 +76,7 @@ class Server:
         self._doors = (*([plain] if uris else []), *doors)
         self._limits = limits or Limits()
         self._make_pieces = pieces
+        self._stand_in = stand_in
         self._observer = observer or Silent()
         self._listeners: list[Listener] = []
         self._clients: dict[asyncio.Task[None], _Client] = {}
@@ -194,6 +199,7 @@ class Server:
             program=door.program,
             limits=self._limits,
             account=functools.partial(Account, self._observer, peer=peer),
+            stand_in=self._stand_in,
         )
         connection = Connection(
             reader,

@@ -18,7 +18,7 @@ from wyoming_pocket_tts.errors import Cancelled, Overloaded, ProtocolError, Spee
 from wyoming_pocket_tts.serving import fields, steps
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
-from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, primary_language
+from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, FindStandIn, primary_language
 from wyoming_pocket_tts.serving.info import PROGRAM
 from wyoming_pocket_tts.serving.intake import FOLLOWING, Intake
 from wyoming_pocket_tts.serving.limits import Limits
@@ -38,6 +38,7 @@ class Session:
         limits: Limits,
         program: str = PROGRAM,
         account: Callable[[], Account] = Account,
+        stand_in: FindStandIn = lambda _: None,
     ) -> None:
         """Begin with nothing asked.
 
@@ -48,6 +49,7 @@ class Session:
             limits: what the client may ask for.
             account: opens the account of a request.
             program: what the info calls us.
+            stand_in: finds who gives an answer that is refused because too much is asked for.
         """
         self._program = program
         self._choose = choose
@@ -55,6 +57,7 @@ class Session:
         self._info = info
         self._limits = limits
         self._open_account = account
+        self._find_stand_in = stand_in
         self._intake = Intake.OPEN
         self._queue: deque[Response] = deque()
         self._stream: Response | None = None
@@ -164,6 +167,8 @@ class Session:
         if speech != self._speech:
             return []
         self._speech = None
+        if isinstance(error, Overloaded) and (actions := self._stand_in()):
+            return actions
         self._queue[0].fail(error)
         self._refusal = self._refusal or error
         return self._advance()
@@ -310,7 +315,19 @@ class Session:
         if request is None:
             return [*notes]
         self._speech = next(self._numbers)
-        return [*notes, Speak(speech=self._speech, request=request, continues=continues)]
+        speak = Speak(speech=self._speech, request=request, continues=continues, reserve=response.by_stand_in)
+        return [*notes, speak]
+
+    def _stand_in(self) -> list[Action]:
+        """Have somebody else begin the answer that was refused, if there is somebody."""
+        response = self._queue[0]
+        request = response.stand_in(self._find_stand_in)
+        if request is None:
+            return []
+        self._speech = next(self._numbers)
+        text = f"too much is asked for at once: {request.voice.name!r} stands in"
+        note = Note(logging.WARNING, text, response.account.request)
+        return [note, Speak(speech=self._speech, request=request, continues=False, reserve=True)]
 
     def _conclude_all(self, error: SpeechError) -> None:
         while self._queue:

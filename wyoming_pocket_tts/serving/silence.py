@@ -29,6 +29,12 @@ class Silence:
         self._ended = False
         self._owed_samples = 0
 
+    def change_rate(self, rate_hz: int) -> None:
+        """Count at another rate, which is possible before the first sound."""
+        assert not self._heard, "nothing was counted so far"  # noqa: S101  (our own invariant)
+        self._samples_left = round(self._samples_left * rate_hz / self._rate_hz)
+        self._rate_hz = rate_hz
+
     def piece_begins(self, piece: Piece) -> None:
         """The piece is spoken next; it may turn out to make no sound."""
         self._asked_seconds += piece.pause_seconds

@@ -83,6 +83,25 @@ class LimitSettings(Section):
     write_seconds: float = setting(
         _LIMITS.write_seconds, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False
     )
+    active_streams: int = setting(
+        _LIMITS.active_streams, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000
+    )
+    waiting_streams: int = setting(
+        _LIMITS.waiting_streams, "Answers that may wait for one of these to end", ge=0, le=1_000
+    )
+    queue_seconds: float = setting(
+        _LIMITS.queue_seconds, "How long an answer may wait for that, before it is refused", gt=0, allow_inf_nan=False
+    )
+    real_time: bool = setting(
+        default=False,
+        description="Speak no more sentences at once than this machine makes as fast as they are played, by the speed "
+        "that is measured; others wait",
+    )
+    overload: Literal["refuse", "embedded"] = setting(
+        "refuse",
+        "What becomes of an answer that can neither be spoken nor wait: `refuse` tells the client, `embedded` has an "
+        "embedded voice of its language speak, in one of two places of their own",
+    )
 
 
 class ServerSettings(Section):
