@@ -23,6 +23,7 @@ from wyoming_pocket_tts.cast import Cast
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.engines import Ensemble
+from wyoming_pocket_tts.errors import ModelError
 from wyoming_pocket_tts.lifecycle import run_service
 from wyoming_pocket_tts.metrics.probe import Probe
 from wyoming_pocket_tts.metrics.pulse import Pulse
@@ -250,10 +251,10 @@ class Felt(Pulse):
         await super().run()
 
 
-async def test_the_watchdog_hears_of_the_pulse_and_the_embedded_voice_is_asked(
+async def test_the_watchdog_hears_of_the_pulse_and_the_embedded_voice_is_enough(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tone = ToneSynthesizer()
+    tone = ToneSynthesizer(failure=lambda asked, _: ModelError("broken") if asked.voice.name == "tone-low" else None)
     cast = Cast(tone.voices)
     ensemble = Ensemble(Narrator(tone, cast), cast, embedded=("tone-high",))
     felt: list[Felt] = []

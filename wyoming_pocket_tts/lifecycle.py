@@ -140,9 +140,9 @@ def _workers(ensemble: Ensemble, limits: Limits, settings: Settings, monitor: Mo
 
 
 def _pulse(workers: Workers, ensemble: Ensemble) -> Pulse:
-    """The embedded voice is asked: it costs least, is always there, and where it speaks, speech is possible."""
-    voice = ensemble.embedded[0] if ensemble.embedded else None
-    return Pulse(workers, Probe(workers, voice=voice, reserve=True, limit_seconds=_PROBE_SECONDS))
+    """Where the default voice does not speak, the embedded one may: then speech is possible."""
+    embedded = ensemble.embedded[0] if ensemble.embedded else None
+    return Pulse(workers, Probe(workers, otherwise=embedded, reserve=True, limit_seconds=_PROBE_SECONDS))
 
 
 def _stands_in(settings: Settings) -> bool:

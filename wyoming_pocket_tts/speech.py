@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,6 @@ class Request:
     """BCP-47 tag of the text where it is not the voice's own."""
 
 
-@runtime_checkable
 class Patient(Protocol):
     """What an iterator of ``synthesize`` may be besides: its speech is made elsewhere, and need not be waited for."""
 
@@ -144,8 +143,7 @@ class Derived(Iterator[Pcm], Generic[T]):
     def ready(self, wake: Callable[[], None]) -> bool:
         """See ``Patient``; always true where the other one is not."""
         self._begin_once()
-        source: object = self._source
-        return not isinstance(source, Patient) or source.ready(wake)
+        return is_ready(self._source, wake)
 
     def __next__(self) -> Pcm:
         """Make the next block. Whatever fails ends and closes the speech."""
@@ -176,6 +174,12 @@ class Derived(Iterator[Pcm], Generic[T]):
             except BaseException:
                 self.close()
                 raise
+
+
+def is_ready(blocks: Iterator[Any] | None, wake: Callable[[], None]) -> bool:
+    """Ask an iterator that may be ``Patient``; others always are."""
+    ready: Callable[[Callable[[], None]], bool] | None = getattr(blocks, "ready", None)
+    return ready is None or ready(wake)
 
 
 def close(blocks: Iterator[Any] | None) -> None:

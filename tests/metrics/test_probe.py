@@ -86,11 +86,23 @@ async def test_what_fails_is_told_and_asked_again_later() -> None:
         assert (await probe.ask()).speaks
 
 
+async def test_where_the_default_voice_does_not_speak_another_one_is_asked() -> None:
+    broken = {"tone-low"}
+    tone = ToneSynthesizer(failure=lambda asked, _: ModelError("broken") if asked.voice.name in broken else None)
+    async with Workers(tone) as workers:
+        probe = Probe(workers, otherwise="tone-high", fresh_seconds=0.0)
+        assert (await probe.ask()).text.startswith("tone-high made")
+        broken.add("tone-high")
+        assert not (await probe.ask()).speaks
+        broken.clear()
+        assert (await probe.ask()).text.startswith("tone-low made")
+
+
 async def test_a_model_that_hangs_is_not_waited_for() -> None:
     gate = Gate()
     async with probing(ToneSynthesizer(gate=lambda _: gate), limit_seconds=0.05) as (probe, workers):
         found = await probe.ask()
-        assert (found.speaks, found.text) == (False, "nothing was spoken within 0.05 s")
+        assert (found.speaks, found.text) == (False, "tone-low said nothing within 0.05 s")
         gate.open()
     assert workers.active == 0
 

@@ -46,7 +46,7 @@ class House:
 async def house(tone: ToneSynthesizer, *, threads: int = 1, limit_seconds: float = 10.0) -> AsyncIterator[House]:
     clock = Clock()
     async with Workers(tone, threads=threads, max_active=1, max_waiting=0, reserve=1) as workers:
-        probe = Probe(workers, voice="tone-high", reserve=True, limit_seconds=limit_seconds, now=clock)
+        probe = Probe(workers, reserve=True, limit_seconds=limit_seconds, now=clock)
         pulse = Pulse(workers, probe, now=clock)
         try:
             yield House(workers, pulse, clock, tone)

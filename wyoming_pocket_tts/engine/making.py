@@ -7,7 +7,7 @@ from wyoming_pocket_tts.engine.faults import described, kind_of
 from wyoming_pocket_tts.engine.observer import Observer
 from wyoming_pocket_tts.engine.stream import End, Stream
 from wyoming_pocket_tts.errors import ModelError, SpeechError
-from wyoming_pocket_tts.speech import Patient, Pcm, Synthesizer, close
+from wyoming_pocket_tts.speech import Pcm, Synthesizer, close, is_ready
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Maker:
         try:
             if stream.iterator is None:
                 stream.iterator = self._synthesizer.synthesize(stream.request)
-            if isinstance(stream.iterator, Patient) and not stream.iterator.ready(wake):
+            if not is_ready(stream.iterator, wake):
                 return None
             block = next(stream.iterator, None)
         except SpeechError as error:

@@ -36,7 +36,7 @@ class Probe:
         self,
         workers: Workers,
         *,
-        voice: str | None = None,
+        otherwise: str | None = None,
         reserve: bool = False,
         limit_seconds: float = 10.0,
         fresh_seconds: float = 5.0,
@@ -46,14 +46,14 @@ class Probe:
 
         Args:
             workers: the same that speak for clients.
-            voice: the name of who is to speak; None, or while that one is not installed: the first who is.
+            otherwise: the name of who speaks where the default voice, which is asked first, does not; None for nobody.
             reserve: take one of the places that are kept beside those for clients. Otherwise their limits hold.
-            limit_seconds: time for the word to be spoken, the wait for its turn included.
+            limit_seconds: time for each of them to speak the word, the wait for its turn included.
             fresh_seconds: how long a finding holds.
             now: a clock that counts seconds.
         """
         self._workers = workers
-        self._voice = voice
+        self._otherwise = otherwise
         self._reserve = reserve
         self._limit_seconds = limit_seconds
         self._fresh_seconds = fresh_seconds
@@ -76,24 +76,33 @@ class Probe:
             await asyncio.gather(self._asking, return_exceptions=True)
 
     async def _find_out(self) -> Finding:
+        try:
+            found = Finding(speaks=False, text="no voice is installed", found_seconds=self._now())
+            for voice in self._those_to_ask():
+                found = await self._hear(voice)
+                if found.speaks:
+                    break
+        finally:
+            self._asking = None
+        self._last = found
+        return found
+
+    def _those_to_ask(self) -> list[Voice]:
+        installed = [voice for voice in self._workers.synthesizer.voices() if voice.installed]
+        return [*installed[:1], *(voice for voice in installed[1:] if voice.name == self._otherwise)]
+
+    async def _hear(self, voice: Voice) -> Finding:
         began = self._now()
         try:
             async with asyncio.timeout(self._limit_seconds):
-                speaks, text = await self._speak(began)
+                speaks, text = await self._speak(voice, began)
         except TimeoutError:
-            speaks, text = False, f"nothing was spoken within {self._limit_seconds:g} s"
+            speaks, text = False, f"{voice.name} said nothing within {self._limit_seconds:g} s"
         except SpeechError as error:
             speaks, text = False, f"{error.code}: {error}"
-        finally:
-            self._asking = None
-        self._last = Finding(speaks, text, self._now())
-        return self._last
+        return Finding(speaks, text, self._now())
 
-    async def _speak(self, began: float) -> tuple[bool, str]:
-        installed = [voice for voice in self._workers.synthesizer.voices() if voice.installed]
-        if not installed:
-            return False, "no voice is installed"
-        voice = next((voice for voice in installed if voice.name == self._voice), installed[0])
+    async def _speak(self, voice: Voice, began: float) -> tuple[bool, str]:
         samples, sounds = 0, False
         async with self._workers.stream(Request(text=_WORD, voice=voice), reserve=self._reserve) as blocks:
             async for block in blocks:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from wyoming_pocket_tts.errors import SpeechError
 from wyoming_pocket_tts.residency.places import Lease, Place
 from wyoming_pocket_tts.residency.residency import Residency
-from wyoming_pocket_tts.speech import Patient, Pcm, Request, Synthesizer, Voice, close
+from wyoming_pocket_tts.speech import Pcm, Request, Synthesizer, Voice, close, is_ready
 
 
 class Resident:
@@ -56,11 +56,9 @@ class ResidentSpeech(Iterator[Pcm]):
             return True
         if self._blocks is None and not self._residency.is_ready(lease, wake):
             return False
-        blocks: object = self._begin_once(lease)
-        if not isinstance(blocks, Patient):
-            return True
+        blocks = self._begin_once(lease)
         with self._residency.calling(lease):
-            return blocks.ready(wake)
+            return is_ready(blocks, wake)
 
     def __next__(self) -> Pcm:
         """Make the next block; waits for the model if it is not there. Whatever fails ends and closes the speech."""
