@@ -1,7 +1,7 @@
 """Hours in a house where everything goes wrong: clients that speak, leave, stall and send rubbish, and what it leaves.
 
     pip install -e . psutil
-    nice python -m benchmarks.soak [--minutes 30] [--engine tone | --model NAME]
+    nice python -m benchmarks.soak [--minutes 30] [--engine tone | --model NAME [--random-weights]]
 
 Starts ``serve`` as a process of its own. No good request may be lost or hang, memory is flat once warm, and when
 everybody has gone there are as many threads, tasks and open files as before. Ends with 1 where that is not so.
@@ -19,6 +19,9 @@ import psutil
 
 from benchmarks.census import Census, settled
 from benchmarks.household import Household, Tally, free_port, until_ready
+from benchmarks.pocket import prepare
+from benchmarks.pocket_serving import provide, until_the_model_speaks
+from wyoming_pocket_tts.wanted import default_voice_of_own_models
 
 MOST_GROWTH = 0.05
 
@@ -57,9 +60,17 @@ def report(tally: Tally, before: Census, after: Census) -> bool:
     return flat and not left and not tally.failures
 
 
+def made_up(name: str, directory: Path) -> str:
+    """Make a model of that shape with random weights, converted and with its voice; return its config's path."""
+    config = prepare(directory / "model", name)
+    provide(config, directory, "int8")
+    return str(config)
+
+
 async def soak(options: argparse.Namespace, directory: Path) -> bool:
     port, census = free_port(), directory / "census"
-    speaks = ["--model", options.model, *(["--engine", options.engine] if options.engine else [])]
+    model = await asyncio.to_thread(made_up, options.model, directory) if options.random_weights else options.model
+    speaks = ["--model", model, *(["--engine", options.engine] if options.engine else [])]
     serve = ["serve", *speaks, "--no-zeroconf", "--uri", f"tcp://127.0.0.1:{port}", "--data-dir", str(directory)]
     with (directory / "log").open("wb") as log:
         server = await asyncio.create_subprocess_exec(
@@ -67,6 +78,8 @@ async def soak(options: argparse.Namespace, directory: Path) -> bool:
         )
     try:
         await until_ready(port)
+        if options.random_weights:
+            await until_the_model_speaks(port, f"{Path(model).stem}-{default_voice_of_own_models()}")
         process = psutil.Process(server.pid)
         warm_up = Household(port, options.seed)
         for _ in range(3):
@@ -93,6 +106,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--engine", choices=["tone"], help="beeps instead of a voice: the server's own part alone")
     parser.add_argument("--model", default="none", help="as of serve; none for the embedded voice")
+    parser.add_argument("--random-weights", action="store_true", help="of that model's shape, in place of its own")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
