@@ -199,6 +199,18 @@ def test_nobody_has_to_go_for_somebody_whom_nobody_asked_for() -> None:
             assert [each.place for each in arrival.leaving] == [second]
 
 
+def test_who_comes_unasked_does_not_leave_before_those_who_have_spoken() -> None:
+    """The embedded voice speaks until the first model is there, and goes then if there is no room for both."""
+    ledger = Ledger(budget_bytes=25, patience=PATIENCE)
+    embedded, model = a_place("embedded", size=10), a_place("model", size=20)
+    ledger.add(embedded, Counting())
+    ledger.give_back(ledger.ask(embedded, 1.0), 5.0)
+    ledger.add(model, Counting())
+    assert [loaded.place for loaded in ledger.those_leaving(5.9)] == [], "it may be between two sentences"
+    assert [loaded.place for loaded in ledger.those_leaving(6.1)] == [embedded]
+    assert model.loaded is not None
+
+
 def test_who_is_not_to_stay_leaves_after_a_while() -> None:
     ledger = Ledger(patience=PATIENCE)
     guest = a_place("guest", stays=False)

@@ -18,7 +18,7 @@ from wyoming_pocket_tts.repertoire import Repertoire
 from wyoming_pocket_tts.residency.ledger import Patience
 from wyoming_pocket_tts.residency.residency import Residency
 from wyoming_pocket_tts.residency.resident import Resident
-from wyoming_pocket_tts.speech import Synthesizer
+from wyoming_pocket_tts.speech import Synthesizer, waits_for_model
 
 RESTLESS = Patience(rest=0.0)
 
@@ -239,6 +239,34 @@ def test_who_leaves_before_it_has_come_is_forgotten() -> None:
         assert spoken(speaks) == [1] * 3
         assert spoken(resident(residency, Model(), "other")) == [1] * 3, "no lease is left that keeps it there"
         assert not residency.is_loaded("m")
+
+
+def test_a_speech_tells_for_what_it_waits() -> None:
+    gate = threading.Event()
+    with living(Residency()) as residency:
+        repertoire = Repertoire(resident(residency, Model(before_bringing=lambda: assert_set(gate))), {})
+        stream, woken = repertoire.synthesize(asked(voice=replace(VOICE, name="m"))), threading.Event()
+        assert not waits_for_model(stream)
+        assert not stream.ready(woken.set)
+        assert waits_for_model(stream)
+        gate.set()
+        assert woken.wait(PATIENCE_SECONDS)
+        assert not waits_for_model(stream)
+        assert len(list(stream)) == 3
+        assert not waits_for_model(stream)
+
+
+def test_where_no_thread_is_to_be_had_whoever_asks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with living(Residency()) as residency:
+        speaks = resident(residency, Model())
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(ModelError, match=r"the model m cannot be loaded now: can't start new thread; ask again"):
+                spoken(speaks)
+        assert spoken(speaks) == [1, 1, 1]
 
 
 def test_nothing_happens_before_it_is_asked_for() -> None:

@@ -77,10 +77,14 @@ class Ledger:
         return sum(each.size_bytes for each in self._occupants()) + self._coming()
 
     def add(self, place: Place, speaker: Speaker | None) -> None:
-        """Note somebody who can be in memory, and is already if a speaker is given."""
+        """Note somebody who can be in memory, and is already if a speaker is given.
+
+        Nobody who was there before counts as used more recently: else what has just come might be the first to go.
+        """
         self.places.append(place)
         if speaker is not None:
-            self._enter(place, speaker)
+            used_at = max((each.used_at for each in self.there), default=-math.inf)
+            self._enter(place, speaker).used_at = used_at
 
     def ask(self, place: Place, now: float) -> Lease:
         """Wish to speak with somebody.

@@ -105,14 +105,11 @@ class Residency:
 
     def close(self) -> None:
         """Join the threads, and close all that is in memory. Those who wait are told."""
-        with self._changed:
+        with self._deciding() as wakes:
             self._closed = True
             waiting = [lease for place in self._ledger.places for lease in place.waiting]
-            wakes = self._ledger.refuse(waiting, Cancelled(_STOPPING))
+            wakes += self._ledger.refuse(waiting, Cancelled(_STOPPING))
             loading = list(self._loading)
-            self._changed.notify_all()
-        for wake in wakes:
-            wake()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -130,11 +127,11 @@ class Residency:
             ModelError: it broke, and is not to be had now.
             Cancelled: the service is stopping.
         """
-        with self._changed:
+        with self._deciding() as wakes:
             if self._closed:
                 raise Cancelled(_STOPPING)
             lease = self._ledger.ask(place, self._clock())
-            self._bring_those_wanted()
+            wakes += self._bring_those_wanted()
             comes_later = self._ledger.look_again_at < math.inf
         if comes_later:
             self._wake.set()
@@ -189,24 +186,31 @@ class Residency:
         if is_broken:
             self._wake.set()
 
+    @contextmanager
+    def _deciding(self) -> Iterator[Wakes]:
+        """Hold the lock; afterwards, without it, those hear of what was decided who are in the list."""
+        wakes: Wakes = []
+        with self._changed:
+            yield wakes
+            self._changed.notify_all()
+        for wake in wakes:
+            wake()
+
     # Watching
 
     def look(self) -> None:
         """See what time has brought: who hangs or broke, who may leave, who waits in vain, who can come."""
         now = self._clock()
-        with self._changed:
+        with self._deciding() as wakes:
             broken = self._ledger.those_broken(now)
             leaving = self._ledger.those_leaving(now)
-            wakes = self._refuse_late(now)
-            self._changed.notify_all()
-        for wake in wakes:
-            wake()
+            wakes += self._refuse_late(now)
         for loaded in broken:
             self._end(loaded)
         for loaded in leaving:
             self._dismiss(loaded)
-        with self._changed:
-            self._bring_those_wanted()
+        with self._deciding() as wakes:
+            wakes += self._bring_those_wanted()
 
     def _run(self) -> None:
         while not self._closed:
@@ -247,8 +251,9 @@ class Residency:
 
     # Bringing
 
-    def _bring_those_wanted(self) -> None:
-        """Begin to bring who can come. With the lock."""
+    def _bring_those_wanted(self) -> Wakes:
+        """Begin to bring who can come, with the lock; return who is to be told that there is no thread for it."""
+        wakes: Wakes = []
         while not self._closed and (arrival := self._ledger.next_arrival(self._clock())) is not None:
             if arrival.is_beyond and not self._has_warned:
                 self._has_warned = True
@@ -256,8 +261,15 @@ class Residency:
                 self._warn(text, arrival.place.title, self._ledger.size_bytes)
             name = f"loads-{arrival.place.name}"
             thread = Thread(target=self._bring, args=(arrival,), name=name, daemon=True)
-            self._loading = [*(each for each in self._loading if each.is_alive()), thread]
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system is out of threads
+                wakes += self._ledger.not_arrived(
+                    arrival.place, ModelError(f"{arrival.place.title} cannot be loaded now: {error}; ask again later")
+                )
+            else:
+                self._loading = [*(each for each in self._loading if each.is_alive()), thread]
+        return wakes
 
     def _warn(self, text: str, title: str, size_bytes: int) -> None:
         logger.warning(text, title, size_bytes / _MEBIBYTE, self._ledger.budget_bytes / _MEBIBYTE)
@@ -277,15 +289,13 @@ class Residency:
             logger.error("%s cannot be loaded:\n%s", place.title, described(reason, text=None))  # noqa: TRY400
             error = ModelError(f"{place.title} cannot be loaded ({type(reason).__name__}); the log says more")
         was_rebuilt = False
-        with self._changed:
+        with self._deciding() as wakes:
             if speaker is None or self._closed:
-                wakes = self._ledger.not_arrived(place, error)
+                wakes += self._ledger.not_arrived(place, error)
             else:
-                was_rebuilt, wakes = self._ledger.arrived(place, speaker, self._clock())
+                was_rebuilt, woken = self._ledger.arrived(place, speaker, self._clock())
+                wakes += woken
             is_closed = self._closed
-            self._changed.notify_all()
-        for wake in wakes:
-            wake()
         if speaker is not None and is_closed:
             speaker.close()
         elif speaker is not None:

@@ -150,7 +150,6 @@ class Response:
         assert self._piece is not None, "it was begun"  # noqa: S101  (our own invariant)
         self.by_stand_in, self._direction = True, direction
         self._owed.change_rate(direction.rate_hz)
-        self.account.stood_in()
         return direction.request(self._piece)
 
     def notes(self) -> list[Note]:
@@ -291,6 +290,8 @@ class Response:
         if self.stage is Stage.SOUNDING:
             return []
         self._move(Stage.SOUNDING)
+        if self.by_stand_in:
+            self.account.stood_in()  # only now: embedded voices may have too much to do as well
         return [AudioStart(rate=self._rate_hz, width=_WIDTH_BYTES, channels=_CHANNELS, timestamp=0).event()]
 
     def _stop(self) -> list[Event]:
