@@ -112,8 +112,8 @@ class Household(RuleBasedStateMachine):
             assert loaded.place.loaded is None
         for loaded in self.ledger.those_leaving(self.now):
             self.leave(loaded)
-        for lease in self.ledger.those_late(self.now):
-            self.ledger.refuse([lease], ModelError("late"))
+        self.ledger.refuse_late(self.now)
+        assert not any(self.now - each.since > 100.0 for place in self.ledger.places for each in place.waiting)
         self.bring()
 
     @invariant()

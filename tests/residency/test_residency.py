@@ -264,7 +264,9 @@ def test_where_no_thread_is_to_be_had_whoever_asks_is_told(monkeypatch: pytest.M
         speaks = resident(residency, Model())
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", fail)
-            with pytest.raises(ModelError, match=r"the model m cannot be loaded now: can't start new thread; ask again"):
+            with pytest.raises(
+                ModelError, match=r"the model m cannot be loaded now: can't start new thread; ask again"
+            ):
                 spoken(speaks)
         assert spoken(speaks) == [1, 1, 1]
 

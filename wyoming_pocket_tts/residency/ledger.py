@@ -155,9 +155,11 @@ class Ledger:
         self._leave(crowd)
         return [*leaving, *crowd]
 
-    def those_late(self, now: float) -> list[Lease]:
-        """Those who have waited for too long."""
-        return [each for place in self.places for each in place.waiting if now > each.since + self._patience.arrival]
+    def refuse_late(self, now: float) -> Wakes:
+        """Tell those who have waited for too long that nobody comes."""
+        waiting = [each for place in self.places for each in place.waiting]
+        late = [each for each in waiting if now > each.since + self._patience.arrival]
+        return self.refuse(late, ModelError("the model did not come into memory in time; ask again"))
 
     def next_arrival(self, now: float) -> Arrival | None:
         """Decide who is to be brought now, and note that it is on its way; None for nobody."""

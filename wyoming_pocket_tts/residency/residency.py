@@ -108,12 +108,11 @@ class Residency:
         with self._deciding() as wakes:
             self._closed = True
             waiting = [lease for place in self._ledger.places for lease in place.waiting]
-            wakes += self._ledger.refuse(waiting, Cancelled(_STOPPING))
-            loading = list(self._loading)
+            wakes.extend(self._ledger.refuse(waiting, Cancelled(_STOPPING)))
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
-        for thread in loading:
+        for thread in self._loading:  # no more are begun
             thread.join(_JOIN_SECONDS)
         for loaded in self._ledger.there:
             loaded.speaker.close()
@@ -131,7 +130,7 @@ class Residency:
             if self._closed:
                 raise Cancelled(_STOPPING)
             lease = self._ledger.ask(place, self._clock())
-            wakes += self._bring_those_wanted()
+            wakes.extend(self._bring_those_wanted())
             comes_later = self._ledger.look_again_at < math.inf
         if comes_later:
             self._wake.set()
@@ -204,13 +203,13 @@ class Residency:
         with self._deciding() as wakes:
             broken = self._ledger.those_broken(now)
             leaving = self._ledger.those_leaving(now)
-            wakes += self._refuse_late(now)
+            wakes.extend(self._ledger.refuse_late(now))
         for loaded in broken:
             self._end(loaded)
         for loaded in leaving:
             self._dismiss(loaded)
         with self._deciding() as wakes:
-            wakes += self._bring_those_wanted()
+            wakes.extend(self._bring_those_wanted())
 
     def _run(self) -> None:
         while not self._closed:
@@ -221,10 +220,6 @@ class Residency:
                 logger.error("models in memory cannot be watched:\n%s", described(error, text=None))  # noqa: TRY400
             until = self._ledger.look_again_at - self._clock()
             self._wake.wait(min(_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, until)))
-
-    def _refuse_late(self, now: float) -> Wakes:
-        late = self._ledger.those_late(now)
-        return self._ledger.refuse(late, ModelError("the model did not come into memory in time; ask again"))
 
     def _end(self, loaded: Loaded) -> None:
         """Break off what a broken one speaks; if only its speeches failed, those under way may yet be fine."""
@@ -259,14 +254,13 @@ class Residency:
                 self._has_warned = True
                 text = "%s is loaded, and models take about %.0f MB now: more than models.memory_mb (%.0f)"
                 self._warn(text, arrival.place.title, self._ledger.size_bytes)
-            name = f"loads-{arrival.place.name}"
-            thread = Thread(target=self._bring, args=(arrival,), name=name, daemon=True)
+            place = arrival.place
+            thread = Thread(target=self._bring, args=(arrival,), name=f"loads-{place.name}", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # the system is out of threads
-                wakes += self._ledger.not_arrived(
-                    arrival.place, ModelError(f"{arrival.place.title} cannot be loaded now: {error}; ask again later")
-                )
+                reason = ModelError(f"{place.title} cannot be loaded now: {error}; ask again later")
+                wakes.extend(self._ledger.not_arrived(place, reason))
             else:
                 self._loading = [*(each for each in self._loading if each.is_alive()), thread]
         return wakes
@@ -291,10 +285,10 @@ class Residency:
         was_rebuilt = False
         with self._deciding() as wakes:
             if speaker is None or self._closed:
-                wakes += self._ledger.not_arrived(place, error)
+                wakes.extend(self._ledger.not_arrived(place, error))
             else:
                 was_rebuilt, woken = self._ledger.arrived(place, speaker, self._clock())
-                wakes += woken
+                wakes.extend(woken)
             is_closed = self._closed
         if speaker is not None and is_closed:
             speaker.close()
