@@ -207,6 +207,28 @@ def test_three_failures_in_a_row_have_it_opened_anew(
     assert all(each.closed for each in model.brought)
 
 
+def test_a_model_that_hangs_in_its_last_speeches_ends_them() -> None:
+    """Three others failed, so it was opened anew already; who speaks with the old one still is not forgotten."""
+    model, hears, now = Model(), Noting(), 100.0
+    residency = Residency(clock=lambda: now)
+    residency.observe(hears)
+    with living(residency):
+        speaks = resident(residency, model, loaded=True)
+        bystander = speaks.synthesize(asked())
+        next(bystander)
+        for _ in range(3):
+            with pytest.raises(ModelError):
+                spoken(speaks, "fail")
+        assert hears.has_rebuilt.wait(PATIENCE_SECONDS)
+        assert model.brought[0].reason is None
+        model.brought[0].busy_seconds, model.brought[0].is_left_behind = 30.1, True
+        until(lambda: model.brought[0].reason is not None)
+        with pytest.raises(ModelError, match="hung"):
+            next(bystander)
+        assert (hears.faults, hears.rebuilds) == (["stuck"], ["m"]), "what was opened anew speaks on"
+        assert spoken(speaks) == [2, 2, 2]
+
+
 def test_whoever_waits_is_told_when_the_service_stops() -> None:
     gate = threading.Event()
     model = Model(before_bringing=lambda: assert_set(gate))

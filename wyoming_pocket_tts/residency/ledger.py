@@ -133,16 +133,19 @@ class Ledger:
         return loaded.broken is not None
 
     def those_broken(self, now: float) -> list[Loaded]:
-        """Find those that hang, or were found broken. Nobody speaks with them from now on."""
+        """Find those that hang, or were found broken. Nobody speaks with them from now on.
+
+        Who is found because its speeches failed is found again if it hangs in what it speaks still.
+        """
         found = []
-        for place in self.places:
-            loaded = place.loaded
-            if loaded is None:
-                continue
-            if loaded.busy_seconds(now) > self._patience.stuck:
+        for loaded in self.there:
+            hangs = loaded.broken != STUCK and loaded.busy_seconds(now) > self._patience.stuck
+            if hangs:
                 loaded.broken = STUCK
-            if loaded.broken is not None:
-                place.broke(now)
+            was_lent = loaded.broken is not None and loaded.place.loaded is loaded
+            if was_lent:
+                loaded.place.broke(now)
+            if hangs or was_lent:
                 found.append(loaded)
         return found
 
