@@ -108,7 +108,10 @@ class Patient(Protocol):
 
     @property
     def waits_for_model(self) -> bool:
-        """Whether ``ready`` said no since the model is not in memory, which tells nothing of how fast it computes."""
+        """Whether ``ready`` said no since the model is not in memory, which tells nothing of how fast it computes.
+
+        May be left out where the model always is.
+        """
         ...
 
 

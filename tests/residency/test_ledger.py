@@ -211,6 +211,21 @@ def test_who_comes_unasked_does_not_leave_before_those_who_have_spoken() -> None
     assert model.loaded is not None
 
 
+def test_who_has_just_come_is_not_the_first_to_leave_though_nobody_waits_any_more() -> None:
+    ledger = Ledger(budget_bytes=25, patience=PATIENCE)
+    spoken_with, asked_for = a_place("a", size=10), a_place("b", size=20)
+    ledger.add(spoken_with, Counting())
+    ledger.add(asked_for, None)
+    speaks, waits = ledger.ask(spoken_with, 5.0), ledger.ask(asked_for, 5.0)
+    arrival = ledger.next_arrival(5.0)
+    assert arrival is not None
+    assert arrival.is_beyond
+    ledger.give_back(waits, 5.1)
+    ledger.give_back(speaks, 5.5)
+    ledger.arrived(asked_for, Counting(), 6.0)
+    assert [loaded.place for loaded in ledger.those_leaving(6.6)] == [spoken_with]
+
+
 def test_who_is_not_to_stay_leaves_after_a_while() -> None:
     ledger = Ledger(patience=PATIENCE)
     guest = a_place("guest", stays=False)
