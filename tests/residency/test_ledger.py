@@ -29,6 +29,7 @@ class Household(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.on_the_way: list[Arrival] = []
         self.gone: set[Loaded] = set()
+        self.stuck: set[Loaded] = set()
 
     @initialize(budget=st.integers(1, 60), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), data=st.data())
     def begin(self, budget: int, sizes: list[int], data: st.DataObject) -> None:
@@ -109,7 +110,10 @@ class Household(RuleBasedStateMachine):
         self.now += seconds
         for loaded in self.ledger.those_broken(self.now):
             assert loaded.broken
-            assert loaded.place.loaded is None
+            assert loaded.place.loaded is not loaded
+            assert loaded not in self.stuck, "it is told once"
+            self.stuck |= {loaded} if loaded.broken == STUCK else set()
+        assert all(each in self.stuck for each in self.ledger.there if each.busy_seconds(self.now) > PATIENCE.stuck)
         for loaded in self.ledger.those_leaving(self.now):
             self.leave(loaded)
         self.ledger.refuse_late(self.now)
