@@ -215,6 +215,21 @@ def test_who_comes_unasked_does_not_leave_before_those_who_have_spoken() -> None
     assert model.loaded is not None
 
 
+def test_who_hangs_is_not_forgotten_though_whoever_spoke_with_it_has_left() -> None:
+    ledger, hanging = Ledger(budget_bytes=15, patience=PATIENCE), Counting()
+    hangs, other = a_place("a"), a_place("b")
+    ledger.add(hangs, hanging)
+    ledger.add(other, None)
+    ledger.give_back(ledger.ask(hangs, 0.0), 2.0)
+    hanging.busy_seconds, hanging.is_left_behind = 10.0, True
+    ledger.ask(other, 10.0)
+    arrival = ledger.next_arrival(10.0)
+    assert arrival is not None
+    assert (arrival.leaving, arrival.is_beyond) == ((), True), "it would stay in memory all the same"
+    hanging.busy_seconds = 31.0
+    assert [loaded.place for loaded in ledger.those_broken(31.0)] == [hangs]
+
+
 def test_who_has_just_come_is_not_the_first_to_leave_though_nobody_waits_any_more() -> None:
     ledger = Ledger(budget_bytes=25, patience=PATIENCE)
     spoken_with, asked_for = a_place("a", size=10), a_place("b", size=20)

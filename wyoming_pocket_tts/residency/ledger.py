@@ -74,7 +74,7 @@ class Ledger:
     @property
     def size_bytes(self) -> int:
         """What all take who are there, or on their way in."""
-        return sum(each.size_bytes for each in self._occupants()) + self._coming()
+        return sum(each.place.size_bytes for each in self.there) + self._coming()
 
     def add(self, place: Place, speaker: Speaker | None) -> None:
         """Note somebody who can be in memory, and is already if a speaker is given.
@@ -154,7 +154,7 @@ class Ledger:
         free = [each for each in self.there if not each.leases]
         leaving = [each for each in free if (self._is_over(each) if each.broken else self._is_idle(each, now))]
         self._leave(leaving)
-        crowd = surplus(self._occupants(), budget_bytes=self._room(), now=now, rest_seconds=self._patience.rest)
+        crowd = surplus(self._occupants(now), budget_bytes=self._room(), now=now, rest_seconds=self._patience.rest)
         self._leave(crowd)
         return [*leaving, *crowd]
 
@@ -169,7 +169,7 @@ class Ledger:
         self.look_again_at = math.inf
         for place in self._those_wanted(now):
             decision = make_room(
-                self._occupants(),
+                self._occupants(now),
                 wanted_bytes=place.size_bytes,
                 budget_bytes=self._room(),
                 now=now,
@@ -219,11 +219,12 @@ class Ledger:
             if loaded.place.loaded is loaded:
                 loaded.place.loaded = None
 
-    def _occupants(self) -> list[Occupant[Loaded]]:
-        return [
-            Occupant(each, each.place.size_bytes, bool(each.leases) or each.broken is not None, each.used_at)
-            for each in self.there
-        ]
+    def _occupants(self, now: float) -> list[Occupant[Loaded]]:
+        return [Occupant(each, each.place.size_bytes, self._is_held(each, now), each.used_at) for each in self.there]
+
+    def _is_held(self, loaded: Loaded, now: float) -> bool:
+        """Whether it cannot leave; that goes for one, too, that seems to hang: it would not be gone, only forgotten."""
+        return bool(loaded.leases) or loaded.broken is not None or loaded.busy_seconds(now) > self._patience.rest
 
     def _coming(self) -> int:
         return sum(place.size_bytes for place in self.places if place.is_loading)
