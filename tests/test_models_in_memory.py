@@ -97,6 +97,15 @@ async def test_the_embedded_voice_leaves_when_a_model_speaks_and_is_back_when_as
             assert await rate_spoken(address, EMBEDDED_VOICE) != RATE_HZ
             assert "the embedded voice has come into memory" in running.log
             assert await running.stop() == 0
+        settings, elsewhere = environment(hub.url, tmp_path), str(tmp_path / "notify-again")
+        async with service(
+            "--engine", "kokoro", tmp_path=tmp_path, notify_address=elsewhere, **settings
+        ) as again:  # with the model converted
+            address = await again.uri()
+            assert await rate_spoken(address, EMBEDDED_VOICE) != RATE_HZ
+            await again.until_logged(SPEAKS, seconds=PATIENCE_SECONDS)
+            assert await again.stop() == 0
+            assert "the embedded voice has come into memory" in again.log, "it was loaded although nobody asked"
 
 
 async def test_the_embedded_voice_stays_when_somebody_is_set_to_speak_with_it(world: World, tmp_path: Path) -> None:

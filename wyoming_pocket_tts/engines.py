@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wyoming_pocket_tts.repertoire import Repertoire
     from wyoming_pocket_tts.residency.residency import Residency
     from wyoming_pocket_tts.settings import Settings
-    from wyoming_pocket_tts.speech import Synthesizer
+    from wyoming_pocket_tts.speech import Synthesizer, Voice
     from wyoming_pocket_tts.voices.parts import VoiceSource
     from wyoming_pocket_tts.wanted import WantedModel
 
@@ -62,6 +62,23 @@ def load_engine(engine: Engine) -> "Synthesizer":
             return ToneSynthesizer()
 
 
+def embedded_voices(engine: Engine) -> "Sequence[Voice]":
+    """Those that ``load_engine`` can speak with, without loading it; the default one first.
+
+    Raises:
+        ModelError: their description is missing or broken.
+    """
+    match engine:
+        case Engine.KOKORO:
+            from wyoming_pocket_tts.kokoro.runtime import described_voices  # noqa: PLC0415  (numpy)
+
+            return described_voices()
+        case Engine.TONE:
+            from wyoming_pocket_tts.engine.tone import VOICES  # noqa: PLC0415  (numpy)
+
+            return VOICES
+
+
 class Helper(Protocol):
     """Works beside the service, on threads of its own."""
 
@@ -100,7 +117,9 @@ class Ensemble:
 def load_ensemble(
     engine: Engine, settings: "Settings", *, file: Path | None = None, flags: "Mapping[str, object] | None" = None
 ) -> Ensemble:
-    """Load the embedded voices; models and voices of the user's own come when the helpers are started. Takes seconds.
+    """Make what speaks; models and voices of the user's own come when the helpers are started. Takes seconds.
+
+    The embedded voices are loaded, unless a model that will speak in a second is here: then only if somebody asks.
 
     Args:
         engine: what is embedded.
@@ -112,48 +131,62 @@ def load_ensemble(
         ConfigError: they name what there is not.
         ModelError: the embedded voices are broken.
     """
-    from wyoming_pocket_tts.casting import resolve  # noqa: PLC0415  (slow, like all that follow)
-    from wyoming_pocket_tts.narrator import Narrator  # noqa: PLC0415
+    from wyoming_pocket_tts.narrator import Narrator  # noqa: PLC0415  (slow, like all that follow)
     from wyoming_pocket_tts.repertoire import Repertoire  # noqa: PLC0415
-    from wyoming_pocket_tts.settings_sources import places_in  # noqa: PLC0415
-    from wyoming_pocket_tts.voices.dropped import dropped_folder  # noqa: PLC0415
-    from wyoming_pocket_tts.wanted import voices_dropped_in, wanted_models  # noqa: PLC0415
+    from wyoming_pocket_tts.residency.resident import Resident, Threadless  # noqa: PLC0415
+    from wyoming_pocket_tts.wanted import wanted_models  # noqa: PLC0415
 
-    embedded = load_engine(engine)
-    names = [voice.name for voice in embedded.voices()]
+    embedded = embedded_voices(engine)
+    names = tuple(voice.name for voice in embedded)
     wanted = wanted_models(settings.models.names, languages=settings.models.languages)
-    labels = [model.label for model in wanted]
-    dropped = [voice.name for voice in voices_dropped_in(settings.data_dir, labels)]
-    casting = resolve(settings, embedded=names, dropped=dropped)
-    for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
-        _LOGGER.warning("%s", warning)
+    casting = _casting(settings, names, wanted, file, flags)
     residency = _residency(settings)
     is_needed = settings.server.limits.overload == "embedded" or not casting.needed().isdisjoint(names)
-    repertoire = Repertoire(
-        _embedded_resident(engine, embedded, residency, stays=lambda: is_needed or not repertoire.has_models()),
-        {model.label: model.listed() for model in wanted},
+    place = residency.add(
+        _EMBEDDED,
+        lambda: Threadless(load_engine(engine)),
+        title="the embedded voice",
+        size_bytes=_EMBEDDED_BYTES,
+        speaker=Threadless(load_engine(engine)) if is_needed or not _is_here(wanted, settings) else None,
+        stays=lambda: is_needed or not repertoire.has_models(),
     )
+    resident = Resident(residency, place, lambda: embedded)
+    repertoire = Repertoire(resident, {model.label: model.listed() for model in wanted})
     cast = casting.cast(repertoire.voices)
     narrator = Narrator(repertoire, cast)
     if not wanted:
-        if dropped:
-            folder = dropped_folder(settings.data_dir)
-            _LOGGER.warning("%s: no model can speak the voices there: models.names is 'none'", folder)
-        return Ensemble(narrator, cast, (residency,), observe=residency.observe, embedded=tuple(names))
+        return Ensemble(narrator, cast, (residency,), observe=residency.observe, embedded=names)
     installer, library = _helpers(wanted, repertoire, residency, casting, settings, embedded=names)
 
     def observe(observer: "Observer") -> None:
         installer.observe(observer)
         residency.observe(observer)
 
-    return Ensemble(
-        narrator,
-        cast,
-        (installer, library, residency),
-        models=lambda: _models(repertoire, residency),
-        observe=observe,
-        embedded=tuple(names),
-    )
+    helpers = (installer, library, residency)
+    return Ensemble(narrator, cast, helpers, lambda: _models(repertoire, residency), observe, names)
+
+
+def _casting(
+    settings: "Settings",
+    embedded: "Sequence[str]",
+    wanted: "Sequence[WantedModel]",
+    file: Path | None,
+    flags: "Mapping[str, object] | None",
+) -> "Casting":
+    """Find everybody whom the settings name; what is doubtful is logged."""
+    from wyoming_pocket_tts.casting import resolve  # noqa: PLC0415  (slow, like all that follow)
+    from wyoming_pocket_tts.settings_sources import places_in  # noqa: PLC0415
+    from wyoming_pocket_tts.voices.dropped import dropped_folder  # noqa: PLC0415
+    from wyoming_pocket_tts.wanted import voices_dropped_in  # noqa: PLC0415
+
+    dropped = [voice.name for voice in voices_dropped_in(settings.data_dir, [model.label for model in wanted])]
+    casting = resolve(settings, embedded=embedded, dropped=dropped)
+    for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
+        _LOGGER.warning("%s", warning)
+    if dropped and not wanted:
+        folder = dropped_folder(settings.data_dir)
+        _LOGGER.warning("%s: no model can speak the voices there: models.names is 'none'", folder)
+    return casting
 
 
 def _residency(settings: "Settings") -> "Residency":
@@ -163,22 +196,15 @@ def _residency(settings: "Settings") -> "Residency":
     return Residency() if budget_mb is None else Residency(budget_bytes=budget_mb * _MEBIBYTE)
 
 
-def _embedded_resident(
-    engine: Engine, embedded: "Synthesizer", residency: "Residency", *, stays: "Callable[[], bool]"
-) -> "Synthesizer":
-    """Let the embedded voices, which are in memory, leave it when nobody needs them."""
-    from wyoming_pocket_tts.residency.resident import Resident, Threadless  # noqa: PLC0415
+def _is_here(wanted: "Sequence[WantedModel]", settings: "Settings") -> bool:
+    """Whether the most important model is converted, so that it is only to be loaded."""
+    from wyoming_pocket_tts.pocket.onnx.install import installed  # noqa: PLC0415  (slow)
+    from wyoming_pocket_tts.pocket.onnx.precision import Precision  # noqa: PLC0415
 
-    voices = tuple(embedded.voices())
-    place = residency.add(
-        _EMBEDDED,
-        lambda: Threadless(load_engine(engine)),
-        title="the embedded voice",
-        size_bytes=_EMBEDDED_BYTES,
-        speaker=Threadless(embedded),
-        stays=stays,
+    precision = Precision(settings.models.precision)
+    return any(
+        installed(model.name, model.config, data_dir=settings.data_dir, precision=precision) for model in wanted[:1]
     )
-    return Resident(residency, place, lambda: voices)
 
 
 def _models(repertoire: "Repertoire", residency: "Residency") -> dict[str, str]:

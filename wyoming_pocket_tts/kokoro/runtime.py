@@ -6,6 +6,7 @@ just enough neighbouring frames that the result is the same as if the whole sent
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -148,11 +149,9 @@ class KokoroSynthesizer:
     """
 
     def __init__(self, folder: Path = VOICE_FOLDER) -> None:
-        try:
+        with _whole():
             self._description = Description.load(folder / "voice.json")
             lexicon = Lexicon.load(folder / "lexicon.txt")
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"the embedded voice is incomplete: {error}; reinstall the package") from error
         self._encoder, self._decoder, self._vocoder, letters = (
             Network(folder / f"{name}.onnx") for name in ("encoder", "decoder", "vocoder", "letters")
         )
@@ -202,6 +201,25 @@ def _letters_to_symbols(network: Network, word: str) -> tuple[str, ...]:
 
 def _pcm(samples: Floats) -> Pcm:
     return np.rint(samples * 32767).clip(-32768, 32767).astype(np.int16)
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Read files of the voice; what is wrong with them is a ``ModelError``."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"the embedded voice is incomplete: {error}; reinstall the package") from error
+
+
+def described_voices(folder: Path = VOICE_FOLDER) -> list[Voice]:
+    """The voices that ``load_kokoro`` gives, without loading them.
+
+    Raises:
+        ModelError: their description is missing or damaged.
+    """
+    with _whole():
+        return [speaker.voice for speaker in Description.load(folder / "voice.json").speakers]
 
 
 def load_kokoro(folder: Path = VOICE_FOLDER) -> KokoroSynthesizer:

@@ -162,15 +162,16 @@ class Connection:
             await self._drain()
 
     def _carry_out(self, actions: Sequence[Action]) -> None:
+        events = []  # written at once: each write is a call of the system, and a packet
         for action in actions:
             if self._over.is_set():
-                return
+                break
             match action:
                 case Send(event, request):
                     if Error.is_type(event.type):
                         self._observer.failed(event.data["code"])
                         self._tell(logging.WARNING, f"told the client: {event.data['text']}", request)
-                    self._write(wire.encode(event))
+                    events.append(wire.encode(event))
                 case Speak():
                     speaking = self._speak(action, self._session.account)
                     self._speech = self._tasks.create_task(speaking, name="wyoming-speak")
@@ -185,6 +186,8 @@ class Connection:
                     self._tell(level, text, request)
                 case Close():
                     self._over.set()
+        if events:
+            self._write(b"".join(events))
 
     async def _go_on(self) -> None:
         await asyncio.sleep(0)
