@@ -106,6 +106,14 @@ class Patient(Protocol):
         """
         ...
 
+    @property
+    def waits_for_model(self) -> bool:
+        """Whether ``ready`` said no since the model is not in memory, which tells nothing of how fast it computes.
+
+        May be left out where the model always is.
+        """
+        ...
+
 
 class Synthesizer(Protocol):
     """Turns requests into audio. Methods may be called from any thread, several at a time."""
@@ -145,6 +153,11 @@ class Derived(Iterator[Pcm], Generic[T]):
         self._begin_once()
         return is_ready(self._source, wake)
 
+    @property
+    def waits_for_model(self) -> bool:
+        """See ``Patient``."""
+        return waits_for_model(self._source)
+
     def __next__(self) -> Pcm:
         """Make the next block. Whatever fails ends and closes the speech."""
         self._begin_once()
@@ -180,6 +193,11 @@ def is_ready(blocks: Iterator[Any] | None, wake: Callable[[], None]) -> bool:
     """Ask an iterator that may be ``Patient``; others always are."""
     ready: Callable[[Callable[[], None]], bool] | None = getattr(blocks, "ready", None)
     return ready is None or ready(wake)
+
+
+def waits_for_model(blocks: Iterator[Any] | None) -> bool:
+    """Ask an iterator that may be ``Patient``; those that always have their model need not answer."""
+    return bool(getattr(blocks, "waits_for_model", False))
 
 
 def close(blocks: Iterator[Any] | None) -> None:

@@ -65,6 +65,10 @@ async def ended(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def speaking_threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("speech-")}
 
@@ -144,6 +148,36 @@ async def test_too_many_threads_left_behind_are_an_illness() -> None:
                 await speaking
         assert not workers.healthy
         assert faults.kinds == ["stuck"] * (MOST_LEFT_BEHIND + 1)
+
+
+async def test_who_comes_back_lets_another_be_left_behind() -> None:
+    engine = Hanging()
+    async with engine.workers() as workers:
+        for number in range(2 * MOST_LEFT_BEHIND):
+            lost = next(thread for thread in speaking_threads() if thread.name == f"speech-{number}")
+            speaking = asyncio.create_task(spoken(workers, f"hang {number}"))
+            await engine.hangs(f"hang {number}")
+            engine.clock.turn(STUCK_SECONDS)
+            with pytest.raises(ModelError):
+                await speaking
+            engine.gate.let(1)
+            assert await ended(lost)
+        assert workers.healthy
+
+
+async def test_where_no_thread_is_to_be_had_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Hanging()
+    async with engine.workers() as workers:
+        speaking = asyncio.create_task(spoken(workers, "hang on, whatever comes"))
+        await engine.hangs("hang on, whatever comes")
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            engine.clock.turn(STUCK_SECONDS)
+            with pytest.raises(ModelError):
+                await speaking
+            assert not workers.healthy
+        assert await spoken(workers, "Somebody else.")
+        assert workers.healthy
 
 
 class Rubbish:

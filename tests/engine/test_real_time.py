@@ -1,6 +1,7 @@
 """The real-time guard: workers let in as many as their engine is fast enough for."""
 
 import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -154,6 +155,51 @@ async def test_the_reserve_says_nothing_of_the_speed() -> None:
         crowd += [asyncio.create_task(spoken(workers, "hold")) for _ in range(3)]
         await asyncio.sleep(0)
         assert (workers.active, workers.waiting) == (1, 3)
+        engine.gate.open()
+        await asyncio.gather(*crowd)
+
+
+class Coming(Iterator[Pcm]):
+    """A speech whose model is not in memory until it is told so."""
+
+    def __init__(self, before_its_end: Callable[[], None]) -> None:
+        self._before_its_end = before_its_end
+        self.waits_for_model = True
+        self.asked = asyncio.Event()
+        self.wake: Callable[[], None] = lambda: None
+        self._loop = asyncio.get_running_loop()
+
+    def ready(self, wake: Callable[[], None]) -> bool:
+        self.wake = wake
+        self._loop.call_soon_threadsafe(self.asked.set)
+        return not self.waits_for_model
+
+    def __next__(self) -> Pcm:
+        self._before_its_end()
+        raise StopIteration
+
+
+@pytest.mark.parametrize(("loading_seconds", "computing_seconds", "streams"), [(100, 0, 8), (0, 100, 1)])
+async def test_the_wait_for_a_model_to_come_into_memory_says_nothing_of_the_speed(
+    loading_seconds: float, computing_seconds: float, streams: int
+) -> None:
+    engine = Engine(0.009)
+    coming = Coming(before_its_end=lambda: engine.clock.turn(computing_seconds))
+    speak = engine.synthesize
+    engine.synthesize = lambda request: coming if request.text == "later" else speak(request)  # type: ignore[method-assign]
+    async with engine.workers() as workers:
+        for _ in range(10):
+            await spoken(workers, LONG)
+        late = asyncio.create_task(spoken(workers, "later"))
+        await coming.asked.wait()
+        await spoken(workers, LONG)  # by the only thread, so the other sleeps by now
+        engine.clock.turn(loading_seconds)
+        coming.waits_for_model = False
+        coming.wake()
+        assert await late == []
+        crowd = [asyncio.create_task(spoken(workers, "hold")) for _ in range(14)]
+        await asyncio.sleep(0)
+        assert (workers.active, workers.waiting) == (streams, 14 - streams)
         engine.gate.open()
         await asyncio.gather(*crowd)
 

@@ -100,6 +100,18 @@ async def test_leaving_a_parked_stream_closes_it() -> None:
     assert workers.active == 0
 
 
+async def test_leaving_amid_the_block_that_fills_the_backlog_closes_it() -> None:
+    gate = Gate()
+    tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == LONG else None)
+    async with Workers(tone, threads=1, backlog_blocks=1, max_active=1) as workers:
+        async with workers.stream(request(LONG)):
+            await happened(tone, "begin", LONG)
+        gate.open()
+        async with asyncio.timeout(15):
+            assert await spoken(workers, "Next, please.")
+        assert tone.journal.count("end", LONG) == 1
+
+
 async def test_typed_errors_pass_and_the_blocks_before_them_count() -> None:
     error = VoiceError("hoarse")
     tone = ToneSynthesizer(failure=lambda _, block: error if block == 2 else None)

@@ -238,6 +238,19 @@ def test_a_thread_that_dies_is_replaced_for_the_next_speech(caplog: pytest.LogCa
     assert "secret" not in caplog.text
 
 
+def test_where_no_thread_is_to_be_had_the_next_speech_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with singing(SharedEngine()) as choir:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError):
+                choir.speak(a_script(10))
+        assert choir.active == 0
+        assert heard(choir.speak(a_script(10))) == expected_frames(10)
+
+
 def test_chunks_that_cannot_be_had_are_heard_about() -> None:
     script = a_script(10, chunks=1)
     first = next(script.chunks)

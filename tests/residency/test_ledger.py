@@ -29,6 +29,7 @@ class Household(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.on_the_way: list[Arrival] = []
         self.gone: set[Loaded] = set()
+        self.stuck: set[Loaded] = set()
 
     @initialize(budget=st.integers(1, 60), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), data=st.data())
     def begin(self, budget: int, sizes: list[int], data: st.DataObject) -> None:
@@ -109,11 +110,14 @@ class Household(RuleBasedStateMachine):
         self.now += seconds
         for loaded in self.ledger.those_broken(self.now):
             assert loaded.broken
-            assert loaded.place.loaded is None
+            assert loaded.place.loaded is not loaded
+            assert loaded not in self.stuck, "it is told once"
+            self.stuck |= {loaded} if loaded.broken == STUCK else set()
+        assert all(each in self.stuck for each in self.ledger.there if each.busy_seconds(self.now) > PATIENCE.stuck)
         for loaded in self.ledger.those_leaving(self.now):
             self.leave(loaded)
-        for lease in self.ledger.those_late(self.now):
-            self.ledger.refuse([lease], ModelError("late"))
+        self.ledger.refuse_late(self.now)
+        assert not any(self.now - each.since > 100.0 for place in self.ledger.places for each in place.waiting)
         self.bring()
 
     @invariant()
@@ -197,6 +201,48 @@ def test_nobody_has_to_go_for_somebody_whom_nobody_asked_for() -> None:
             arrival = ledger.next_arrival(1.0)
             assert arrival is not None
             assert [each.place for each in arrival.leaving] == [second]
+
+
+def test_who_comes_unasked_does_not_leave_before_those_who_have_spoken() -> None:
+    """The embedded voice speaks until the first model is there, and goes then if there is no room for both."""
+    ledger = Ledger(budget_bytes=25, patience=PATIENCE)
+    embedded, model = a_place("embedded", size=10), a_place("model", size=20)
+    ledger.add(embedded, Counting())
+    ledger.give_back(ledger.ask(embedded, 1.0), 5.0)
+    ledger.add(model, Counting())
+    assert [loaded.place for loaded in ledger.those_leaving(5.9)] == [], "it may be between two sentences"
+    assert [loaded.place for loaded in ledger.those_leaving(6.1)] == [embedded]
+    assert model.loaded is not None
+
+
+def test_who_hangs_is_not_forgotten_though_whoever_spoke_with_it_has_left() -> None:
+    ledger, hanging = Ledger(budget_bytes=15, patience=PATIENCE), Counting()
+    hangs, other = a_place("a"), a_place("b")
+    ledger.add(hangs, hanging)
+    ledger.add(other, None)
+    ledger.give_back(ledger.ask(hangs, 0.0), 2.0)
+    hanging.busy_seconds, hanging.is_left_behind = 10.0, True
+    ledger.ask(other, 10.0)
+    arrival = ledger.next_arrival(10.0)
+    assert arrival is not None
+    assert (arrival.leaving, arrival.is_beyond) == ((), True), "it would stay in memory all the same"
+    hanging.busy_seconds = 31.0
+    assert [loaded.place for loaded in ledger.those_broken(31.0)] == [hangs]
+
+
+def test_who_has_just_come_is_not_the_first_to_leave_though_nobody_waits_any_more() -> None:
+    ledger = Ledger(budget_bytes=25, patience=PATIENCE)
+    spoken_with, asked_for = a_place("a", size=10), a_place("b", size=20)
+    ledger.add(spoken_with, Counting())
+    ledger.add(asked_for, None)
+    speaks, waits = ledger.ask(spoken_with, 5.0), ledger.ask(asked_for, 5.0)
+    arrival = ledger.next_arrival(5.0)
+    assert arrival is not None
+    assert arrival.is_beyond
+    ledger.give_back(waits, 5.1)
+    ledger.give_back(speaks, 5.5)
+    ledger.arrived(asked_for, Counting(), 6.0)
+    assert [loaded.place for loaded in ledger.those_leaving(6.6)] == [spoken_with]
 
 
 def test_who_is_not_to_stay_leaves_after_a_while() -> None:

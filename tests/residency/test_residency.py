@@ -18,7 +18,7 @@ from wyoming_pocket_tts.repertoire import Repertoire
 from wyoming_pocket_tts.residency.ledger import Patience
 from wyoming_pocket_tts.residency.residency import Residency
 from wyoming_pocket_tts.residency.resident import Resident
-from wyoming_pocket_tts.speech import Synthesizer
+from wyoming_pocket_tts.speech import Synthesizer, waits_for_model
 
 RESTLESS = Patience(rest=0.0)
 
@@ -207,6 +207,28 @@ def test_three_failures_in_a_row_have_it_opened_anew(
     assert all(each.closed for each in model.brought)
 
 
+def test_a_model_that_hangs_in_its_last_speeches_ends_them() -> None:
+    """Three others failed, so it was opened anew already; who speaks with the old one still is not forgotten."""
+    model, hears, now = Model(), Noting(), 100.0
+    residency = Residency(clock=lambda: now)
+    residency.observe(hears)
+    with living(residency):
+        speaks = resident(residency, model, loaded=True)
+        bystander = speaks.synthesize(asked())
+        next(bystander)
+        for _ in range(3):
+            with pytest.raises(ModelError):
+                spoken(speaks, "fail")
+        assert hears.has_rebuilt.wait(PATIENCE_SECONDS)
+        assert model.brought[0].reason is None
+        model.brought[0].busy_seconds, model.brought[0].is_left_behind = 30.1, True
+        until(lambda: model.brought[0].reason is not None)
+        with pytest.raises(ModelError, match="hung"):
+            next(bystander)
+        assert (hears.faults, hears.rebuilds) == (["stuck"], ["m"]), "what was opened anew speaks on"
+        assert spoken(speaks) == [2, 2, 2]
+
+
 def test_whoever_waits_is_told_when_the_service_stops() -> None:
     gate = threading.Event()
     model = Model(before_bringing=lambda: assert_set(gate))
@@ -239,6 +261,36 @@ def test_who_leaves_before_it_has_come_is_forgotten() -> None:
         assert spoken(speaks) == [1] * 3
         assert spoken(resident(residency, Model(), "other")) == [1] * 3, "no lease is left that keeps it there"
         assert not residency.is_loaded("m")
+
+
+def test_a_speech_tells_for_what_it_waits() -> None:
+    gate = threading.Event()
+    with living(Residency()) as residency:
+        repertoire = Repertoire(resident(residency, Model(before_bringing=lambda: assert_set(gate))), {})
+        stream, woken = repertoire.synthesize(asked(voice=replace(VOICE, name="m"))), threading.Event()
+        assert not waits_for_model(stream)
+        assert not stream.ready(woken.set)
+        assert waits_for_model(stream)
+        gate.set()
+        assert woken.wait(PATIENCE_SECONDS)
+        assert not waits_for_model(stream)
+        assert len(list(stream)) == 3
+        assert not waits_for_model(stream)
+
+
+def test_where_no_thread_is_to_be_had_whoever_asks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with living(Residency()) as residency:
+        speaks = resident(residency, Model())
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(
+                ModelError, match=r"the model m cannot be loaded now: can't start new thread; ask again"
+            ):
+                spoken(speaks)
+        assert spoken(speaks) == [1, 1, 1]
 
 
 def test_nothing_happens_before_it_is_asked_for() -> None:

@@ -163,6 +163,7 @@ async def test_even_embedded_voices_are_bounded_and_an_answer_goes_on() -> None:
             assert shape(await client.until("audio-stop")) == ANSWER
             await client.close()
     assert crowd.embedded.journal.count("begin", "You are still there.") == 2
+    assert crowd.heard.stand_ins == 2, "who was refused by them as well had no answer"
 
 
 async def test_whoever_waits_for_too_long_is_told() -> None:

@@ -1,13 +1,14 @@
 """Threads that work, and others in their place when they die or do not come back. Knows nothing about the work.
 
 Nothing can end a thread that hangs in native code. It is left behind: it counts no more, another one takes its place,
-and should it ever come back it ends. That is done a few times in the life of a process, since each may hold a core.
+and should it ever come back it ends. No more than a few are left behind at a time, since each may hold a core.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, Generic, TypeVar
@@ -29,16 +30,13 @@ class Hand(Generic[T]):
         self.began_at = 0.0
         self.is_dying = False
         self.is_lost = False
-        """Another one has its place: it keeps its hands off what others see, and ends."""
+        """It has no place any more: it keeps its hands off what others see, and ends."""
+        self.is_left_behind = False
+        """Another one has its place, and it may hold a core."""
 
     def begins(self, task: T, now: float) -> None:
         """It works at this from now on."""
         self.task, self.began_at = task, now
-
-    def ends(self) -> bool:
-        """It has come to an end; False if nobody waits for that any more."""
-        self.task = None
-        return not self.is_lost
 
     def dies(self) -> None:
         """It ends by a surprise."""
@@ -64,7 +62,7 @@ class Crew(Generic[T]):
         lock: guards what the threads work at.
         stuck_seconds: whoever is at a task for longer is left behind.
         now: a clock that counts seconds.
-        most_left_behind: how often that is done; after that nobody takes the place.
+        most_left_behind: how many may be at a time; nobody takes the place of one more.
     """
 
     def __init__(
@@ -98,6 +96,13 @@ class Crew(Generic[T]):
         for hand in self._hands:
             hand.thread.start()
 
+    def ends(self, hand: Hand[T]) -> bool:
+        """It has come to the end of a task; False if nobody waits for that any more. With the lock."""
+        hand.task = None
+        self._may_leave_behind += hand.is_left_behind
+        hand.is_left_behind = False
+        return not hand.is_lost
+
     def replace_lost(self) -> list[Loss[T]]:
         """Put others in the place of those who died or are stuck; tell what each was at."""
         with self._lock:
@@ -119,10 +124,12 @@ class Crew(Generic[T]):
         self._hands.remove(hand)
         is_replaced = is_dead or self._may_leave_behind > 0
         if is_replaced:
-            self._may_leave_behind -= not is_dead
+            hand.is_left_behind = not is_dead
+            self._may_leave_behind -= hand.is_left_behind
             another = self._hand(next(self._numbers))
             self._hands.append(another)
-            another.thread.start()
+            with suppress(RuntimeError):  # no thread is to be had: it counts as dead, so the next look tries again
+                another.thread.start()
         return Loss(hand.thread.name, None if is_dead else hand.task, is_replaced)
 
     @staticmethod

@@ -15,7 +15,7 @@ from wyoming_pocket_tts.engine.order import Earliest, ReadyOrder
 from wyoming_pocket_tts.engine.speed import Speed
 from wyoming_pocket_tts.engine.stream import End, Stream
 from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
-from wyoming_pocket_tts.speech import Pcm, Synthesizer
+from wyoming_pocket_tts.speech import Pcm, Synthesizer, waits_for_model
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Workshop:
         if isinstance(made, End):
             self._maker.close(stream)
         with self._changed:
-            is_awaited = hand.ends()
+            is_awaited = self._crew.ends(hand)
         if not is_awaited:
             self._maker.close(stream)
             _LOGGER.info("%s has come back after all, and ends", hand.thread.name)
@@ -188,12 +188,15 @@ class Workshop:
         return True
 
     def _lay_to_sleep(self, stream: Stream) -> None:
+        is_held_up = waits_for_model(stream.iterator)
         with self._changed:
             stream.has_worker = False
             if stream.was_woken or stream.cancelled:
                 self._push(stream)
             else:
                 stream.sleeping = True
+                if is_held_up:  # by a disk: no machine is the slower at speaking for it
+                    self._rests(stream)
 
     def _wake(self, stream: Stream) -> None:
         """Its next block can be made. Runs on any thread."""
@@ -201,6 +204,8 @@ class Workshop:
             stream.was_woken = True
             if stream.sleeping:
                 stream.sleeping = False
+                if not stream.unread_blocks:
+                    self._wants(stream)
                 self._push(stream)
 
     def _hand_over(self, stream: Stream, block: Pcm) -> None:

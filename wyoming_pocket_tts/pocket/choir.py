@@ -111,11 +111,12 @@ class Choir:
         with self._lock:
             if self._closed:
                 raise self._why_closed
-            self._parts.append(part)
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="pocket-choir", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._run, name="pocket-choir", daemon=True)
+                thread.start()  # first: where no thread is to be had, the next speech tries again
+                self._thread = thread
                 atexit.register(self.close)  # a thread that is cut off in native code may take the process down
+            self._parts.append(part)
             self._work.notify()
         return part
 

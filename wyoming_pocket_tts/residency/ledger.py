@@ -74,13 +74,17 @@ class Ledger:
     @property
     def size_bytes(self) -> int:
         """What all take who are there, or on their way in."""
-        return sum(each.size_bytes for each in self._occupants()) + self._coming()
+        return sum(each.place.size_bytes for each in self.there) + self._coming()
 
     def add(self, place: Place, speaker: Speaker | None) -> None:
-        """Note somebody who can be in memory, and is already if a speaker is given."""
+        """Note somebody who can be in memory, and is already if a speaker is given.
+
+        Nobody who was there before counts as used more recently: else what has just come might be the first to go.
+        """
         self.places.append(place)
         if speaker is not None:
-            self._enter(place, speaker)
+            used_at = max((each.used_at for each in self.there), default=-math.inf)
+            self._enter(place, speaker).used_at = used_at
 
     def ask(self, place: Place, now: float) -> Lease:
         """Wish to speak with somebody.
@@ -129,16 +133,19 @@ class Ledger:
         return loaded.broken is not None
 
     def those_broken(self, now: float) -> list[Loaded]:
-        """Find those that hang, or were found broken. Nobody speaks with them from now on."""
+        """Find those that hang, or were found broken. Nobody speaks with them from now on.
+
+        Who is found because its speeches failed is found again if it hangs in what it speaks still.
+        """
         found = []
-        for place in self.places:
-            loaded = place.loaded
-            if loaded is None:
-                continue
-            if loaded.busy_seconds(now) > self._patience.stuck:
+        for loaded in self.there:
+            hangs = loaded.broken != STUCK and loaded.busy_seconds(now) > self._patience.stuck
+            if hangs:
                 loaded.broken = STUCK
-            if loaded.broken is not None:
-                place.broke(now)
+            was_lent = loaded.broken is not None and loaded.place.loaded is loaded
+            if was_lent:
+                loaded.place.broke(now)
+            if hangs or was_lent:
                 found.append(loaded)
         return found
 
@@ -147,20 +154,22 @@ class Ledger:
         free = [each for each in self.there if not each.leases]
         leaving = [each for each in free if (self._is_over(each) if each.broken else self._is_idle(each, now))]
         self._leave(leaving)
-        crowd = surplus(self._occupants(), budget_bytes=self._room(), now=now, rest_seconds=self._patience.rest)
+        crowd = surplus(self._occupants(now), budget_bytes=self._room(), now=now, rest_seconds=self._patience.rest)
         self._leave(crowd)
         return [*leaving, *crowd]
 
-    def those_late(self, now: float) -> list[Lease]:
-        """Those who have waited for too long."""
-        return [each for place in self.places for each in place.waiting if now > each.since + self._patience.arrival]
+    def refuse_late(self, now: float) -> Wakes:
+        """Tell those who have waited for too long that nobody comes."""
+        waiting = [each for place in self.places for each in place.waiting]
+        late = [each for each in waiting if now > each.since + self._patience.arrival]
+        return self.refuse(late, ModelError("the model did not come into memory in time; ask again"))
 
     def next_arrival(self, now: float) -> Arrival | None:
         """Decide who is to be brought now, and note that it is on its way; None for nobody."""
         self.look_again_at = math.inf
         for place in self._those_wanted(now):
             decision = make_room(
-                self._occupants(),
+                self._occupants(now),
                 wanted_bytes=place.size_bytes,
                 budget_bytes=self._room(),
                 now=now,
@@ -210,11 +219,12 @@ class Ledger:
             if loaded.place.loaded is loaded:
                 loaded.place.loaded = None
 
-    def _occupants(self) -> list[Occupant[Loaded]]:
-        return [
-            Occupant(each, each.place.size_bytes, bool(each.leases) or each.broken is not None, each.used_at)
-            for each in self.there
-        ]
+    def _occupants(self, now: float) -> list[Occupant[Loaded]]:
+        return [Occupant(each, each.place.size_bytes, self._is_held(each, now), each.used_at) for each in self.there]
+
+    def _is_held(self, loaded: Loaded, now: float) -> bool:
+        """Whether it cannot leave; that goes for one, too, that seems to hang: it would not be gone, only forgotten."""
+        return bool(loaded.leases) or loaded.broken is not None or loaded.busy_seconds(now) > self._patience.rest
 
     def _coming(self) -> int:
         return sum(place.size_bytes for place in self.places if place.is_loading)

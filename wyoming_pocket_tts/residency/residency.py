@@ -105,18 +105,14 @@ class Residency:
 
     def close(self) -> None:
         """Join the threads, and close all that is in memory. Those who wait are told."""
-        with self._changed:
+        with self._deciding() as wakes:
             self._closed = True
             waiting = [lease for place in self._ledger.places for lease in place.waiting]
-            wakes = self._ledger.refuse(waiting, Cancelled(_STOPPING))
-            loading = list(self._loading)
-            self._changed.notify_all()
-        for wake in wakes:
-            wake()
+            wakes.extend(self._ledger.refuse(waiting, Cancelled(_STOPPING)))
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
-        for thread in loading:
+        for thread in self._loading:  # no more are begun
             thread.join(_JOIN_SECONDS)
         for loaded in self._ledger.there:
             loaded.speaker.close()
@@ -130,11 +126,11 @@ class Residency:
             ModelError: it broke, and is not to be had now.
             Cancelled: the service is stopping.
         """
-        with self._changed:
+        with self._deciding() as wakes:
             if self._closed:
                 raise Cancelled(_STOPPING)
             lease = self._ledger.ask(place, self._clock())
-            self._bring_those_wanted()
+            wakes.extend(self._bring_those_wanted())
             comes_later = self._ledger.look_again_at < math.inf
         if comes_later:
             self._wake.set()
@@ -189,24 +185,31 @@ class Residency:
         if is_broken:
             self._wake.set()
 
+    @contextmanager
+    def _deciding(self) -> Iterator[Wakes]:
+        """Hold the lock; afterwards, without it, those hear of what was decided who are in the list."""
+        wakes: Wakes = []
+        with self._changed:
+            yield wakes
+            self._changed.notify_all()
+        for wake in wakes:
+            wake()
+
     # Watching
 
     def look(self) -> None:
         """See what time has brought: who hangs or broke, who may leave, who waits in vain, who can come."""
         now = self._clock()
-        with self._changed:
+        with self._deciding() as wakes:
             broken = self._ledger.those_broken(now)
             leaving = self._ledger.those_leaving(now)
-            wakes = self._refuse_late(now)
-            self._changed.notify_all()
-        for wake in wakes:
-            wake()
+            wakes.extend(self._ledger.refuse_late(now))
         for loaded in broken:
             self._end(loaded)
         for loaded in leaving:
             self._dismiss(loaded)
-        with self._changed:
-            self._bring_those_wanted()
+        with self._deciding() as wakes:
+            wakes.extend(self._bring_those_wanted())
 
     def _run(self) -> None:
         while not self._closed:
@@ -217,10 +220,6 @@ class Residency:
                 logger.error("models in memory cannot be watched:\n%s", described(error, text=None))  # noqa: TRY400
             until = self._ledger.look_again_at - self._clock()
             self._wake.wait(min(_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, until)))
-
-    def _refuse_late(self, now: float) -> Wakes:
-        late = self._ledger.those_late(now)
-        return self._ledger.refuse(late, ModelError("the model did not come into memory in time; ask again"))
 
     def _end(self, loaded: Loaded) -> None:
         """Break off what a broken one speaks; if only its speeches failed, those under way may yet be fine."""
@@ -247,17 +246,24 @@ class Residency:
 
     # Bringing
 
-    def _bring_those_wanted(self) -> None:
-        """Begin to bring who can come. With the lock."""
+    def _bring_those_wanted(self) -> Wakes:
+        """Begin to bring who can come, with the lock; return who is to be told that there is no thread for it."""
+        wakes: Wakes = []
         while not self._closed and (arrival := self._ledger.next_arrival(self._clock())) is not None:
             if arrival.is_beyond and not self._has_warned:
                 self._has_warned = True
                 text = "%s is loaded, and models take about %.0f MB now: more than models.memory_mb (%.0f)"
                 self._warn(text, arrival.place.title, self._ledger.size_bytes)
-            name = f"loads-{arrival.place.name}"
-            thread = Thread(target=self._bring, args=(arrival,), name=name, daemon=True)
-            self._loading = [*(each for each in self._loading if each.is_alive()), thread]
-            thread.start()
+            place = arrival.place
+            thread = Thread(target=self._bring, args=(arrival,), name=f"loads-{place.name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system is out of threads
+                reason = ModelError(f"{place.title} cannot be loaded now: {error}; ask again later")
+                wakes.extend(self._ledger.not_arrived(place, reason))
+            else:
+                self._loading = [*(each for each in self._loading if each.is_alive()), thread]
+        return wakes
 
     def _warn(self, text: str, title: str, size_bytes: int) -> None:
         logger.warning(text, title, size_bytes / _MEBIBYTE, self._ledger.budget_bytes / _MEBIBYTE)
@@ -277,15 +283,13 @@ class Residency:
             logger.error("%s cannot be loaded:\n%s", place.title, described(reason, text=None))  # noqa: TRY400
             error = ModelError(f"{place.title} cannot be loaded ({type(reason).__name__}); the log says more")
         was_rebuilt = False
-        with self._changed:
+        with self._deciding() as wakes:
             if speaker is None or self._closed:
-                wakes = self._ledger.not_arrived(place, error)
+                wakes.extend(self._ledger.not_arrived(place, error))
             else:
-                was_rebuilt, wakes = self._ledger.arrived(place, speaker, self._clock())
+                was_rebuilt, woken = self._ledger.arrived(place, speaker, self._clock())
+                wakes.extend(woken)
             is_closed = self._closed
-            self._changed.notify_all()
-        for wake in wakes:
-            wake()
         if speaker is not None and is_closed:
             speaker.close()
         elif speaker is not None:

@@ -60,6 +60,11 @@ class ResidentSpeech(Iterator[Pcm]):
         with self._residency.calling(lease):
             return is_ready(blocks, wake)
 
+    @property
+    def waits_for_model(self) -> bool:
+        """See ``Patient``."""
+        return self._lease is not None and not self._lease.is_decided
+
     def __next__(self) -> Pcm:
         """Make the next block; waits for the model if it is not there. Whatever fails ends and closes the speech."""
         lease = self._ask_once()

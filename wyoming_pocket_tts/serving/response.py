@@ -3,7 +3,7 @@
 import logging
 from enum import Enum, auto
 
-from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.audio import AudioStop
 from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.tts import SynthesizeStopped
@@ -12,6 +12,7 @@ from wyoming_pocket_tts.engine.observer import SPOKEN
 from wyoming_pocket_tts.errors import Cancelled, ProtocolError, SpeechError
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Note
+from wyoming_pocket_tts.serving.audio_events import WIDTH_BYTES, AudioEvents
 from wyoming_pocket_tts.serving.direction import Direction, FindStandIn
 from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.serving.reading import Reading
@@ -19,8 +20,6 @@ from wyoming_pocket_tts.serving.silence import Silence
 from wyoming_pocket_tts.speech import Request
 from wyoming_pocket_tts.text.pieces import Piece, Pieces
 
-_WIDTH_BYTES = 2
-_CHANNELS = 1
 _SILENCE_CHUNKS = 5
 """Silence is written so many chunks at a time, and then the client may read."""
 
@@ -94,7 +93,7 @@ class Response:
         self._given_up = False
         self._has_words = False
         self._not_done: dict[str, None] = {}  # kinds of what cannot be done, in their order
-        self._samples_sent = 0
+        self._audio = self._audio_events()
 
     @property
     def over(self) -> bool:
@@ -149,8 +148,8 @@ class Response:
             return None
         assert self._piece is not None, "it was begun"  # noqa: S101  (our own invariant)
         self.by_stand_in, self._direction = True, direction
+        self._audio = self._audio_events()
         self._owed.change_rate(direction.rate_hz)
-        self.account.stood_in()
         return direction.request(self._piece)
 
     def notes(self) -> list[Note]:
@@ -217,10 +216,10 @@ class Response:
 
     def owed_silence(self) -> list[Event]:
         """Events for a bit of the silence that is owed; of ``silence``, or once it ``fades``."""
-        samples = self._owed.take(_SILENCE_CHUNKS * self._chunk_samples)
+        samples = self._owed.take(_SILENCE_CHUNKS * self._sounds.chunk_samples)
         if samples:
-            self.account.pauses(samples / self._rate_hz)
-        return self._sound(bytes(_WIDTH_BYTES * samples))
+            self.account.pauses(samples / self._sounds.rate_hz)
+        return self._sound(bytes(WIDTH_BYTES * samples))
 
     def conclude(self, error: SpeechError | None = None) -> None:
         """Close the account: nothing more becomes of it. An error that came before the given one counts."""
@@ -255,19 +254,12 @@ class Response:
             self._reading.drop()
 
     def _sound(self, pcm: bytes) -> list[Event]:
-        events = self._start() if pcm else []
-        chunk_bytes = self._chunk_samples * _WIDTH_BYTES
-        for start in range(0, len(pcm), chunk_bytes):
-            chunk = AudioChunk(
-                rate=self._rate_hz,
-                width=_WIDTH_BYTES,
-                channels=_CHANNELS,
-                audio=pcm[start : start + chunk_bytes],
-                timestamp=self._milliseconds,
-            )
-            self._samples_sent += chunk.samples
-            events.append(chunk.event())
-        return events
+        return [*self._start(), *self._sounds.chunks(pcm)] if pcm else []
+
+    def _audio_events(self) -> AudioEvents | None:
+        if self._direction is None:
+            return None
+        return AudioEvents(rate_hz=self._direction.rate_hz, chunk_seconds=self._limits.chunk_seconds)
 
     @property
     def _owed(self) -> Silence:
@@ -275,28 +267,23 @@ class Response:
         return self._silence
 
     @property
-    def _rate_hz(self) -> int:
-        assert self._direction is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
-        return self._direction.rate_hz
-
-    @property
-    def _chunk_samples(self) -> int:
-        return max(1, round(self._limits.chunk_seconds * self._rate_hz))
-
-    @property
-    def _milliseconds(self) -> int:
-        return self._samples_sent * 1_000 // self._rate_hz
+    def _sounds(self) -> AudioEvents:
+        assert self._audio is not None, "only a response with a voice can sound"  # noqa: S101  (our own invariant)
+        return self._audio
 
     def _start(self) -> list[Event]:
         if self.stage is Stage.SOUNDING:
             return []
         self._move(Stage.SOUNDING)
-        return [AudioStart(rate=self._rate_hz, width=_WIDTH_BYTES, channels=_CHANNELS, timestamp=0).event()]
+        if self.by_stand_in:
+            self.account.stood_in()  # only now: embedded voices may have too much to do as well
+        return [self._sounds.start()]
 
     def _stop(self) -> list[Event]:
-        timestamp = self._milliseconds if self._samples_sent else 0
         self._move(Stage.SETTLED)
-        return [AudioStop(timestamp=timestamp).event()] if self.kind in {Kind.WHOLE, Kind.STREAM} else []
+        if self.kind not in {Kind.WHOLE, Kind.STREAM}:
+            return []
+        return [AudioStop(timestamp=0).event() if self._audio is None else self._audio.stop()]
 
     def _move(self, stage: Stage) -> None:
         assert stage in _NEXT[self.stage], f"{self.stage} -> {stage}"  # noqa: S101  (our own invariant)

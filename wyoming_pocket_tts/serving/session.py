@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from wyoming.event import Event
-from wyoming.ping import Pong
 
 from wyoming_pocket_tts.errors import Cancelled, Overloaded, ProtocolError, SpeechError, shown
-from wyoming_pocket_tts.serving import fields, steps
+from wyoming_pocket_tts.serving import fields
 from wyoming_pocket_tts.serving.account import Account
 from wyoming_pocket_tts.serving.actions import Action, Again, Close, Hush, Note, Rest, Send, Speak
-from wyoming_pocket_tts.serving.direction import ChooseVoice, Direction, FindStandIn, primary_language
+from wyoming_pocket_tts.serving.courtesies import Courtesies
+from wyoming_pocket_tts.serving.desk import Desk
+from wyoming_pocket_tts.serving.direction import ChooseVoice, FindStandIn
 from wyoming_pocket_tts.serving.info import PROGRAM
 from wyoming_pocket_tts.serving.intake import FOLLOWING, Intake
 from wyoming_pocket_tts.serving.limits import Limits
@@ -51,12 +52,9 @@ class Session:
             program: what the info calls us.
             stand_in: finds who gives an answer that is refused because too much is asked for.
         """
-        self._program = program
-        self._choose = choose
-        self._make_pieces = pieces
-        self._info = info
+        self._courtesies = Courtesies(info=info, program=program)
+        self._desk = Desk(choose=choose, pieces=pieces, limits=limits, account=account)
         self._limits = limits
-        self._open_account = account
         self._find_stand_in = stand_in
         self._intake = Intake.OPEN
         self._queue: deque[Response] = deque()
@@ -84,9 +82,9 @@ class Session:
         if self._intake in {Intake.ENDED, Intake.CLOSED}:
             return []
         handlers: dict[str, Callable[[dict[str, Any]], list[Action]]] = {
-            "describe": self._describe,
-            "ping": self._ping,
-            "select-program": self._select_program,
+            "describe": self._courtesies.describe,
+            "ping": self._courtesies.ping,
+            "select-program": self._courtesies.select_program,
             "synthesize": self._synthesize,
             "synthesize-start": self._synthesize_start,
             "synthesize-chunk": self._synthesize_chunk,
@@ -175,42 +173,20 @@ class Session:
 
     # One method for each kind of event
 
-    def _describe(self, _data: dict[str, Any]) -> list[Action]:
-        return [Send(self._info())]
-
-    def _ping(self, data: dict[str, Any]) -> list[Action]:
-        text = data.get("text")
-        return [Send(Pong(text=text if isinstance(text, str) else None).event())]
-
-    def _select_program(self, data: dict[str, Any]) -> list[Action]:
-        # There is one program, so nothing is to be selected; a wrong name must not keep anybody from speaking.
-        if data.get("name") == self._program:
-            return []
-        return [Note(logging.WARNING, f"there is no program {shown(data.get('name'))}; {self._program!r} answers")]
-
     def _synthesize(self, data: dict[str, Any]) -> list[Action]:
         if self._intake is Intake.STREAM:
             return []  # the whole text once more, for servers that cannot stream
-        response, actions = self._begin(Kind.WHOLE, data)
-        try:
-            text = fields.text(data)
-        except ProtocolError as error:
-            response.fail(error)
-        else:
-            if not text.strip():
-                response.fail(ProtocolError("there is no text to speak"))
-            response.add_text(text)
-            response.end_text()
-        return [*actions, *self._enqueue(response)]
+        response, notes = self._desk.whole(data, self._refusal)
+        return [*notes, *self._enqueue(response)]
 
     def _synthesize_start(self, data: dict[str, Any]) -> list[Action]:
         actions: list[Action] = []
         if self._stream is not None:
             actions.append(Note(logging.WARNING, "synthesize-start within a stream: the stream begins anew"))
             self._stream.give_up(None)
-        self._stream, notes = self._begin(Kind.STREAM, data)
+        self._stream, notes = self._desk.begin(Kind.STREAM, data, self._refusal)
         self._move(Intake.STREAM)
-        return actions + notes + self._enqueue(self._stream)
+        return [*actions, *notes, *self._enqueue(self._stream)]
 
     def _synthesize_chunk(self, data: dict[str, Any]) -> list[Action]:
         if self._stream is None:
@@ -231,31 +207,8 @@ class Session:
 
     # Steps that they share
 
-    def _begin(self, kind: Kind, data: dict[str, Any]) -> tuple[Response, list[Action]]:
-        """A response with the voice that the client wants, or one that has failed; what is refused costs nothing."""
-        if self._refusal is not None:
-            return self._failed(kind, self._refusal), []
-        try:
-            ssml = fields.ssml(data)
-            wish = fields.voice(data)
-            choice = self._choose(**wish)
-        except SpeechError as error:
-            return self._failed(kind, error), []
-        reader = self._make_pieces(primary_language(choice.voice.languages[0]), ssml=ssml)
-        direction = Direction(choice, self._choose)
-        account = self._open_account()
-        response = Response(kind, direction=direction, reader=reader, limits=self._limits, account=account)
-        told = [(logging.DEBUG, steps.chosen(choice, wish, ssml=ssml))]
-        told += [(logging.WARNING, warning) for warning in choice.warnings]
-        return response, [Note(level, text, account.request) for level, text in told]
-
     def _stray(self, kind: Kind, complaint: str) -> list[Action]:
-        return self._enqueue(self._failed(kind, self._refusal or ProtocolError(complaint)))
-
-    def _failed(self, kind: Kind, error: SpeechError) -> Response:
-        response = Response(kind, limits=self._limits, account=self._open_account())
-        response.fail(error)
-        return response
+        return self._enqueue(self._desk.failed(kind, self._refusal or ProtocolError(complaint)))
 
     def _enqueue(self, response: Response) -> list[Action]:
         if len(self._queue) <= self._limits.queued_requests:  # the first of them is not waiting
