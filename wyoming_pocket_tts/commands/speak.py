@@ -94,7 +94,7 @@ def speak_with_pocket(
         state = model.get_state_for_audio_prompt(speaker)
         if manner.seed is not None:
             model.seed(manner.seed)
-            model.max_decoder_frames_per_call = 1  # in 8 bits, what frames sound like depends on those decoded with them
+            model.max_decoder_frames_per_call = 1  # in 8 bits a frame depends on those decoded with it
         audio_format = Format(rate_hz=model.sample_rate)
         started = time.perf_counter()
         stream = _speech(model, state, stretches, manner)
