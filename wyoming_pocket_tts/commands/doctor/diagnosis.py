@@ -15,6 +15,7 @@ from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.models import Models
 from wyoming_pocket_tts.commands.doctor.ports import Ports
 from wyoming_pocket_tts.commands.doctor.processor import Processor
+from wyoming_pocket_tts.commands.doctor.service import Service
 from wyoming_pocket_tts.commands.doctor.settings import SettingsCheck
 from wyoming_pocket_tts.commands.doctor.speech import Speech
 from wyoming_pocket_tts.commands.doctor.subject import Subject, models_of
@@ -48,6 +49,7 @@ def checks_for(subject: Subject) -> list[Check]:
         Models(models, settings.data_dir, precision),
         Voices(listed),
         Hub(models, local_files_only=settings.models.local_files_only),
+        *([] if subject.uri is not None else [Service(settings.server.uri)]),
         Ports(settings),
         AddressFamilies(settings.server.uri),
         Discovery(settings, is_running=is_here),

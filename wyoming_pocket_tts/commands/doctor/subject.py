@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wyoming_pocket_tts.commands.doctor.asking import ask, connectable
 from wyoming_pocket_tts.commands.doctor.sizes import ModelSize, computed_in
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.errors import ConfigError, Overloaded, SpeechError
 from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags
 from wyoming_pocket_tts.pocket.onnx.install import installed
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
@@ -47,11 +47,16 @@ class Subject:
             return merge_sources(flags=self.flags)
 
     def running(self, settings: Settings) -> str | None:
-        """Where a service of ours runs: where somebody says, or else where the settings have it, if it answers."""
+        """Where a service of ours runs: where somebody says, or else where the settings have it, if it answers.
+
+        One that has no room for another client is taken for ours: who else would say so in our words.
+        """
         if self.uri is not None:
             return connectable(self.uri)
         try:
             answer = ask(settings.server.uri, seconds=_ASKING_SECONDS)
+        except Overloaded:
+            return connectable(settings.server.uri)
         except SpeechError:
             return None
         return connectable(settings.server.uri) if is_ours(answer.program) else None
