@@ -20,6 +20,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 from wyoming_pocket_tts.errors import ConfigError, NoAnswer, NobodyThere, NotWyoming, Overloaded, SpeechError
 from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.wav import Format
+from wyoming_pocket_tts.wish import doubt_about
 
 
 class _Closed(SpeechError):  # noqa: N818  (named for the state)
@@ -28,6 +29,9 @@ class _Closed(SpeechError):  # noqa: N818  (named for the state)
 
 Sink = Callable[[bytes, Format], None]
 """Takes samples as they come; may block, it runs on a thread of its own."""
+
+Tell = Callable[[str], None]
+"""Takes a sentence for a person."""
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
@@ -45,7 +49,7 @@ class Timing:
 
     def __str__(self) -> str:
         if self.first_audio_seconds is None:
-            return "The server sent no audio."
+            return "the server sent no audio: does the text hold anything to say?"
         return (
             f"First audio after {self.first_audio_seconds * 1000:.0f} ms; {self.audio_seconds:.2f} s of speech in "
             f"{self.total_seconds:.2f} s (real-time factor {self.total_seconds / self.audio_seconds:.3f})."
@@ -103,8 +107,12 @@ def reachable_from_here(uri: str) -> str:
     return uri
 
 
-async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink) -> Timing:
+async def say(
+    uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink, tell: Tell = lambda _: None
+) -> Timing:
     """Have a server speak the text and pass the audio on to ``sink`` as it comes; returns when all is passed on.
+
+    ``tell`` hears before that if another voice than the one asked for is likely to speak.
 
     Raises:
         ConfigError: the URI is none that a client can connect to.
@@ -114,6 +122,8 @@ async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Si
         async with _connected(uri) as client:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 program = await _program_at(uri, client)
+            if voice is not None and (doubt := doubt_about(voice, program.voices)):
+                tell(doubt)
             streams = bool(program.supports_synthesize_streaming)
             return await _exchange(client, text, voice=voice, sink=sink, streams=streams)
     except TimeoutError as error:
