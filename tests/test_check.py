@@ -163,8 +163,8 @@ async def test_a_full_server_is_well_and_says_that_it_is_full() -> None:
         code, told, complaints = await run_check(uri)
         assert (code, complaints) == (0, "")
         assert told.startswith(f"The server at {uri} is there, and has no room for another client now: ")
-        assert "3 clients are connected" in told
-        with pytest.raises(Overloaded, match="the server refuses: 3 clients are connected"):
+        assert "all connections are taken, 3 of 3 (server.limits.connections)" in told
+        with pytest.raises(Overloaded, match="the server refuses: all connections are taken, 3 of 3"):
             await say(uri, pieces_of("Hello."), voice=None, sink=lambda *_: None)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from wyoming.audio import AudioChunk, AudioStop
@@ -80,7 +80,7 @@ async def describe(uri: str, *, seconds: float) -> Description:
     """
     client = _client_of(uri)
     try:
-        async with asyncio.timeout(seconds), client:
+        async with asyncio.timeout(seconds), _open(client):
             program = await _program_at(uri, client)
     except TimeoutError as error:
         raise NoAnswer(f"the server at {uri} does not answer within {seconds:g} s") from error
@@ -145,6 +145,21 @@ async def _connected(uri: str) -> AsyncIterator[AsyncClient]:
     try:
         yield client
     finally:
+        await _close(client)
+
+
+@asynccontextmanager
+async def _open(client: AsyncClient) -> AsyncIterator[None]:
+    await client.connect()
+    try:
+        yield
+    finally:
+        await _close(client)
+
+
+async def _close(client: AsyncClient) -> None:
+    """Close it, also after the other side did: what that did to the connection is told by who reads and writes."""
+    with suppress(OSError):
         await client.disconnect()
 
 
@@ -166,7 +181,7 @@ async def _program_at(uri: str, client: AsyncClient) -> TtsProgram:
     """Ask for the program that a house would use."""
     try:
         return await _program_of(client)
-    except (_Closed, ConnectionResetError, BrokenPipeError) as error:
+    except (_Closed, EOFError, ConnectionResetError, BrokenPipeError) as error:
         raise NotWyoming(f"what listens at {uri} does not say what it is: is it a Wyoming server?") from error
 
 

@@ -310,7 +310,7 @@ async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: Limits) -
         ):
             found = await asyncio.to_thread(only, check)
             assert (found.severity, "refuses" in found.found) == (severity, True)
-            assert "3 clients are connected" in found.found
+            assert "are taken, 3 of 3 (server.limits.connections" in found.found
             assert "raise server.limits.connections" in found.advice
 
 

@@ -44,7 +44,7 @@ def checks_for(subject: Subject) -> list[Check]:
         SettingsCheck(subject),
         Processor(precision),
         Clock(),
-        Memory([model.size for model in models], is_running=is_here),
+        Memory([model.size for model in models], settings.models.memory_mb, is_running=is_here),
         DataDirectory(settings.data_dir, [model.size for model in models if not model.is_installed], downloads()),
         Models(models, settings.data_dir, precision),
         Voices(listed),
