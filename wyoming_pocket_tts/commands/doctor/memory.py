@@ -93,9 +93,9 @@ class Memory:
             return
         least_mb, all_mb = _budget_mb(sizes[largest]), _budget_mb(sum(sizes.values()))
         yield warning(
-            f"models.memory_mb is {self.budget_mb}, and {largest} alone takes about {least_mb}: it is loaded all the"
+            f"models.memory_mb is {self.budget_mb}, and {largest} alone takes about {least_mb} MB: it is loaded all the"
             " same, beyond the budget",
-            f"give it {least_mb} at least; with {all_mb} or without the setting, all that is named stays loaded",
+            f"give it {least_mb} at least; with {all_mb}, or without the setting, all that is named stays loaded",
         )
 
 
