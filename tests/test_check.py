@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,12 @@ from wyoming.info import Attribution, Info, TtsProgram, TtsVoice
 
 from tests.commands.doctor.stranger import stranger
 from tests.service import LIMIT_SECONDS, service
-from wyoming_pocket_tts.client import describe, reachable_from_here
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from tests.serving.client import service as tone_service
+from wyoming_pocket_tts.client import describe, reachable_from_here, say
+from wyoming_pocket_tts.commands.check import check
+from wyoming_pocket_tts.errors import ConfigError, Overloaded, SpeechError
+from wyoming_pocket_tts.serving.limits import Limits
+from wyoming_pocket_tts.standard_input import pieces_of
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 NOBODY = Attribution(name="", url="")
@@ -146,3 +150,25 @@ async def test_standard_input_is_no_server() -> None:
 )
 def test_a_client_beside_the_server_finds_what_listens_everywhere(listens: str, found: str) -> None:
     assert reachable_from_here(listens) == found
+
+
+async def test_a_full_server_is_well_and_says_that_it_is_full() -> None:
+    """Whoever restarts it for its health's sake breaks off all that it says."""
+    async with tone_service(limits=Limits(connections=3)) as house, AsyncExitStack() as crowd:
+        for _ in range(3):
+            client = await crowd.enter_async_context(await house.connect())
+            await client.send("ping")
+            await client.until("pong")
+        uri = house.server.addresses[0]
+        code, told, complaints = await run_check(uri)
+        assert (code, complaints) == (0, "")
+        assert told.startswith(f"The server at {uri} is there, and has no room for another client now: ")
+        assert "all connections are taken, 3 of 3 (server.limits.connections)" in told
+        with pytest.raises(Overloaded, match="the server refuses: all connections are taken, 3 of 3"):
+            await say(uri, pieces_of("Hello."), voice=None, sink=lambda *_: None)
+
+
+async def test_another_refusal_is_not_well() -> None:
+    reply = b'{"type": "error", "data": {"text": "go away", "code": "mood"}}\n'
+    with stranger(reply) as port, pytest.raises(SpeechError, match="the server refuses: go away"):
+        await check(f"tcp://127.0.0.1:{port}", seconds=20.0)

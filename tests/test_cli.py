@@ -277,8 +277,21 @@ async def test_say_speaks_through_a_server(tmp_path: Path) -> None:
         assert stdout.startswith(b"RIFF")
         assert "real-time factor" in stderr
         code, stdout, stderr = await run_beside("say", "--uri", uri, "...", "-o", str(wav))
-        assert (code, stdout, stderr) == (1, b"", "wyoming-pocket-tts: The server sent no audio.\n")
+        nothing = "wyoming-pocket-tts: the server sent no audio: does the text hold anything to say?\n"
+        assert (code, stdout, stderr) == (1, b"", nothing)
         assert seconds_of(wav) > 0, "what was there before is kept"
+        said = ("say", "--uri", uri, "Hello.", "-o", str(wav), "--voice")
+        assert (await run_beside(*said, "TONE-high"))[::2] == (0, "")
+        code, stdout, stderr = await run_beside(*said, "nobody")
+        assert (code, stdout[:18]) == (0, b"First audio after "), "another voice speaks"
+        assert stderr.startswith("wyoming-pocket-tts: the server lists no voice 'nobody': another one speaks")
+        assert stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_a_blank_text_is_not_even_taken_to_a_server(tmp_path: Path, text: str) -> None:
+    done = run("say", "--uri", "tcp://127.0.0.1:9", text, "-o", str(tmp_path / "out.wav"))
+    assert (done.returncode, done.stderr) == (1, b"wyoming-pocket-tts: the text holds nothing to say\n")
 
 
 async def test_say_plays_through_the_first_program_there_is(tmp_path: Path) -> None:
@@ -296,6 +309,12 @@ async def test_say_plays_through_the_first_program_there_is(tmp_path: Path) -> N
         code, stdout, stderr = await run_beside(*say, path=str(bin_path))
         assert (code, stderr) == (0, "")
         assert b"First audio after" in stdout
+        silent = ("say", "--uri", say[2], "...")
+        assert (await run_beside(*silent, path=str(bin_path)))[::2] == (
+            1,
+            "wyoming-pocket-tts: the server sent no audio: does the text hold anything to say?\n",
+        )
+        assert (await run_beside(*say, path=str(bin_path)))[0] == 0
         assert "-r22050 -c1" in (tmp_path / "arguments").read_text()
         assert (tmp_path / "played").stat().st_size == pytest.approx(2 * 22050 * 0.02 * len("Hello there."), abs=4)
 

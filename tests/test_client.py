@@ -95,7 +95,7 @@ async def test_a_chunk_without_samples_is_no_audio() -> None:
     empty = AudioChunk(rate=8_000, width=2, channels=1, audio=b"").event()
     async with server(on("synthesize", [SPEECH[0], empty, AudioStop().event()]), streams=False) as (uri, _):
         timing = await say(uri, pieces_of("Hello"), voice=None, sink=lambda _audio, _format: None)
-    assert str(timing) == "The server sent no audio."
+    assert str(timing) == "the server sent no audio: does the text hold anything to say?"
 
 
 async def test_a_server_without_a_voice_is_an_error() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -11,7 +11,10 @@ from typer.core import TyperCommand
 from wyoming_pocket_tts import __version__, cli_config, cli_doctor, cli_pocket, cli_system, options
 from wyoming_pocket_tts.cli_support import complain, read_settings, report
 from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.errors import ConfigError, EmptyText, SpeechError
+
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.client import Timing
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -195,17 +198,24 @@ def say(
     from wyoming_pocket_tts.standard_input import pieces_of, typed_pieces  # noqa: PLC0415
     from wyoming_pocket_tts.wav import Format, open_wav  # noqa: PLC0415
 
+    if not text.strip():
+        raise EmptyText("the text holds nothing to say")
     pieces = typed_pieces() if text == "-" else pieces_of(text)
     if output is None:
         with open_player() as player:
-            timing = asyncio.run(say_through(uri, pieces, voice=voice, sink=player.write))
+            timing = asyncio.run(say_through(uri, pieces, voice=voice, sink=player.write, tell=complain))
+            _check_heard(timing)
     else:
         with open_wav(output) as wav:
-            timing = asyncio.run(say_through(uri, pieces, voice=voice, sink=wav.write))
-            if timing.first_audio_seconds is None:
-                raise SpeechError(str(timing))
+            timing = asyncio.run(say_through(uri, pieces, voice=voice, sink=wav.write, tell=complain))
+            _check_heard(timing)
             wav.finish(Format(rate_hz=16_000))
     report(str(timing), output)
+
+
+def _check_heard(timing: "Timing") -> None:
+    if timing.first_audio_seconds is None:
+        raise EmptyText(str(timing))
 
 
 @app.command()

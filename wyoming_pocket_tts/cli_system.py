@@ -38,9 +38,10 @@ def check(
 ) -> None:
     """Ask a running server what it speaks with, as Home Assistant does; for health checks and for people."""
     settings = read_settings(config, {}, log_level="warning")
-    from wyoming_pocket_tts.client import describe, reachable_from_here  # noqa: PLC0415  (asyncio client)
+    from wyoming_pocket_tts.client import reachable_from_here  # noqa: PLC0415  (asyncio client)
+    from wyoming_pocket_tts.commands.check import check as look  # noqa: PLC0415
 
-    typer.echo(str(asyncio.run(describe(uri or reachable_from_here(settings.server.uri), seconds=seconds))))
+    typer.echo(asyncio.run(look(uri or reachable_from_here(settings.server.uri), seconds=seconds)))
 
 
 def install_service(

@@ -7,7 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from wyoming.audio import AudioChunk, AudioStop
@@ -17,9 +17,10 @@ from wyoming.event import Event
 from wyoming.info import Describe, Info, TtsProgram
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
 
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.errors import ConfigError, NoAnswer, NobodyThere, NotWyoming, Overloaded, SpeechError
 from wyoming_pocket_tts.serving.address import StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.wav import Format
+from wyoming_pocket_tts.wish import doubt_about
 
 
 class _Closed(SpeechError):  # noqa: N818  (named for the state)
@@ -28,6 +29,9 @@ class _Closed(SpeechError):  # noqa: N818  (named for the state)
 
 Sink = Callable[[bytes, Format], None]
 """Takes samples as they come; may block, it runs on a thread of its own."""
+
+Tell = Callable[[str], None]
+"""Takes a sentence for a person."""
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
@@ -45,7 +49,7 @@ class Timing:
 
     def __str__(self) -> str:
         if self.first_audio_seconds is None:
-            return "The server sent no audio."
+            return "the server sent no audio: does the text hold anything to say?"
         return (
             f"First audio after {self.first_audio_seconds * 1000:.0f} ms; {self.audio_seconds:.2f} s of speech in "
             f"{self.total_seconds:.2f} s (real-time factor {self.total_seconds / self.audio_seconds:.3f})."
@@ -71,18 +75,17 @@ async def describe(uri: str, *, seconds: float) -> Description:
 
     Raises:
         ConfigError: the URI is none that a client can connect to.
+        Overloaded: the server is there, and has no room for another client.
         SpeechError: the server cannot be reached, offers no voice, or does not answer within the seconds.
     """
     client = _client_of(uri)
     try:
-        async with asyncio.timeout(seconds), client:
-            program = await _program_of(client)
+        async with asyncio.timeout(seconds), _open(client):
+            program = await _program_at(uri, client)
     except TimeoutError as error:
-        raise SpeechError(f"the server at {uri} does not answer within {seconds:g} s") from error
-    except _Closed as error:
-        raise SpeechError(f"what listens at {uri} does not say what it is: is it a Wyoming server?") from error
+        raise NoAnswer(f"the server at {uri} does not answer within {seconds:g} s") from error
     except (OSError, EOFError) as error:
-        raise SpeechError(
+        raise NobodyThere(
             f"no server answers at {uri} ({_reason(error)}): is the service running? From another machine: does it"
             " listen on more than 127.0.0.1, and does a firewall let the port through?"
         ) from error
@@ -104,8 +107,12 @@ def reachable_from_here(uri: str) -> str:
     return uri
 
 
-async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink) -> Timing:
+async def say(
+    uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink, tell: Tell = lambda _: None
+) -> Timing:
     """Have a server speak the text and pass the audio on to ``sink`` as it comes; returns when all is passed on.
+
+    ``tell`` hears before that if another voice than the one asked for is likely to speak.
 
     Raises:
         ConfigError: the URI is none that a client can connect to.
@@ -114,11 +121,13 @@ async def say(uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Si
     try:
         async with _connected(uri) as client:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                program = await _program_of(client)
+                program = await _program_at(uri, client)
+            if voice is not None and (doubt := doubt_about(voice, program.voices)):
+                tell(doubt)
             streams = bool(program.supports_synthesize_streaming)
             return await _exchange(client, text, voice=voice, sink=sink, streams=streams)
     except TimeoutError as error:
-        raise SpeechError(f"the server at {uri} does not answer") from error
+        raise NoAnswer(f"the server at {uri} does not answer") from error
     except (OSError, EOFError) as error:
         raise SpeechError(f"cannot speak through {uri}: {error}") from error
 
@@ -129,13 +138,28 @@ async def _connected(uri: str) -> AsyncIterator[AsyncClient]:
     try:
         await client.connect()
     except OSError as error:  # also one that took too long
-        raise SpeechError(
+        raise NobodyThere(
             f"no server answers at {uri} ({_reason(error)}): is the service running? Start it with"
             " 'wyoming-pocket-tts serve', or give the address of another one with --uri"
         ) from error
     try:
         yield client
     finally:
+        await _close(client)
+
+
+@asynccontextmanager
+async def _open(client: AsyncClient) -> AsyncIterator[None]:
+    await client.connect()
+    try:
+        yield
+    finally:
+        await _close(client)
+
+
+async def _close(client: AsyncClient) -> None:
+    """Close it, also after the other side did: what that did to the connection is told by who reads and writes."""
+    with suppress(OSError):
         await client.disconnect()
 
 
@@ -153,11 +177,20 @@ def _client_of(uri: str) -> AsyncClient:
     return AsyncClient.from_uri(str(address), connect_timeout=_CONNECT_SECONDS)
 
 
-async def _program_of(client: AsyncClient) -> TtsProgram:
+async def _program_at(uri: str, client: AsyncClient) -> TtsProgram:
     """Ask for the program that a house would use."""
+    try:
+        return await _program_of(client)
+    except (_Closed, EOFError, ConnectionResetError, BrokenPipeError) as error:
+        raise NotWyoming(f"what listens at {uri} does not say what it is: is it a Wyoming server?") from error
+
+
+async def _program_of(client: AsyncClient) -> TtsProgram:
     await client.write_event(Describe().event())
     event = await _next_event(client)
     while not Info.is_type(event.type):
+        if Error.is_type(event.type):
+            raise _refusal(event)
         event = await _next_event(client)
     with _understood():
         programs = [program for program in Info.from_event(event).tts if program.installed]
@@ -222,9 +255,7 @@ async def _receive(
             audio_seconds += chunk.seconds
             received.put_nowait(chunk)
         elif Error.is_type(event.type):
-            with _understood():
-                complaint = Error.from_event(event).text
-            raise SpeechError(f"the server refuses: {complaint}")
+            raise _refusal(event)
         elif SynthesizeStopped.is_type(event.type) or (not streams and AudioStop.is_type(event.type)):
             received.put_nowait(None)
             silence.reschedule(None)
@@ -249,10 +280,17 @@ async def _next_event(client: AsyncClient) -> Event:
     return event
 
 
+def _refusal(event: Event) -> SpeechError:
+    with _understood():
+        complaint = Error.from_event(event)
+    kind = Overloaded if complaint.code == Overloaded.code else SpeechError
+    return kind(f"the server refuses: {complaint.text}")
+
+
 @contextmanager
 def _understood() -> Iterator[None]:
     """What the library raises at bytes that are no event, or at an event without what it has to hold."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SpeechError("what answers there does not speak the Wyoming protocol") from error
+        raise NotWyoming("what answers there does not speak the Wyoming protocol") from error

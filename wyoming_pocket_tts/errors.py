@@ -89,6 +89,18 @@ class Overloaded(SpeechError):  # noqa: N818  (named for the state, like Cancell
     code = "overloaded"
 
 
+class NobodyThere(SpeechError):  # noqa: N818
+    """Nothing listens where a client looks for a server."""
+
+
+class NoAnswer(SpeechError):  # noqa: N818
+    """Something listens there, and does not answer in time."""
+
+
+class NotWyoming(SpeechError):  # noqa: N818
+    """Something answers there that does not speak the Wyoming protocol."""
+
+
 class Cancelled(SpeechError):  # noqa: N818
     """The speech was given up: its client left, or the server stops."""
 

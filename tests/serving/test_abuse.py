@@ -276,7 +276,7 @@ async def test_a_silent_client_is_sent_away_but_not_while_it_listens() -> None:
     tone = ToneSynthesizer(gate=lambda request: gate if request.text == NEIGHBOUR else None)
     async with service(tone, limits=Limits(idle_seconds=0.3)) as house:
         async with await house.connect() as client:
-            assert "nothing was asked for 0.3 s" in errors(await client.rest())[0][1]
+            assert "nothing was asked for 0.3 s (server.limits.idle_seconds)" in errors(await client.rest())[0][1]
         async with await house.connect() as client:
             await client.send("synthesize-start")
             await client.send("synthesize-chunk", text="And th")
@@ -313,7 +313,9 @@ async def test_a_client_that_stops_reading_is_dropped_and_held_up_nobody(caplog:
             await client.send("synthesize", text="Hi.")
             assert shape(await client.until("audio-stop")) == ANSWER
         await house.left()
-        assert caplog.text.count("the client has read nothing for 0.3 s; its speech is cancelled") == 3
+        assert (
+            caplog.text.count("has read nothing for 0.3 s (server.limits.write_seconds); its speech is cancelled") == 3
+        )
         for client in clients:
             client.writer.transport.abort()
 
@@ -342,7 +344,9 @@ async def test_too_many_connections_are_told_so_and_room_is_made_again() -> None
         async with await house.connect() as third:
             await third.send("describe")
             events = await third.rest()
-            assert errors(events) == [("overloaded", "2 clients are connected; come again later")]
+            assert errors(events) == [
+                ("overloaded", "all connections are taken, 2 of 2 (server.limits.connections); come again later")
+            ]
         await first.send("ping")
         await first.until("pong")
         await second.close()
@@ -358,7 +362,7 @@ async def test_too_many_connections_from_one_address_leave_room_for_others() -> 
         await first.send("ping")
         await first.until("pong")
         async with await house.connect() as second:
-            assert "connected from 127.0.0.1" in errors(await second.rest())[0][1]
+            assert "all connections from 127.0.0.1 are taken, 1 of 1" in errors(await second.rest())[0][1]
         port = int(house.server.addresses[0].rsplit(":", 1)[1])
         elsewhere = Client(*await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)))
         await elsewhere.send("synthesize", text="Hello.")

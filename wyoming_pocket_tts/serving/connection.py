@@ -106,7 +106,8 @@ class Connection:
                 event = await events.read()
             except wire.Idle:
                 if not self._session.speaking:
-                    self.give_up(ProtocolError(f"nothing was asked for {self._limits.idle_seconds:g} s"))
+                    idle = f"{self._limits.idle_seconds:g} s (server.limits.idle_seconds)"
+                    self.give_up(ProtocolError(f"nothing was asked for {idle}: ask anew when there is something"))
             except ProtocolError as error:
                 self.give_up(error)
                 return

@@ -27,6 +27,7 @@ from wyoming_pocket_tts.voices.catalogue import Choice, choose_voice
 
 _LOGGER = logging.getLogger(__name__)
 _GIVE_UP_SECONDS = 1.0
+_LATER = "come again later"
 
 
 class Server:
@@ -218,10 +219,14 @@ class Server:
         if self._closing:
             raise Overloaded("the server is stopping")
         if len(self._clients) >= self._limits.connections:
-            raise Overloaded(f"{self._limits.connections} clients are connected; come again later")
+            most = self._limits.connections
+            raise Overloaded(f"all connections are taken, {most} of {most} (server.limits.connections); {_LATER}")
         here = sum(client.address == address for client in self._clients.values())
         if address and here >= self._limits.connections_per_address:
-            raise Overloaded(f"{here} clients are connected from {address}; come again later")
+            raise Overloaded(
+                f"all connections from {address} are taken, {here} of {self._limits.connections_per_address}"
+                f" (server.limits.connections_per_address); {_LATER}"
+            )
 
     def _turn_away(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, error: SpeechError

@@ -148,7 +148,8 @@ class EventWriter:
             if left_seconds < self._limits.write_seconds / 2:
                 least = self._limits.slowest_bytes_per_second
                 raise TimeoutError(f"the client reads less than {least} bytes per second") from None
-            raise TimeoutError(f"the client has read nothing for {left_seconds:.2g} s") from None
+            nothing = f"the client has read nothing for {left_seconds:.2g} s (server.limits.write_seconds)"
+            raise TimeoutError(nothing) from None
         finally:
             self._waiters -= 1
             if not self._waiters:

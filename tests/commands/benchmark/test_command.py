@@ -23,8 +23,8 @@ MODEL = "english_2m_2026-10"
 def test_a_machine_is_measured_without_a_download_and_the_choice_is_written(tmp_path: Path) -> None:
     file, data_dir = tmp_path / "tts.yaml", tmp_path / "data"
     file.write_text(f"# mine\nmodels:\n  names: [{MODEL}]  # small\n  precision: int8\n")
-    command = [sys.executable, "-m", "wyoming_pocket_tts", "benchmark", "--quick", "--json", "--precision", "fp32"]
-    command += ["--write", str(file), "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", "wyoming_pocket_tts", "benchmark", "--quick", "--json", "--quiet"]
+    command += ["--precision", "fp32", "--write", str(file), "--data-dir", str(data_dir)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=55, env=environment)
     assert (done.returncode, done.stderr) == (0, "")

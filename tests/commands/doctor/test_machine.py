@@ -1,6 +1,9 @@
 """Processors and memories as machines have them."""
 
 import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from tests.commands.doctor.looking import findings, named, only
 from wyoming_pocket_tts.commands.doctor.clock import Clock
-from wyoming_pocket_tts.commands.doctor.finding import Severity
+from wyoming_pocket_tts.commands.doctor.finding import Finding, Severity
 from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.processor import Processor
 from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
@@ -57,18 +60,62 @@ def test_exact_numbers_need_no_instructions_for_few_bits(tmp_path: Path) -> None
             assert only(processor(tmp_path, flags, architecture, precision)).severity is Severity.OK
 
 
-def memory(tmp_path: Path, *, total_mb: int, available_mb: int, limit: str = "max", is_running: bool = False) -> Memory:
+def memory(
+    tmp_path: Path,
+    *,
+    total_mb: int,
+    available_mb: int,
+    limit: str = "max",
+    is_running: bool = False,
+    models: Sequence[ModelSize] = (ENGLISH,),
+    budget_mb: int | None = None,
+) -> Memory:
     info = tmp_path / "meminfo"
     info.write_text(f"MemTotal:       {total_mb * 1000} kB\nMemAvailable:   {available_mb * 1000} kB\n")
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     limits = [tmp_path / "memory.max", tmp_path / "none"]
-    return Memory([ENGLISH], is_running=is_running, memory_info=info, limits=limits)
+    return Memory(models, budget_mb, is_running=is_running, memory_info=info, limits=limits)
 
 
 def test_memory_is_held_against_the_models(tmp_path: Path) -> None:
     assert only(memory(tmp_path, total_mb=4000, available_mb=3000)).severity is Severity.OK
     named(findings(memory(tmp_path, total_mb=4000, available_mb=200)), Severity.WARNING, "english needs about")
     named(findings(memory(tmp_path, total_mb=400, available_mb=300)), Severity.PROBLEM, "english needs about")
+
+
+GERMAN = replace(ENGLISH, label="german")
+
+
+def needed_mb(found: Finding) -> int:
+    return int(re.findall(r"needs? about (\d+) MB", found.found)[0])
+
+
+def test_models_that_take_turns_need_no_more_than_their_budget(tmp_path: Path) -> None:
+    def of(budget_mb: int | None, *models: ModelSize) -> Finding:
+        return only(memory(tmp_path, total_mb=9000, available_mb=8000, models=models, budget_mb=budget_mb))
+
+    alone, both = of(None, ENGLISH), of(None, ENGLISH, GERMAN)
+    assert "english, german need about" in both.found
+    assert needed_mb(alone) < needed_mb(of(300, ENGLISH, GERMAN)) < needed_mb(both)
+    assert needed_mb(of(250, ENGLISH, GERMAN)) == needed_mb(alone), "the largest has to be there"
+    assert needed_mb(of(2000, ENGLISH, GERMAN)) == needed_mb(both)
+    assert "within models.memory_mb (300)" in of(300, ENGLISH, GERMAN).found
+    none = of(100)
+    assert (needed_mb(none), none.found.startswith("the embedded voice needs")) == (160, True)
+
+
+def test_a_budget_that_holds_no_model_is_named_with_the_least_that_does(tmp_path: Path) -> None:
+    def of(budget_mb: int) -> list[Finding]:
+        models = (ENGLISH, GERMAN)
+        return findings(memory(tmp_path, total_mb=9000, available_mb=8000, models=models, budget_mb=budget_mb))
+
+    found = of(5)
+    named(found, Severity.WARNING, "models.memory_mb is 5, and english alone takes about ")
+    least_mb, all_mb = map(int, re.findall(r"\d+", found[0].advice))
+    assert all_mb > 2 * least_mb > 300
+    assert [each.severity for each in of(least_mb)] == [Severity.OK]
+    assert [each.severity for each in of(least_mb - 1)] == [Severity.WARNING, Severity.OK]
+    named(findings(memory(tmp_path, total_mb=9000, available_mb=8000, models=(), budget_mb=5)), Severity.WARNING, "45")
 
 
 def test_what_a_running_service_has_is_not_asked_for_twice(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,19 @@ import pytest
 from tests.commands.doctor.looking import findings, named, only
 from tests.commands.doctor.stranger import info, stranger, voice
 from tests.serving.client import service
-from wyoming_pocket_tts.commands.doctor.asking import Answer, NobodyThere, NotWyoming, Silent, ask
+from wyoming_pocket_tts.commands.doctor.asking import Answer, ask
 from wyoming_pocket_tts.commands.doctor.diagnosis import checks_for
 from wyoming_pocket_tts.commands.doctor.discovery import Discovery
 from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, Severity
 from wyoming_pocket_tts.commands.doctor.home_assistant import LONGEST_HEADER_BYTES, HomeAssistant
 from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.ports import Ports
+from wyoming_pocket_tts.commands.doctor.service import Service
 from wyoming_pocket_tts.commands.doctor.speech import Speech
 from wyoming_pocket_tts.commands.doctor.subject import Subject
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
-from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.errors import ConfigError, NoAnswer, NobodyThere, NotWyoming, Overloaded, SpeechError
+from wyoming_pocket_tts.serving.limits import Limits
 from wyoming_pocket_tts.settings import MetricsSettings, SatelliteEntry, ServerSettings, Settings
 
 RUBBISH = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -148,9 +151,9 @@ async def looked(check: Check) -> list[Finding]:
 def test_asking_tells_nobody_silence_and_rubbish_apart() -> None:
     with pytest.raises(NobodyThere):
         ask(f"tcp://127.0.0.1:{free_port()}", seconds=5)
-    with stranger(None) as port, pytest.raises(Silent):
+    with stranger(None) as port, pytest.raises(NoAnswer):
         ask(f"tcp://127.0.0.1:{port}", seconds=0.2)
-    with stranger(b'{"type": "info", "data_length": 50}\n{') as port, pytest.raises(Silent):
+    with stranger(b'{"type": "info", "data_length": 50}\n{') as port, pytest.raises(NoAnswer):
         ask(f"tcp://127.0.0.1:{port}", seconds=0.2)
     with stranger(b"\xff\n") as port, pytest.raises(NotWyoming):
         ask(f"tcp://127.0.0.1:{port}", seconds=5)
@@ -159,7 +162,7 @@ def test_asking_tells_nobody_silence_and_rubbish_apart() -> None:
 
 
 def test_a_server_that_trickles_is_not_waited_for() -> None:
-    with stranger(b'{"type":', trickles=True) as port, pytest.raises(Silent):
+    with stranger(b'{"type":', trickles=True) as port, pytest.raises(NoAnswer):
         ask(f"tcp://127.0.0.1:{port}", seconds=0.3)
 
 
@@ -251,3 +254,93 @@ def test_a_server_that_speaks_silence_is_named() -> None:
 def test_no_server_at_all_is_named() -> None:
     uri = f"tcp://127.0.0.1:{free_port()}"
     named(findings(Speech(uri, ToneSynthesizer, waiting_seconds=5)), Severity.PROBLEM, uri)
+
+
+# whether it runs, and what to do where nobody gives a good answer
+
+
+def cure(check: Check) -> tuple[Severity, str, str]:
+    found = only(check)
+    return found.severity, found.found, found.advice
+
+
+def test_a_service_that_does_not_run_is_a_warning_that_says_how_to_start_it() -> None:
+    uri = f"tcp://0.0.0.0:{free_port()}"
+    severity, found, advice = cure(Service(uri))
+    assert (severity, found) == (Severity.WARNING, f"nothing listens at {uri}: it does not run on this machine")
+    for way in ("systemctl start", "docker compose up -d", "script/run", "its log says why it ended"):
+        assert way in advice
+
+
+def test_an_address_at_which_nobody_can_ask_is_well() -> None:
+    for uri in ("tcp://127.0.0.1:0", "stdio://"):
+        named(findings(Service(uri)), Severity.OK, "cannot be asked")
+
+
+async def test_a_service_that_runs_is_well() -> None:
+    async with service() as running:
+        named(await looked(Service(running.server.addresses[0])), Severity.OK, "it runs, at ")
+
+
+def test_another_server_in_its_place_is_not_it() -> None:
+    with stranger(info(program="piper")) as port:
+        named(findings(Service(f"tcp://127.0.0.1:{port}")), Severity.WARNING, "another server is at ")
+
+
+def test_whether_it_runs_is_not_asked_where_another_one_is_named() -> None:
+    uri = f"tcp://127.0.0.1:{free_port()}"
+    titles = [[check.title for check in checks_for(subject(uri, named))] for named in (None, uri)]
+    assert [title.count("service") for title in titles] == [1, 0]
+
+
+@pytest.mark.parametrize("limits", [Limits(connections=3), Limits(connections_per_address=3)])
+async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: Limits) -> None:
+    async with service(limits=limits) as running, AsyncExitStack() as crowd:
+        for _ in range(3):
+            client = await crowd.enter_async_context(await running.connect())
+            await client.send("ping")
+            await client.until("pong")
+        uri = running.server.addresses[0]
+        assert await asyncio.to_thread(lambda: subject(uri).running(Settings(server=ServerSettings(uri=uri)))) == uri
+        for check, severity in (
+            (Service(uri), Severity.WARNING),
+            (ports(uri), Severity.WARNING),
+            (Speech(uri, ToneSynthesizer), Severity.PROBLEM),
+            (HomeAssistant(lambda: ask(uri, seconds=5)), Severity.PROBLEM),
+        ):
+            found = await asyncio.to_thread(only, check)
+            assert (found.severity, "refuses" in found.found) == (severity, True)
+            assert "are taken, 3 of 3 (server.limits.connections" in found.found
+            assert "raise server.limits.connections" in found.advice
+
+
+def test_another_refusal_is_told_in_its_own_words() -> None:
+    reply = b'{"type": "error", "data": {"text": "go away", "code": "mood"}}\n'
+    with stranger(reply) as port, pytest.raises(SpeechError, match="refuses to answer: 'go away'") as refused:
+        ask(f"tcp://127.0.0.1:{port}", seconds=5)
+    assert not isinstance(refused.value, NotWyoming | Overloaded)
+
+
+def asking(uri: str) -> list[Check]:
+    """Those that look at a server that somebody named."""
+    return [Speech(uri, ToneSynthesizer, waiting_seconds=5), HomeAssistant(lambda: ask(uri, seconds=5))]
+
+
+@pytest.mark.parametrize(("reply", "hangs_up"), [(RUBBISH, True), (b"", True), (b'["a list"]\n', False)])
+def test_where_another_program_answers_the_port_is_doubted(reply: bytes, hangs_up: bool) -> None:
+    with stranger(reply, hangs_up=hangs_up) as port:
+        cures = [cure(check)[2] for check in asking(f"tcp://127.0.0.1:{port}")]
+    for advice in cures:
+        assert advice.startswith("another program is there: is it the right address and port? 10200 is this server's")
+
+
+def test_where_nobody_answers_the_service_is_to_be_started() -> None:
+    for check in asking(f"tcp://127.0.0.1:{free_port()}"):
+        _, _, advice = cure(check)
+        assert "10200 is this server's" in advice
+        assert "start it ('systemctl start wyoming-pocket-tts'" in advice
+
+
+def test_voices_that_are_still_to_come_are_not_counted_as_there() -> None:
+    later = voice("bert") | {"installed": False}
+    named(at_home(info(voice("anna"), later)), Severity.OK, "1 voice now, 1 to come, in en, as it wants")

@@ -1,10 +1,12 @@
 """Measures the sizes one after the other, tells what was found, and writes the choice down. Knows no figure."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wyoming_pocket_tts.commands.benchmark.bustle import doubts, load_of_this_machine
 from wyoming_pocket_tts.commands.benchmark.measuring import Bench, Outcome
 from wyoming_pocket_tts.commands.benchmark.report import advice, as_dict, as_table, choice
 from wyoming_pocket_tts.commands.benchmark.settings_file import check_writable, write_choice
@@ -17,6 +19,8 @@ from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.settings import Settings
 
 Tell = Callable[[str], None]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Wanted:
 
 
 def benchmark(settings: Settings, wanted: Wanted, *, as_json: bool, quiet: bool, tell: Tell) -> list[Outcome]:
-    """Measure, tell, and write.
+    """Measure, tell, and write; what makes the figures doubtful goes to the log before.
 
     Raises:
         ConfigError: the settings file cannot be changed; told before anything is measured.
@@ -45,6 +49,8 @@ def benchmark(settings: Settings, wanted: Wanted, *, as_json: bool, quiet: bool,
     sizes = _sizes(settings, quick=wanted.quick)
     if wanted.write is not None:
         check_writable(wanted.write, sizes[0].name, precision.value)
+    for doubt in doubts(settings.server.uri, load_of_this_machine()):
+        _LOGGER.warning("%s", doubt)
     with StatusLine(quiet=quiet) as status:
         bench = Bench(settings.data_dir, precision, wanted.threads, status.show)
         outcomes = [bench.measure(size) for size in sizes]

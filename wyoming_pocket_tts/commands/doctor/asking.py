@@ -9,25 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.errors import ConfigError, NoAnswer, NobodyThere, NotWyoming, Overloaded, SpeechError, shown
 from wyoming_pocket_tts.serving.address import Address, StdioAddress, TcpAddress, parse_uri
 
 _QUESTION = b'{"type": "describe"}\n'
 _LARGEST_BYTES = 16 << 20
 _BLOCK_BYTES = 1 << 16
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (to connect to, not to listen on)
-
-
-class NobodyThere(SpeechError):  # noqa: N818  (named for the state)
-    """Nothing listens at the address."""
-
-
-class Silent(SpeechError):  # noqa: N818
-    """Something listens, and does not answer."""
-
-
-class NotWyoming(SpeechError):  # noqa: N818
-    """Something answers that does not speak the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +50,10 @@ def ask(uri: str, *, seconds: float) -> Answer:
     Raises:
         ConfigError: nobody can connect to such an address.
         NobodyThere: nothing listens there.
-        Silent: no answer came in time.
+        NoAnswer: none came in time.
         NotWyoming: the answer is none.
+        Overloaded: it has no room for another client.
+        SpeechError: it refuses for another reason.
     """
     began = time.monotonic()
     deadline = began + seconds
@@ -72,7 +62,7 @@ def ask(uri: str, *, seconds: float) -> Answer:
             connection.sendall(_QUESTION)
             header_bytes, info = _read_answer(_Reader(connection, deadline), uri)
     except TimeoutError as error:
-        raise Silent(f"{uri} does not answer 'describe' within {seconds:g} s") from error
+        raise NoAnswer(f"{uri} does not answer 'describe' within {seconds:g} s") from error
     except ConnectionResetError as error:
         raise NotWyoming(f"{uri} closes the connection instead of answering 'describe'") from error
     return Answer(info, header_bytes, time.monotonic() - began)
@@ -104,7 +94,7 @@ def _connect(address: Address, seconds: float) -> socket.socket:
             connection.close()
             raise
     except OSError as error:  # a time-out here is a firewall's way to say that nobody is there
-        raise NobodyThere(f"{address}: {error.strerror or error}") from error
+        raise NobodyThere(f"no server answers at {address} ({error.strerror or error})") from error
     return connection
 
 
@@ -149,7 +139,7 @@ def _read_answer(reader: _Reader, uri: str) -> tuple[int, dict[str, Any]]:
     """The length of the header line, and the data of the answer."""
     line = reader.line()
     header = _object(line, uri)
-    if header.get("type") != "info":
+    if header.get("type") not in ("info", "error"):
         raise NotWyoming(f"{uri} answers 'describe' with something else than 'info'")
     length = header.get("data_length", 0)
     if not isinstance(length, int) or not 0 <= length <= _LARGEST_BYTES:
@@ -157,7 +147,11 @@ def _read_answer(reader: _Reader, uri: str) -> tuple[int, dict[str, Any]]:
     info = header.get("data") or {}
     if not isinstance(info, dict):
         raise NotWyoming(f"{uri} answers with data that is no object")
-    return len(line), info | (_object(reader.exactly(length), uri) if length else {})
+    info |= _object(reader.exactly(length), uri) if length else {}
+    if header["type"] == "error":
+        refusal = Overloaded if info.get("code") == Overloaded.code else SpeechError
+        raise refusal(f"the server at {uri} refuses to answer: {shown(info.get('text', ''))}")
+    return len(line), info
 
 
 def _object(text: bytes, uri: str) -> dict[str, Any]:

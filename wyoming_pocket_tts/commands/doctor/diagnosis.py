@@ -15,6 +15,7 @@ from wyoming_pocket_tts.commands.doctor.memory import Memory
 from wyoming_pocket_tts.commands.doctor.models import Models
 from wyoming_pocket_tts.commands.doctor.ports import Ports
 from wyoming_pocket_tts.commands.doctor.processor import Processor
+from wyoming_pocket_tts.commands.doctor.service import Service
 from wyoming_pocket_tts.commands.doctor.settings import SettingsCheck
 from wyoming_pocket_tts.commands.doctor.speech import Speech
 from wyoming_pocket_tts.commands.doctor.subject import Subject, models_of
@@ -43,11 +44,12 @@ def checks_for(subject: Subject) -> list[Check]:
         SettingsCheck(subject),
         Processor(precision),
         Clock(),
-        Memory([model.size for model in models], is_running=is_here),
+        Memory([model.size for model in models], settings.models.memory_mb, is_running=is_here),
         DataDirectory(settings.data_dir, [model.size for model in models if not model.is_installed], downloads()),
         Models(models, settings.data_dir, precision),
         Voices(listed),
         Hub(models, local_files_only=settings.models.local_files_only),
+        *([] if subject.uri is not None else [Service(settings.server.uri)]),
         Ports(settings),
         AddressFamilies(settings.server.uri),
         Discovery(settings, is_running=is_here),

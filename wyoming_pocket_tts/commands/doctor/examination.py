@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from wyoming_pocket_tts.commands.doctor.cures import cure_of
 from wyoming_pocket_tts.commands.doctor.finding import Check, Finding, problem
 from wyoming_pocket_tts.errors import SpeechError
 
@@ -57,7 +58,8 @@ def _work(check: Check, findings: "SimpleQueue[Finding | None]") -> None:
         for finding in check.look():
             findings.put(finding)
     except SpeechError as error:
-        findings.put(problem(" ".join(str(error).split()), "do what the message says, then run doctor again"))
+        cure = cure_of(error, otherwise="do what the message says, then run doctor again")
+        findings.put(problem(" ".join(str(error).split()), cure))
     except OSError as error:  # the machine's trouble, or a person's who may not look
         cure = "run doctor as root (sudo) or as the service's user" if isinstance(error, PermissionError) else _HANGING
         findings.put(problem(f"{error.filename or 'this check failed'}: {error.strerror or error}", cure))

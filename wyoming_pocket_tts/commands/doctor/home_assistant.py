@@ -34,7 +34,13 @@ class HomeAssistant:
         if not found:
             voices = answer.info["tts"][0]["voices"]
             languages = {language for voice in voices for language in voice["languages"]}
-            yield ok(f"{len(voices)} voices in {', '.join(sorted(languages))}, as it wants them")
+            yield ok(f"{_counted(voices)} in {', '.join(sorted(languages))}, as it wants them")
+
+
+def _counted(voices: list[dict[str, Any]]) -> str:
+    now = sum(bool(voice["installed"]) for voice in voices)
+    to_come = f" now, {len(voices) - now} to come," if now < len(voices) else ""
+    return f"{now} voice{'' if now == 1 else 's'}{to_come}"
 
 
 def _delivery(answer: Answer) -> Iterator[Finding]:

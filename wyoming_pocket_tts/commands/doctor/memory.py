@@ -1,5 +1,6 @@
 """Looks at the memory: what the models of the settings need, against what is free. Knows no model's insides."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from wyoming_pocket_tts.commands.doctor.sizes import ModelSize
 _MEMORY_INFO = Path("/proc/meminfo")
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _MEGABYTE = 1e6
+_BUDGET_UNIT_BYTES = 1 << 20
 _SMALLER = "choose a smaller model: 'wyoming-pocket-tts benchmark' tells which ones this machine carries"
 
 
@@ -43,6 +45,8 @@ class Memory:
     title: ClassVar[str] = "memory"
     limit_seconds: ClassVar[float] = 5.0
     models: Sequence[ModelSize]
+    budget_mb: int | None = None
+    """What models may take together by the settings, in units of 2 to the 20th; None for any amount."""
     is_running: bool = False
     """Whether the service runs on this machine, and has its memory already."""
     memory_info: Path = _MEMORY_INFO
@@ -50,8 +54,12 @@ class Memory:
 
     def look(self) -> Iterator[Finding]:
         """See ``Check``."""
-        needed = ModelSize.EMBEDDED_BYTES + sum(model.memory_bytes for model in self.models)
-        what = f"{', '.join(model.label for model in self.models) or 'the embedded voice'} needs about {_mb(needed)}"
+        yield from self._doubts_about_the_budget()
+        needed = self._needed_bytes()
+        who = ", ".join(model.label for model in self.models) or "the embedded voice"
+        what = f"{who}{' needs about ' if len(self.models) <= 1 else ' need about '}{_mb(needed)}"
+        if self.budget_mb is not None:
+            what += f", taking turns within models.memory_mb ({self.budget_mb})"
         room = memory_room(self.memory_info, self.limits)
         if room is None:
             yield warning("the system does not tell how much memory there is", f"{what}: see that it is there")
@@ -67,6 +75,32 @@ class Memory:
             )
         else:
             yield ok(f"{what}; {_mb(room.available)} of {_mb(room.total)} are free")
+
+    def _needed_bytes(self) -> int:
+        """Of the service with its models; within a budget they take turns, but the largest of them has to be there."""
+        models = sum(model.memory_bytes for model in self.models)
+        if self.budget_mb is not None and self.models:
+            largest = max(model.memory_bytes for model in self.models)
+            models = min(models, max(largest, self.budget_mb * _BUDGET_UNIT_BYTES))
+        return ModelSize.EMBEDDED_BYTES + models
+
+    def _doubts_about_the_budget(self) -> Iterator[Finding]:
+        """Whether each fits into it alone: else it makes all others leave, and is too large all the same."""
+        embedded = ModelSize.EMBEDDED_BUDGET_BYTES
+        sizes = {"the embedded voice": embedded} | {model.label: model.budget_bytes for model in self.models}
+        largest = max(sizes, key=lambda label: sizes[label])
+        if self.budget_mb is None or self.budget_mb * _BUDGET_UNIT_BYTES >= sizes[largest]:
+            return
+        least_mb, all_mb = _budget_mb(sizes[largest]), _budget_mb(sum(sizes.values()))
+        yield warning(
+            f"models.memory_mb is {self.budget_mb}, and {largest} alone takes about {least_mb} MB: it is loaded all the"
+            " same, beyond the budget",
+            f"give it {least_mb} at least; with {all_mb}, or without the setting, all that is named stays loaded",
+        )
+
+
+def _budget_mb(size_bytes: int) -> int:
+    return math.ceil(size_bytes / _BUDGET_UNIT_BYTES)
 
 
 def _limit(path: Path) -> int | None:

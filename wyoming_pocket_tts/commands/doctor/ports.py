@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
-from wyoming_pocket_tts.commands.doctor.asking import NobodyThere, NotWyoming, Silent, ask, connectable
+from wyoming_pocket_tts.commands.doctor.asking import ask, connectable
+from wyoming_pocket_tts.commands.doctor.cures import cure_of
 from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.commands.doctor.subject import is_ours
-from wyoming_pocket_tts.errors import SpeechError, shown
+from wyoming_pocket_tts.errors import NoAnswer, NobodyThere, NotWyoming, SpeechError, shown
 from wyoming_pocket_tts.serving.address import TcpAddress, UnixAddress, parse_uri
 from wyoming_pocket_tts.settings import Settings
 
@@ -62,10 +63,12 @@ def _asked(address: TcpAddress, shown: str, setting: str) -> Finding:
     stop_it = _stop_it(address, setting)
     try:
         answer = ask(str(address), seconds=_ASKING_SECONDS)
-    except Silent:
+    except NoAnswer:
         return problem(f"{shown} is taken by a program that does not answer", stop_it)
     except (NotWyoming, NobodyThere):
         return problem(f"{shown} is taken by another program", stop_it)
+    except SpeechError as error:
+        return warning(str(error), cure_of(error, otherwise=stop_it))
     if is_ours(answer.program):
         return ok(f"{shown}: this service answers, after {answer.seconds * 1000:.0f} ms")
     return problem(f"{shown} is taken by another Wyoming server, '{answer.program or 'without a name'}'", stop_it)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wyoming_pocket_tts.pocket.onnx.cpu import has_integer_products
+from wyoming_pocket_tts.pocket.onnx.memory_size import cache_bytes
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.tensors import expected_tensors
@@ -20,6 +21,8 @@ _WEIGHT_FILE_BYTES = 2.1
 """A released weight file, per weight."""
 _RUNNING_BYTES = 120 * _MEGABYTE
 """Beside its weights: buffers, a voice, speech under way."""
+_CODEC_BYTES = 25 * _MEGABYTE
+"""What the codec computes with, of that what counts against a budget."""
 
 
 def computed_in(wanted: Precision, flags: frozenset[str]) -> Precision:
@@ -34,16 +37,20 @@ class ModelSize:
 
     Attributes:
         label: what it is called.
-        memory_bytes: while it speaks.
+        memory_bytes: while it speaks, with all that it brings along.
+        budget_bytes: what of that counts against ``models.memory_mb``.
         converted_bytes: as files, once it is converted.
         download_bytes: what has to be downloaded for it, without voices.
     """
 
     EMBEDDED_BYTES: ClassVar[int] = 160 * _MEGABYTE
     """The service itself with its embedded voice, in memory."""
+    EMBEDDED_BUDGET_BYTES: ClassVar[int] = 45 << 20
+    """The embedded voice, as it counts against ``models.memory_mb``."""
 
     label: str
     memory_bytes: int
+    budget_bytes: int
     converted_bytes: int
     download_bytes: int
 
@@ -52,7 +59,13 @@ class ModelSize:
         """Estimate."""
         weights = sum(math.prod(shape) for shape in expected_tensors(config).values())
         converted = int(weights * _BYTES_PER_WEIGHT[precision])
-        return cls(label, converted + _RUNNING_BYTES, converted, int(weights * _WEIGHT_FILE_BYTES))
+        return cls(
+            label,
+            memory_bytes=converted + _RUNNING_BYTES,
+            budget_bytes=converted + _CODEC_BYTES + cache_bytes(config),
+            converted_bytes=converted,
+            download_bytes=int(weights * _WEIGHT_FILE_BYTES),
+        )
 
     @classmethod
     def of_wanted(cls, model: WantedModel, precision: Precision) -> "ModelSize":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from wyoming_pocket_tts.client import Timing, say
+from wyoming_pocket_tts.commands.doctor.cures import LOG, cure_of
 from wyoming_pocket_tts.commands.doctor.finding import Finding, ok, problem, warning
 from wyoming_pocket_tts.engine.workers import Workers
 from wyoming_pocket_tts.errors import SpeechError
@@ -64,7 +65,7 @@ class Speech:
             return
         except (SpeechError, ValueError, KeyError, TypeError) as error:  # the last three: an answer that is none
             unreachable = isinstance(error.__cause__, OSError) and self.running is None
-            cure = _LOOPBACK if unreachable else _advice(where)
+            cure = _LOOPBACK if unreachable else _cure(error, where)
             yield problem(str(error) if where in str(error) else f"{where}: {error}", cure)
             return
         yield _judged(timing, heard, where)
@@ -108,7 +109,11 @@ def _judged(timing: Timing, heard: _Heard, where: str) -> Finding:
     return ok(text)
 
 
+def _cure(error: Exception, where: str) -> str:
+    return cure_of(error, otherwise=_advice(where)) if isinstance(error, SpeechError) else _advice(where)
+
+
 def _advice(where: str) -> str:
     if "://" in where:
-        return "look at the service's log ('journalctl -u wyoming-pocket-tts', 'docker logs'), then restart it"
+        return f"look at the service's log ({LOG}), then restart it"
     return "install the program anew; if that does not help, please report this"

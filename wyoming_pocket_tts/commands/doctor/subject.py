@@ -1,14 +1,15 @@
 """What the doctor examines: the settings, and who speaks by them. Knows no check."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wyoming_pocket_tts.commands.doctor.asking import ask, connectable
 from wyoming_pocket_tts.commands.doctor.sizes import ModelSize, computed_in
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.errors import ConfigError, Overloaded, SpeechError
 from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags
 from wyoming_pocket_tts.pocket.onnx.install import installed
+from wyoming_pocket_tts.pocket.onnx.memory_size import memory_bytes
 from wyoming_pocket_tts.pocket.onnx.precision import Precision
 from wyoming_pocket_tts.serving.info import PROGRAM
 from wyoming_pocket_tts.settings import Settings
@@ -47,11 +48,16 @@ class Subject:
             return merge_sources(flags=self.flags)
 
     def running(self, settings: Settings) -> str | None:
-        """Where a service of ours runs: where somebody says, or else where the settings have it, if it answers."""
+        """Where a service of ours runs: where somebody says, or else where the settings have it, if it answers.
+
+        One that has no room for another client is taken for ours: who else would say so in our words.
+        """
         if self.uri is not None:
             return connectable(self.uri)
         try:
             answer = ask(settings.server.uri, seconds=_ASKING_SECONDS)
+        except Overloaded:
+            return connectable(settings.server.uri)
         except SpeechError:
             return None
         return connectable(settings.server.uri) if is_ours(answer.program) else None
@@ -76,14 +82,14 @@ def models_of(settings: Settings) -> list[Model]:
         wanted = wanted_models(settings.models.names, languages=settings.models.languages)
     except ConfigError:
         return []
-    return [
-        Model(
-            model,
-            ModelSize.of_wanted(model, computed),
-            installed(model.name, model.config, data_dir=settings.data_dir, precision=precision) is not None,
-        )
-        for model in wanted
-    ]
+    models = []
+    for model in wanted:
+        size = ModelSize.of_wanted(model, computed)
+        bundle = installed(model.name, model.config, data_dir=settings.data_dir, precision=precision)
+        if bundle is not None:
+            size = replace(size, budget_bytes=memory_bytes(bundle))  # as the service counts it
+        models.append(Model(model, size, bundle is not None))
+    return models
 
 
 def is_ours(program: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.manifest import FileName
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 _DECODER_SHARE: Final = 0.9
 """Of the codec's file. Much of that is the encoder, which is not loaded; what decoding computes with is as much."""
@@ -17,10 +18,14 @@ _NUMBER_BYTES: Final = 4
 
 def memory_bytes(bundle: Bundle) -> int:
     """Estimate what the model takes that speaks for one or two at a time, beside the libraries that all share."""
-    sizes = bundle.config.flow_lm.transformer
-    position_bytes = sizes.num_layers * 2 * sizes.kv_heads * sizes.head_dim * _NUMBER_BYTES
     weights_bytes = _file_bytes(bundle, "flow.data") + _DECODER_SHARE * _file_bytes(bundle, "codec.data")
-    return int(weights_bytes) + _POSITIONS * position_bytes
+    return int(weights_bytes) + cache_bytes(bundle.config)
+
+
+def cache_bytes(config: ModelConfig) -> int:
+    """The part of that for keys and values."""
+    sizes = config.flow_lm.transformer
+    return _POSITIONS * sizes.num_layers * 2 * sizes.kv_heads * sizes.head_dim * _NUMBER_BYTES
 
 
 def _file_bytes(bundle: Bundle, name: FileName) -> int:
