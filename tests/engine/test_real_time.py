@@ -83,7 +83,7 @@ async def test_beyond_the_queue_newcomers_are_refused_and_insiders_never() -> No
         waiting = asyncio.create_task(spoken(workers, "newcomer"))
         insiders = [asyncio.create_task(spoken(workers, f"insider {n}", continues=True)) for n in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="1 texts are being spoken"):
+        with pytest.raises(Overloaded, match="no place is free"):
             await spoken(workers, "one too many")
         engine.gate.open()
         await asyncio.gather(speaking, waiting, *insiders)

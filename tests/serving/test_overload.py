@@ -180,7 +180,7 @@ async def test_whoever_waits_for_too_long_is_told() -> None:
         told = errors(await client.rest())
         gate.open()
         await first.until("audio-stop")
-    assert told == [("overloaded", "1 texts are being spoken, and none has ended within 0.02 s; ask again later")]
+    assert told == [("overloaded", "no place became free within 0.02 s (speaking: 1); ask again later")]
 
 
 async def test_a_model_that_hangs_is_told_to_its_client_and_held_against_nobody(

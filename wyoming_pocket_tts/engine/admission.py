@@ -64,7 +64,9 @@ class Admission:
         elif insider:
             await self._wait_in(self._insiders)
         elif len(self._newcomers) >= self._max_waiting:
-            raise Overloaded(f"{self._active} texts are being spoken and {self._max_waiting} wait; ask again later")
+            raise Overloaded(
+                f"no place is free (speaking: {self._active}, waiting: {self._max_waiting}); ask again later"
+            )
         else:
             await self._wait_for_a_while()
 
@@ -101,8 +103,8 @@ class Admission:
             async with asyncio.timeout(self._queue_seconds):
                 await self._wait_in(self._newcomers)
         except TimeoutError:
-            waited = f"none has ended within {self._queue_seconds:g} s"
-            raise Overloaded(f"{self._active} texts are being spoken, and {waited}; ask again later") from None
+            waited = f"no place became free within {self._queue_seconds:g} s (speaking: {self._active})"
+            raise Overloaded(f"{waited}; ask again later") from None
 
     async def _wait_in(self, waiting: _Waiting) -> None:
         place = asyncio.get_running_loop().create_future()

@@ -104,7 +104,8 @@ class Response:
         """Take text; text beyond the limit makes the response fail."""
         self._characters += len(text)
         if self._characters > self._limits.text_characters:
-            self.fail(ProtocolError(f"the text is longer than {self._limits.text_characters} characters"))
+            most = f"{self._limits.text_characters} characters (server.limits.text_characters)"
+            self.fail(ProtocolError(f"the text is longer than {most}"))
         elif self._reading is not None and not self.over:
             self._reading.add(text)
 

@@ -214,7 +214,9 @@ class Session:
         if len(self._queue) <= self._limits.queued_requests:  # the first of them is not waiting
             self._queue.append(response)
             return []
-        error = Overloaded(f"more than {self._limits.queued_requests} requests wait on this connection")
+        error = Overloaded(
+            f"more than {self._limits.queued_requests} requests wait on this connection (server.limits.queued_requests)"
+        )
         response.fail(error)
         response.conclude()
         self._refusal = self._refusal or error
