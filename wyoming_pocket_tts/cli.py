@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 from wyoming_pocket_tts import __version__, cli_config, cli_doctor, cli_pocket, cli_system, options
 from wyoming_pocket_tts.cli_support import complain, read_settings, report
 from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.errors import ConfigError, NoConnection, SpeechError
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -234,4 +234,16 @@ def main() -> None:
         app()
     except SpeechError as error:
         complain(str(error) or type(error).__name__)
+        if isinstance(error, NoConnection):
+            complain(_without_a_connection())
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
+
+
+def _without_a_connection() -> str:
+    """What somebody can do whose machine does not reach the hub."""
+    from wyoming_pocket_tts.pocket.hub import kept_in  # noqa: PLC0415  (pydantic)
+
+    return (
+        "connect this machine (cable, router, DNS, proxy), or run 'wyoming-pocket-tts download' on another machine and"
+        f" copy what it brought there: the data directory, and {kept_in()}"
+    )
