@@ -85,7 +85,8 @@ def test_zeroconf_takes_a_name_or_none(
 ) -> None:
     served: list[Settings] = []
 
-    async def note(load: Callable[[], Synthesizer], settings: Settings) -> None:
+    async def note(load: Callable[[], Synthesizer], settings: Settings, *, ends_process: bool) -> None:
+        assert ends_process
         served.append(settings)
 
     run_service: Callable[..., Coroutine[None, None, None]] = note
@@ -346,3 +347,18 @@ def test_without_a_network_there_is_one_reason_and_what_to_do(words: tuple[str, 
     assert "connect this machine" in advice
     assert "'wyoming-pocket-tts download' on another machine" in advice
     assert str(tmp_path / "hub") in advice
+
+
+def test_an_interruption_amid_the_imports_ends_quietly() -> None:
+    program = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from wyoming_pocket_tts.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=LIMIT_SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

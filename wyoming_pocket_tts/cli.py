@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from wyoming_pocket_tts import __version__, cli_config, cli_doctor, cli_pocket, cli_system, options
 from wyoming_pocket_tts.cli_support import complain, read_settings, report
-from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
+from wyoming_pocket_tts.engines import Engine, Ensemble, load_engine, load_ensemble
 from wyoming_pocket_tts.errors import ConfigError, NoConnection, SpeechError
 
 EXIT_FAILURE = 1
@@ -103,7 +103,10 @@ def serve(
     settings = read_settings(config, flags)
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415  (the server and what it needs)
 
-    asyncio.run(run_service(lambda: load_ensemble(engine, settings, file=config, flags=flags), settings))
+    def load() -> Ensemble:
+        return load_ensemble(engine, settings, file=config, flags=flags)
+
+    asyncio.run(run_service(load, settings, ends_process=True))
 
 
 @app.command()

@@ -104,7 +104,7 @@ def serve(places: Places, environment: Mapping[str, str]) -> None:
         page = Page(ensemble.cast.voices, port=int(environment.get("INGRESS_PORT", PORT)))
         return replace(ensemble, helpers=(*ensemble.helpers, page, herald))
 
-    asyncio.run(run_service(load, settings))
+    asyncio.run(run_service(load, settings, ends_process=True))
 
 
 def main(places: Places = IN_THE_APP, leave: Callable[[int], Any] = sys.exit) -> None:
