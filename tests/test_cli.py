@@ -85,7 +85,8 @@ def test_zeroconf_takes_a_name_or_none(
 ) -> None:
     served: list[Settings] = []
 
-    async def note(load: Callable[[], Synthesizer], settings: Settings) -> None:
+    async def note(load: Callable[[], Synthesizer], settings: Settings, *, ends_process: bool) -> None:
+        assert ends_process
         served.append(settings)
 
     run_service: Callable[..., Coroutine[None, None, None]] = note
@@ -344,3 +345,39 @@ def test_a_satellites_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     last = done.stderr.decode().splitlines()[-1]
     assert last.startswith(f"wyoming-pocket-tts: satellites.Kitchen.port: cannot listen on tcp://127.0.0.1:{port}: ")
+
+
+@pytest.mark.parametrize("words", [("generate", "Hello", "--voice", "alba"), ("download",)])
+def test_without_a_network_there_is_one_reason_and_what_to_do(words: tuple[str, ...], tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    offline = {"HF_ENDPOINT": "http://nowhere.invalid", "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        command(*words, "--data-dir", str(tmp_path / "data")),
+        env={**kept, **offline},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
+    )
+    assert done.returncode == 1
+    reason, advice = done.stderr.splitlines()
+    assert "is not on this machine, and the hub does not answer" in reason
+    assert "connect this machine" in advice
+    assert "'wyoming-pocket-tts download' on another machine" in advice
+    assert str(tmp_path / "hub") in advice
+
+
+def test_an_interruption_amid_the_imports_ends_quietly() -> None:
+    program = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from wyoming_pocket_tts.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=LIMIT_SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

@@ -420,3 +420,18 @@ def test_the_fastest_that_is_near_is_advised(others: list[tuple[str, float, floa
     assert line.endswith(f"wyoming-pocket-tts serve --model german --precision {expected}")
     assert ("listen to out/" in line) == (expected != "fp32")
     assert as_table(comparison.outcomes).splitlines()[len(rows) + 2].endswith("  not here: it broke")
+
+
+def test_where_nothing_can_be_measured_nothing_is_left(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "comparison"
+    done = run_command(TEXT, "-o", str(output), at=tmp_path, home=tmp_path)
+    assert done.returncode == 1
+    assert "HF_HUB_OFFLINE" in done.stderr
+    assert not output.parent.exists()
+
+
+def test_a_directory_that_was_there_stays(tmp_path: Path) -> None:
+    output = tmp_path / "comparison"
+    output.mkdir()
+    assert run_command(TEXT, "-o", str(output), at=tmp_path, home=tmp_path).returncode == 1
+    assert output.is_dir()

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from wyoming_pocket_tts.settings_sources import load_settings
@@ -193,3 +195,20 @@ def test_show_takes_the_file_as_check_does(file: Path) -> None:
     file.write_text("log: {level: error}\n")
     assert "level: error" in config("show", str(file)).stdout
     assert config("show", str(file), "--config", str(file)).returncode == 2
+
+
+def test_a_file_that_is_no_voice_is_named_and_its_name_not_offered(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "voices"
+    folder.mkdir(parents=True)
+    (folder / "Bad.wav").write_text("no audio")
+    (folder / "Good").mkdir()
+    for style in ("calm", "default"):
+        soundfile.write(folder / "Good" / f"{style}.wav", np.full(24_000, 0.1), 24_000)
+    (folder / "Good" / "loud.wav").write_text("no audio either")
+    file.write_text("data_dir: data\nsatellites: {Hall: {voice: nobody}}\n")
+    done = config("check", str(file))
+    *warnings, problem = done.stderr.splitlines()
+    for bad in (folder / "Bad.wav", folder / "Good" / "loud.wav"):
+        assert sum(line.startswith(f"wyoming-pocket-tts: warning: {bad}: ") for line in warnings) == 1
+    assert "Good" in problem
+    assert "Bad" not in problem

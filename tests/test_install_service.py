@@ -123,7 +123,8 @@ def test_without_root_it_says_what_to_type(house: House) -> None:
 def test_in_an_image_without_a_running_systemd_it_is_enabled_alone(house: House) -> None:
     house.install(house.machine(is_running=False))
     assert house.asked == ["enable wyoming-pocket-tts.service"]
-    assert "It starts with the machine" in house.told[-2]
+    assert "The service is installed, and not started: systemd does not run here" in house.told[-2]
+    assert f"serve --config {DEFAULT_SETTINGS}" in house.told[-2]
 
 
 def test_a_service_that_does_not_start_points_to_its_log(house: House) -> None:
@@ -215,6 +216,12 @@ def test_settings_where_the_service_cannot_see_them_are_refused(house: House) ->
         house.install(settings=Path("/home/pi/tts.yaml"))
 
 
+def test_settings_in_tmp_are_refused_with_the_reason() -> None:
+    here = Installation(program=Path("/bin/sh"), directories=())
+    with pytest.raises(ConfigError, match=r"tts\.yaml: what lies there is removed at times, and hidden from services"):
+        unit_text(here, Path("/tmp/tts.yaml"), systemd_version=257)  # noqa: S108  (nothing is made there)
+
+
 def test_an_installation_in_a_home_is_let_into_the_sandbox_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -240,7 +247,7 @@ def test_what_lies_in_tmp_or_nowhere_is_no_service(tmp_path: Path) -> None:
     program = tmp_path / "wyoming-pocket-tts"
     with pytest.raises(ConfigError, match="is not there"):
         unit_text(Installation(program=program, directories=()), DEFAULT_SETTINGS, systemd_version=257)
-    with pytest.raises(ConfigError, match="is not for a service"):
+    with pytest.raises(ConfigError, match="what lies there is removed at times, and hidden from services: install"):
         unit_text(
             Installation(program=Path("/bin/sh"), directories=(Path("/tmp"),)),  # noqa: S108  (nothing is made there)
             DEFAULT_SETTINGS,

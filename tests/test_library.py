@@ -260,3 +260,22 @@ satellites:
         tone = 0.3 * np.sin(2 * np.pi * 150 * np.arange(3 * RATE_HZ) / RATE_HZ)
         soundfile.write(tmp_path / "gone.wav", tone, RATE_HZ)
         await house.until_listed(lambda voices: voices.get("Gone") is True)
+
+
+async def test_while_no_model_has_come_files_are_looked_at_by_themselves(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "wyoming-pocket-tts" / "voices"
+    folder.mkdir(parents=True)
+    (folder / "text.wav").write_text("no audio")
+    soundfile.write(folder / "empty.wav", np.zeros(0), RATE_HZ)
+    (folder / "rubbish.safetensors").write_bytes(b"rubbish")
+    (folder / "good.wav").write_bytes(recording(world))
+    options = ("--engine", "kokoro", "--model", MODEL, "--local-files-only")
+    async with service(*options, tmp_path=tmp_path) as running:
+        for bad in ("text.wav", "empty.wav", "rubbish.safetensors"):
+            await running.until_logged(f"a voice that cannot be used: {folder / bad}: ", seconds=PATIENCE_SECONDS)
+        await running.until_logged(f"the voice good waits for the model {MODEL}", seconds=PATIENCE_SECONDS)
+        (folder / "good.wav").write_text("no audio any more")
+        await running.until_logged(f"a voice that cannot be used: {folder / 'good.wav'}: ", seconds=PATIENCE_SECONDS)
+        assert await running.stop() == 0
+        assert running.log.count("a voice that cannot be used") == 4, "each is told once"
+        assert running.log.count("waits for the model") == 1

@@ -1,6 +1,7 @@
 """The service as a real process: from the start through signals to the exit."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -166,6 +167,21 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         assert running.process.returncode is None
         assert await running.stop() == 0
         assert "SIGTERM again: stopping at once" in running.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_on_the_way_out_change_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    async with service(tmp_path=tmp_path) as running:
+        await running.uri()
+        running.process.send_signal(number)
+        await running.until_logged("Stopped")
+        exiting = asyncio.create_task(running.exit_code())
+        while not exiting.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(running.process.pid, number)  # asyncio's own way would take the exit code away
+            await asyncio.sleep(0)
+        assert await exiting == 0
+        assert "Traceback" not in running.log
 
 
 async def test_a_signal_while_the_model_loads_ends_the_start(

@@ -10,8 +10,8 @@ from typer.core import TyperCommand
 
 from wyoming_pocket_tts import __version__, cli_config, cli_doctor, cli_pocket, cli_system, options
 from wyoming_pocket_tts.cli_support import complain, read_settings, report
-from wyoming_pocket_tts.engines import Engine, load_engine, load_ensemble
-from wyoming_pocket_tts.errors import ConfigError, EmptyText, SpeechError
+from wyoming_pocket_tts.engines import Engine, Ensemble, load_engine, load_ensemble
+from wyoming_pocket_tts.errors import ConfigError, EmptyText, NoConnection, SpeechError
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.client import Timing
@@ -106,7 +106,10 @@ def serve(
     settings = read_settings(config, flags)
     from wyoming_pocket_tts.lifecycle import run_service  # noqa: PLC0415  (the server and what it needs)
 
-    asyncio.run(run_service(lambda: load_ensemble(engine, settings, file=config, flags=flags), settings))
+    def load() -> Ensemble:
+        return load_ensemble(engine, settings, file=config, flags=flags)
+
+    asyncio.run(run_service(load, settings, ends_process=True))
 
 
 @app.command()
@@ -244,4 +247,16 @@ def main() -> None:
         app()
     except SpeechError as error:
         complain(str(error) or type(error).__name__)
+        if isinstance(error, NoConnection):
+            complain(_without_a_connection())
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
+
+
+def _without_a_connection() -> str:
+    """What somebody can do whose machine does not reach the hub."""
+    from wyoming_pocket_tts.pocket.hub import kept_in  # noqa: PLC0415  (pydantic)
+
+    return (
+        "connect this machine (cable, router, DNS, proxy), or run 'wyoming-pocket-tts download' on another machine and"
+        f" copy what it brought there: the data directory, and {kept_in()}"
+    )

@@ -69,6 +69,10 @@ class Unreachable(DownloadError):  # noqa: N818
     """The place does not answer, or must not be asked: offline."""
 
 
+class NoConnection(Unreachable):
+    """Nothing of the place can be reached: no network, no name service, or something in between that refuses."""
+
+
 class Incomplete(DownloadError):  # noqa: N818
     """What came is not the whole file; nothing of it is kept."""
 

@@ -21,6 +21,7 @@ from wyoming_pocket_tts.pocket.shelf import Shelf
 from wyoming_pocket_tts.pocket.voice_files import OwnVoice, VoiceFiles
 from wyoming_pocket_tts.voice_intake import Identity, Intake
 from wyoming_pocket_tts.voices.admission import Refused, admitted, speakers_of
+from wyoming_pocket_tts.voices.contents import about, complaint_about
 from wyoming_pocket_tts.voices.dropped import DroppedVoice, dropped_folder
 from wyoming_pocket_tts.voices.parts import VoiceSource
 from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX, style_files
@@ -73,6 +74,8 @@ class Library:
         self._intake = Intake(self._wake.set)
         self._seen: dict[Path, Identity] = {}
         self._told: set[tuple[Path, str]] = set()
+        self._complaints: dict[Path, tuple[Identity, str]] = {}
+        """Of files whose model has not come: what is wrong with them by themselves."""
         self._thread = Thread(target=self._run, name="library", daemon=True)
 
     def start(self) -> None:
@@ -123,6 +126,7 @@ class Library:
         before = self._seen
         now = self._seen = _identities(file for wish in wishes for file in wish.styles.values())
         self._intake.forget(now)
+        self._complaints = {file: told for file, told in self._complaints.items() if file in now}
         self._told = {(origin, reason) for origin, reason in self._told if os.path.lexists(origin)}
         settled = {file: identity for file, identity in now.items() if before.get(file) == identity}
         owns: dict[str, list[OwnVoice]] = {speaker.model.label: [] for speaker in speakers}
@@ -170,7 +174,7 @@ class Library:
         may_speak = speakers_of(wish, self._labels)
         candidates = [speaker for speaker in speakers if speaker.model.label in may_speak]
         if not candidates:
-            self._note_waiting(wish, may_speak[0])
+            self._note_waiting(wish, may_speak[0], settled)
         for speaker in candidates:
             is_last = speaker.model.label == may_speak[-1]
             styles: dict[str, Path] = {}
@@ -197,18 +201,28 @@ class Library:
             for name in sorted(names):
                 logger.info("the voice %s %s (%s)", self._shown.get(name, name), what, speaker.model.label)
 
-    def _note_waiting(self, wish: DroppedVoice, model: str) -> None:
+    def _note_waiting(self, wish: DroppedVoice, model: str, settled: Mapping[Path, Identity]) -> None:
+        """Tell of each file what is wrong with it by itself, or else once that the voice waits."""
+        files = [file for file in wish.styles.values() if file in settled]
+        good = [file for file in files if not self._complaint(file, settled[file])]
         key = (wish.origin, "waits")
-        if key not in self._told:
+        if (good or not wish.styles) and key not in self._told:
             self._told.add(key)
             logger.info("the voice %s waits for the model %s", self._shown.get(wish.name, wish.name), model)
+
+    def _complaint(self, file: Path, identity: Identity) -> str:
+        if file not in self._complaints or self._complaints[file][0] != identity:
+            self._complaints[file] = (identity, "")  # also if it cannot even be looked into
+            self._complaints[file] = (identity, complaint_about(file))
+            if self._complaints[file][1]:
+                self._tell(file, self._complaints[file][1])
+        return self._complaints[file][1]
 
     def _tell(self, origin: Path, reason: str) -> None:
         """Say once what is wrong with a file."""
         if (origin, reason) not in self._told:
             self._told.add((origin, reason))
-            text = reason if reason.startswith(str(origin)) else f"{origin}: {reason}"
-            logger.warning("a voice that cannot be used: %s", text)
+            logger.warning("a voice that cannot be used: %s", about(origin, reason))
 
 
 def _speaks(model: WantedModel, source: VoiceSource) -> bool:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import FrameType
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.cast import Cast
@@ -33,6 +34,9 @@ from wyoming_pocket_tts.voices.catalogue import Choice
 _PROBE_SECONDS = 20.0
 """For a word, before it counts as not spoken: on a small machine in a crowd it takes a while."""
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What an operator stops the service with."""
+
 _JSON_BYTES_PER_CHARACTER = 13
 """At most: two escapes like ``\\ud83d``, and some room around the text."""
 
@@ -57,23 +61,27 @@ class Orders:
 
 
 @contextmanager
-def _orders_by_signal() -> Iterator[Orders]:
+def _orders_by_signal(*, ends_process: bool) -> Iterator[Orders]:
+    """Take the signals. Not by the loop's own handlers: where it removes one the system's takes over, which kills."""
     orders = Orders()
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, orders.take, number)
+
+    def take(number: int, _: FrameType | None) -> None:
+        loop.call_soon_threadsafe(orders.take, signal.Signals(number))
+
+    before = {number: signal.signal(number, take) for number in _SIGNALS}
     try:
         yield orders
     finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if ends_process else handler)
 
 
-async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
+async def run_service(load: Callable[[], Ensemble], settings: Settings, *, ends_process: bool = False) -> None:
     """Serve until SIGTERM or SIGINT comes, or until the client on standard input leaves.
 
     ``load`` makes what speaks, on a thread of its own. Models that are not there yet are brought while it serves.
+    ``ends_process`` says that the process ends with it: then another signal cannot make a failure of that.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -82,7 +90,7 @@ async def run_service(load: Callable[[], Ensemble], settings: Settings) -> None:
     return_freed_memory()
     notifier = Notifier()
     try:
-        with _orders_by_signal() as orders:
+        with _orders_by_signal(ends_process=ends_process) as orders:
             ensemble = await asyncio.to_thread(load)
             if not orders.stop.is_set():
                 await _serve(ensemble, settings, notifier, orders)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ import pytest
 from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
 from wyoming_pocket_tts.client import describe
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
-from wyoming_pocket_tts.home_assistant.__main__ import Places, explained, main, prepare
+from wyoming_pocket_tts.home_assistant.__main__ import Places, main, prepare
+from wyoming_pocket_tts.home_assistant.mistakes import explain_the_log, explained
 
 START = """
 import sys
@@ -119,5 +121,47 @@ def test_options_that_are_no_json_are_named(places: Places) -> None:
 
 
 def test_only_the_generated_file_is_explained_away(places: Places) -> None:
-    error = SpeechError(f"{places.settings}, line 3: text.emoji: x\n/etc/other.yaml, line 2: y")
-    assert explained(error, places) == "the app's options: text.emoji: x\n/etc/other.yaml, line 2: y"
+    text = f"{places.settings}, line 3: text.emoji: x\n/etc/other.yaml, line 2: y"
+    assert explained(text, places.settings) == "the app's options: emoji: x\n/etc/other.yaml, line 2: y"
+
+
+def test_all_mistakes_come_at_once_each_with_its_option(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    say(
+        places,
+        voice="Ana",
+        emoji="loud",
+        voices=[{"name": "Anna", "from": "albba"}],
+        satellites=[{"name": "Kitchen", "volume": 60}],
+    )
+    codes: list[int] = []
+    main(places, codes.append)
+    lines = capsys.readouterr().err.splitlines()
+    assert codes == [2]
+    for option in ("voice", "emoji", "voices.Anna.from", "satellites.Kitchen.volume"):
+        assert sum(line.startswith(f"wyoming-pocket-tts: the app's options: {option}: ") for line in lines) == 1
+    assert len(lines) == 4
+
+
+def test_lists_that_cannot_be_read_are_told_together(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    say(places, voices=[{"from": "alba"}], replacements=[{"written": "", "spoken": "x"}])
+    codes: list[int] = []
+    main(places, codes.append)
+    assert capsys.readouterr().err.splitlines() == [
+        "wyoming-pocket-tts: the app's options: voices: each needs its 'name'",
+        "wyoming-pocket-tts: the app's options: replacements: each needs its 'written'",
+    ]
+    assert codes == [2]
+
+
+def test_the_log_names_options_too(places: Places) -> None:
+    handler = logging.Handler()
+    told: list[str] = []
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        explain_the_log(places.settings)
+        logging.getLogger("a").warning("%s, line 7: voice.default: there is no voice '%s'", places.settings, "Ana")
+        logging.getLogger("a").warning("all of %s", "it")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert told == ["the app's options: voice: there is no voice 'Ana'", "all of it"]

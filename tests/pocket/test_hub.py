@@ -235,9 +235,42 @@ def test_without_a_network_the_error_says_so(kind: str, tmp_path: Path) -> None:
     with fake_hub({}) as server:
         pass
     outcome = fetch(source_of(kind, server), tmp_path, server.url)
-    assert outcome.error == "Unreachable"
+    assert outcome.error == {"hub": "NoConnection", "web": "Unreachable"}[kind]
     assert "does not answer" in outcome.message
     assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("level", ["warning", "debug"])
+def test_the_library_s_own_lines_are_for_who_debugs_and_come_once(level: str, tmp_path: Path) -> None:
+    """A server in trouble has it write a line for each attempt."""
+    program = f"import logging; logging.basicConfig(level='{level.upper()}', format='OURS %(message)s')\n{PROGRAM}"
+    with fake_hub({PLACE: Served(CONTENT, status=500)}) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", program, SOURCE],
+            env=environment(tmp_path, server.url, {}),
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=True,
+        )
+    lines = [line for line in done.stderr.splitlines() if "Retrying in" in line]
+    assert len(lines) == len(set(lines))
+    assert bool(lines) == (level == "debug")
+    assert all(line.startswith("OURS") for line in lines)
+
+
+def test_without_a_network_one_attempt_is_enough(tmp_path: Path) -> None:
+    """The library makes six, and waits between them."""
+    outcome = fetch(SOURCE, tmp_path, "http://nowhere.invalid", HTTP_PROXY="")
+    assert outcome.error == "NoConnection"
+    assert f"{SOURCE}: is not on this machine, and the hub does not answer: " in outcome.message
+    assert outcome.terminal == ""
+
+
+def test_what_is_here_needs_no_network(tmp_path: Path) -> None:
+    with fake_hub({PLACE: CONTENT}) as server:
+        assert fetch(f"hf://{PLACE}", tmp_path, server.url).path is not None
+    assert fetch(f"hf://{PLACE}", tmp_path, "http://nowhere.invalid").path is not None
 
 
 @both

@@ -6,7 +6,8 @@ Knows nothing about how a candidate is measured (``comparison/measure.py``, a pr
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,8 +91,11 @@ def compare(
         raise EmptyText("the text holds nothing to say")
     voice = choice.default_voice() if wanted.voice is None else checked_voice(wanted.voice)
     name, config = find_model(choice.language, choice.config)
-    _make_directory(wanted.output)
-    with StatusLine(quiet=quiet) as status, tempfile.TemporaryDirectory(prefix="compare-") as scratch:
+    with (
+        _directory(wanted.output),
+        StatusLine(quiet=quiet) as status,
+        tempfile.TemporaryDirectory(prefix="compare-") as scratch,
+    ):
         bench = _Bench(wanted, name, config, text, Path(scratch), status)
         first = bench.reference(voice)
         outcomes = [first, *(bench.outcome(candidate) for candidate in candidates if candidate is not Candidate.FP32)]
@@ -226,11 +230,20 @@ def _candidates(names: Sequence[str]) -> list[Candidate]:
     return [candidate for candidate in Candidate if candidate in names]
 
 
-def _make_directory(path: Path) -> None:
+@contextmanager
+def _directory(path: Path) -> Iterator[None]:
+    """A directory to write to; what of it was not there is gone again if nothing comes into it."""
+    made = [each for each in (path, *path.parents) if not each.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpeechError(f"{path}: {error.strerror or error}: choose another directory with --output") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # something lies there
+            for each in made:
+                each.rmdir()
 
 
 def _what_was_written(directory: Path, outcomes: Sequence[Outcome], *, drawn: bool) -> str:

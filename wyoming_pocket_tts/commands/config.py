@@ -16,7 +16,7 @@ from wyoming_pocket_tts.satellites import Satellite
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.settings_sources import Survey, clash_mistakes, in_order, places_in, survey
 from wyoming_pocket_tts.speech import Manner
-from wyoming_pocket_tts.voices.dropped import DroppedVoice
+from wyoming_pocket_tts.voices.contents import complaint_about
 from wyoming_pocket_tts.voices.names import spoken_language
 from wyoming_pocket_tts.voices.overrides import Overrides
 from wyoming_pocket_tts.voices.parts import ConfiguredVoice
@@ -37,6 +37,8 @@ class Examined:
     problems: list[str]
     """A line for each thing that has to be changed: those of the file from top to bottom, then the others."""
     warnings: list[str]
+    unusable: list[str]
+    """A line for each file among the user's voices that is none."""
     is_whole: bool
     """Whether every value could be taken; otherwise some are as if nobody had set them."""
 
@@ -62,8 +64,8 @@ def examine(
     found = survey(file=file, environment=environment, flags=flags)
     settings = found.settings
     # Voices of which too little is right are not there, but who names them makes no mistake.
-    dropped = [*(voice.name for voice in _dropped(settings)), *_left_out_voices(found)]
-    casting = resolve(settings, embedded=embedded, dropped=dropped)
+    dropped, unusable = _dropped(settings)
+    casting = resolve(settings, embedded=embedded, dropped=[*dropped, *_left_out_voices(found)])
     origins = places_in(file, environment=environment, flags=flags)
     named = casting.problems if _tells_names(found) else ()
     told = [(problem.severity is Severity.WARNING, origins.mistake(problem.key, problem.text)) for problem in named]
@@ -73,12 +75,18 @@ def examine(
         *(each for is_warning, each in told if not is_warning),
     ]
     warnings = in_order(each for is_warning, each in told if is_warning)
-    return Examined(settings, casting, in_order(mistakes), warnings, is_whole=not found.left_out)
+    return Examined(settings, casting, in_order(mistakes), warnings, unusable, is_whole=not found.left_out)
 
 
-def _dropped(settings: Settings) -> Iterator[DroppedVoice]:
-    labels = [label_of(name) for name in settings.models.names]
-    return voices_dropped_in(settings.data_dir, labels)
+def _dropped(settings: Settings) -> tuple[list[str], list[str]]:
+    """Names of the voices in the data directory's folder for them, and what is wrong with files there."""
+    names: list[str] = []
+    unusable: list[str] = []
+    for voice in voices_dropped_in(settings.data_dir, [label_of(name) for name in settings.models.names]):
+        complaints = [complaint_about(file) for file in voice.styles.values()]
+        names += [] if all(complaints) else [voice.name]
+        unusable += filter(None, complaints)
+    return names, unusable
 
 
 def _left_out_voices(found: Survey) -> Iterator[str]:
@@ -105,11 +113,12 @@ def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[st
         ConfigError: a line for each thing that is wrong.
     """
     examined = examine(file, environment=environment, embedded=embedded)
-    for warning in examined.warnings:
+    warnings = [*examined.warnings, *examined.unusable]
+    for warning in warnings:
         complain(f"warning: {warning}")
     if examined.problems:
         raise ConfigError("\n".join(examined.problems))
-    count = len(examined.warnings)
+    count = len(warnings)
     warned = f", and {count} warning{'' if count == 1 else 's'} (above)" if count else ""
     tell(f"{file}: no mistakes{warned}")
     for line in summary(examined.settings, examined.casting):

@@ -125,8 +125,7 @@ def install(
     text = unit_text(installation, settings_file, systemd_version=machine.systemd_version)
     _take(list(_installation(text, settings_file, machine)), machine, dry_run=dry_run, again=again, tell=tell)
     if not dry_run:
-        start = f"Its log: journalctl -fu {NAME}" if machine.is_running else "It starts with the machine"
-        tell(f"The service is installed. Settings: {settings_file}. {start}.")
+        tell(_what_now(installation, settings_file, is_running=machine.is_running))
     tell(f"When something is wrong: {shlex.join(_examination(installation, settings_file))}")
 
 
@@ -146,6 +145,17 @@ def uninstall(machine: Machine, *, dry_run: bool, again: str, tell: Tell) -> Non
     _take(steps, machine, dry_run=dry_run, again=again, tell=tell)
     if kept := [str(path) for path in _KEPT if os.path.lexists(machine.at(path))]:
         tell(f"Kept; to remove that as well: sudo rm -r {shlex.join(kept)}")
+
+
+def _what_now(installation: Installation, settings_file: Path, *, is_running: bool) -> str:
+    """Whether it speaks now."""
+    if is_running:
+        return f"The service is installed. Settings: {settings_file}. Its log: journalctl -fu {NAME}."
+    by_hand = shlex.join([str(installation.program), "serve", "--config", str(settings_file)])
+    return (
+        f"The service is installed, and not started: systemd does not run here. Settings: {settings_file}. "
+        f"It starts with a machine that systemd starts; where systemd never does, such as in a container: {by_hand}"
+    )
 
 
 def _examination(installation: Installation, settings_file: Path) -> list[str]:

@@ -21,6 +21,7 @@ TEMPLATE = Path(__file__).parent / f"{NAME}.service"
 _HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """What ``ProtectHome`` hides."""
 _TEMPORARY = tuple(map(Path, ("/tmp", "/var/tmp")))  # noqa: S108  (what PrivateTmp hides)
+_WHY_NOT_TEMPORARY = "what lies there is removed at times, and hidden from services"
 _SLOWER_RESTARTS = 254
 """The first systemd that knows how to wait longer each time."""
 _STEADY_RESTART_SECONDS = 10
@@ -90,9 +91,7 @@ def unreadable(path: Path, root: Path = Path("/")) -> Path | None:
 def _check_readable(paths: Sequence[Path], hidden: Sequence[Path]) -> None:
     for path in paths:
         if _lies_in(path, _TEMPORARY):
-            raise ConfigError(
-                f"{path}: what lies there is not for a service: install it elsewhere, such as in /opt/{NAME}"
-            )
+            raise ConfigError(f"{path}: {_WHY_NOT_TEMPORARY}: install the program elsewhere, such as in /opt/{NAME}")
         for part in _way_to(path, hidden):
             if not _opens(part):
                 raise ConfigError(
@@ -108,8 +107,9 @@ def _opens(part: Path) -> bool:
 
 def _check_place(settings_file: Path) -> None:
     if _lies_in(settings_file, (*_HOMES, *_TEMPORARY)):
+        why = _WHY_NOT_TEMPORARY if _lies_in(settings_file, _TEMPORARY) else "the service cannot see files there"
         raise ConfigError(
-            f"{settings_file}: the service cannot see files there; put it elsewhere, for example: "
+            f"{settings_file}: {why}; put it elsewhere, for example: "
             f"sudo install -D -m 644 {settings_file} /etc/{NAME}/settings.yaml"
         )
 

@@ -18,9 +18,9 @@ from wyoming_pocket_tts.pocket.voice_files import listed_voices
 from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.speech import Voice
 from wyoming_pocket_tts.voices.admission import Refused, admitted, speakers_of
-from wyoming_pocket_tts.voices.prompt import read_audio
-from wyoming_pocket_tts.voices.state import VoiceState, read_state
-from wyoming_pocket_tts.voices.styles import is_exported, style_files
+from wyoming_pocket_tts.voices.contents import about, content_of
+from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.voices.styles import style_files
 from wyoming_pocket_tts.wanted import WantedModel, voices_dropped_in, wanted_models
 
 
@@ -108,18 +108,15 @@ def _own(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], pro
 def _content(file: Path) -> VoiceState | VoiceError | None:
     """An exported voice, or why the file cannot be read; None for a recording."""
     try:
-        if is_exported(file):
-            return read_state(file)
-        read_audio(file, truncate=True)
+        return content_of(file)
     except VoiceError as error:
         return error
-    return None
 
 
 def _complaint(content: VoiceState | VoiceError | None, file: Path, model: _Model) -> str:
     """Why a model cannot speak with a file; nothing if it can."""
     if isinstance(content, VoiceError):
-        return str(content) if str(file) in str(content) else f"{file}: {content}"
+        return about(file, str(content))
     if content is not None:
         try:
             model.check(content, file)

@@ -6,7 +6,6 @@ Reads the options, writes what they amount to as a settings file, and serves wit
 import asyncio
 import json
 import os
-import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wyoming_pocket_tts.cli_support import complain, read_settings
 from wyoming_pocket_tts.errors import ConfigError, SpeechError
+from wyoming_pocket_tts.home_assistant.mistakes import explain_the_log, explained, mistakes
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.engines import Ensemble
@@ -84,6 +84,7 @@ def serve(places: Places, environment: Mapping[str, str]) -> None:
         SpeechError: as ``run_service``, or what the options say cannot be used.
     """
     settings = read_settings(places.settings, {})
+    explain_the_log(places.settings)
     from wyoming_pocket_tts.engines import Engine, load_ensemble  # noqa: PLC0415  (the server and what it needs)
     from wyoming_pocket_tts.home_assistant.herald import SUPERVISOR, Herald  # noqa: PLC0415
     from wyoming_pocket_tts.home_assistant.page import PORT, Page  # noqa: PLC0415
@@ -103,12 +104,7 @@ def serve(places: Places, environment: Mapping[str, str]) -> None:
         page = Page(ensemble.cast.voices, port=int(environment.get("INGRESS_PORT", PORT)))
         return replace(ensemble, helpers=(*ensemble.helpers, page, herald))
 
-    asyncio.run(run_service(load, settings))
-
-
-def explained(error: SpeechError, places: Places) -> str:
-    """The same message for somebody who sees the app's page, and no file."""
-    return re.sub(rf"{re.escape(str(places.settings))}(, line \d+)?: ", "the app's options: ", str(error))
+    asyncio.run(run_service(load, settings, ends_process=True))
 
 
 def main(places: Places = IN_THE_APP, leave: Callable[[int], Any] = sys.exit) -> None:
@@ -117,10 +113,18 @@ def main(places: Places = IN_THE_APP, leave: Callable[[int], Any] = sys.exit) ->
         token = prepare(places)
         if token:
             os.environ["HF_TOKEN"] = token
-        serve(places, os.environ)
+        _serve_or_explain(places)
     except SpeechError as error:
-        complain(explained(error, places))
+        complain(explained(str(error), places.settings))
         leave(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
+
+
+def _serve_or_explain(places: Places) -> None:
+    """Serve; where the first mistake ends that, tell all of them."""
+    try:
+        serve(places, os.environ)
+    except ConfigError as error:
+        raise ConfigError("\n".join(mistakes(places.settings, os.environ)) or str(error)) from error
 
 
 if __name__ == "__main__":

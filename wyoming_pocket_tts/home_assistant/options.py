@@ -39,6 +39,9 @@ NAMED: Mapping[str, frozenset[str]] = {
 }
 """Option that is a list of named things -> what an item has beside its name, which are the settings of that name."""
 
+PLACE = "the app's options"
+"""How messages call where a person changes them."""
+
 TOKEN = "hub_token"  # noqa: S105  (the option's name)
 """The one option that is no setting: the model hub's own library reads it from the environment."""
 
@@ -55,24 +58,41 @@ def settings_of(options: Mapping[str, Any], *, data: Path, recordings: Path) -> 
         recordings: where relative paths of recordings begin.
 
     Raises:
-        ConfigError: an option is none of ours, or two items of a list have the same name.
+        ConfigError: an option is none of ours, or two items of a list have the same name; a line for each.
     """
     values: Values = {}
+    mistakes: list[str] = []
     for key, value in (*FIXED.items(), ("data_dir", str(data))):
         _put(values, key, value)
     for name, value in options.items():
-        if name == TOKEN or _is_empty(value):
-            continue
-        if name in PLAIN:
-            _put(values, PLAIN[name], value)
-        elif name in WORDS:
-            _put(values, WORDS[name], _by_name(name, value, "written", lambda item: item.get("spoken", "")))
-        elif name in NAMED:
-            _put(values, name, _by_name(name, value, "name", lambda item: _thing(item, recordings)))
-        else:
-            known = ", ".join(sorted([*PLAIN, *WORDS, *NAMED, TOKEN]))
-            raise ConfigError(f"{name}: no such option; there are {known}")
+        if name != TOKEN and not _is_empty(value):
+            try:
+                _translate(name, value, values, recordings)
+            except ConfigError as error:
+                mistakes.append(f"{PLACE}: {name}: {error}")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     return values
+
+
+def option_of(setting: str) -> str:
+    """What stands on the page for a setting, as dotted keys: ``voice`` for ``voice.default``."""
+    for option, key in {**PLAIN, **WORDS}.items():
+        if setting == key or setting.startswith(f"{key}."):
+            return option + setting.removeprefix(key)
+    return setting
+
+
+def _translate(name: str, value: Any, values: Values, recordings: Path) -> None:  # noqa: ANN401  (what JSON holds)
+    if name in PLAIN:
+        _put(values, PLAIN[name], value)
+    elif name in WORDS:
+        _put(values, WORDS[name], _by_name(value, "written", lambda item: item.get("spoken", "")))
+    elif name in NAMED:
+        _put(values, name, _by_name(value, "name", lambda item: _thing(item, recordings)))
+    else:
+        known = ", ".join(sorted([*PLAIN, *WORDS, *NAMED, TOKEN]))
+        raise ConfigError(f"no such option; there are {known}")
 
 
 def _thing(item: Mapping[str, Any], recordings: Path) -> Values:
@@ -87,16 +107,14 @@ def _thing(item: Mapping[str, Any], recordings: Path) -> Values:
     return thing
 
 
-def _by_name(
-    option: str, items: Sequence[Mapping[str, Any]], key: str, make: Callable[[Mapping[str, Any]], object]
-) -> Values:
+def _by_name(items: Sequence[Mapping[str, Any]], key: str, make: Callable[[Mapping[str, Any]], object]) -> Values:
     named: Values = {}
     for item in items:
         name = item.get(key)
         if _is_empty(name):
-            raise ConfigError(f"{option}: each needs its '{key}'")
+            raise ConfigError(f"each needs its '{key}'")
         if name in named:
-            raise ConfigError(f"{option}: '{name}' stands there twice")
+            raise ConfigError(f"'{name}' stands there twice")
         named[str(name)] = make(item)
     return named
 

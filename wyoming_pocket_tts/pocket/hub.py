@@ -5,16 +5,13 @@ told more than which file is wanted: no telemetry, and the hub's token goes to t
 """
 
 import errno
-import inspect
-import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.errors import (
@@ -23,11 +20,14 @@ from wyoming_pocket_tts.errors import (
     ConfigError,
     DownloadError,
     Incomplete,
+    NoConnection,
     NotThere,
     Unreachable,
     shown,
 )
 from wyoming_pocket_tts.pocket import web_file
+from wyoming_pocket_tts.pocket.hub_manners import Progress, bar_options, hush
+from wyoming_pocket_tts.pocket.knock import knock
 
 USER_AGENT = f"wyoming-pocket-tts/{__version__}"
 
@@ -35,10 +35,6 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _NOT_KEPT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 """What the system says when a file finds no place."""
-
-
-Progress = Callable[[float], None]
-"""Is told which share of a download has come, 0 to 1."""
 
 
 def fetch(source: str | Path, *, local_files_only: bool = False, progress: Progress | None = None) -> Path:
@@ -52,6 +48,7 @@ def fetch(source: str | Path, *, local_files_only: bool = False, progress: Progr
         ConfigError: the source has another scheme, or is no ``hf://owner/repo/path[@revision]``.
         AccessDenied: the file is gated or private.
         NotThere: there is no such file.
+        NoConnection: the hub cannot be reached.
         Unreachable: the network or the server does not answer, or must not be used and the file is not here.
         Incomplete: the download ended early or has another size than announced.
     """
@@ -84,6 +81,7 @@ def check_access(source: str, *, timeout_seconds: float) -> None:
     if _is_offline():
         raise Unreachable(f"{file}: HF_HUB_OFFLINE forbids to ask for it")
     constants.HF_HUB_DISABLE_TELEMETRY = True  # as in _from_hub
+    hush()
     with _hub_errors(file):
         url = hf_hub_url(file.repository, file.path, revision=file.revision)
         get_hf_file_metadata(url, timeout=timeout_seconds, headers={"user-agent": USER_AGENT})
@@ -107,6 +105,13 @@ def is_here(source: str) -> bool:
     reference = repository / "refs" / (file.revision or "main")
     commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else file.revision
     return commit is not None and (repository / "snapshots" / commit / file.path).is_file()
+
+
+def kept_in() -> Path:
+    """Where what comes from the hub is kept."""
+    from huggingface_hub import constants  # noqa: PLC0415  (light, as long as nothing else of it is asked for)
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def has_token() -> bool:
@@ -157,6 +162,9 @@ def _from_hub(file: HubPath, *, local_files_only: bool, progress: Progress | Non
 
     # Otherwise the library asks its server for a list of coding agents, to report the one that it runs under.
     constants.HF_HUB_DISABLE_TELEMETRY = True
+    hush()
+    if not (local_files_only or _is_offline() or is_here(str(file))):
+        _check_connection(file, constants.ENDPOINT)
     with _hub_errors(file):
         return Path(
             hf_hub_download(
@@ -165,35 +173,18 @@ def _from_hub(file: HubPath, *, local_files_only: bool, progress: Progress | Non
                 revision=file.revision,
                 local_files_only=local_files_only,
                 headers={"user-agent": USER_AGENT},
-                **_bar_options(progress),
+                **bar_options(progress),
             )
         )
 
 
-def _bar_options(progress: Progress | None) -> dict[str, Any]:
-    """What makes the library tell, where its version can."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (slow; local files do not need it)
-
-    if progress is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
-        return {}
-    return {"tqdm_class": _silent_bar(progress)}
-
-
-def _silent_bar(progress: Progress) -> type:
-    """Make a class that counts as the library's own does, and shows nothing."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # noqa: PLC0415
-
-    class Bar(tqdm):
-        monitor_interval = 0  # no thread
-
-        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  (as the library calls it)
-            super().__init__(*args, **{**options, "disable": False, "file": io.StringIO()})  # type: ignore[no-untyped-call]
-
-        def display(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
-            if self.total:
-                progress(min(1.0, self.n / self.total))
-
-    return Bar
+def _check_connection(file: HubPath, endpoint: str) -> None:
+    """Where there is no network the library tries again and again, for half a minute, before it says so."""
+    try:
+        knock(endpoint)
+    except OSError as error:
+        why = _in_one_line(error)
+        raise NoConnection(f"{file}: is not on this machine, and the hub does not answer: {why}") from error
 
 
 @contextmanager

@@ -73,6 +73,10 @@ async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:
 def _meaning_of(error: OSError, address: Address) -> str:
     if isinstance(address, TcpAddress) and error.errno in _TCP_TROUBLE:
         return f"{os.strerror(error.errno).lower()} ({_TCP_TROUBLE[error.errno].format(port=address.port)})"
+    if isinstance(error, socket.gaierror):
+        return "this machine knows no such name; 0.0.0.0 stands for all its addresses"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such folder; make it, or choose another place"
     return error.strerror or str(error)
 
 

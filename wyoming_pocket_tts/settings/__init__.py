@@ -46,13 +46,21 @@ __all__ = [
 ]
 
 _LIMITS = Limits()
+_TCP_WITHOUT_SCHEME = re.compile(r"(?:(?:tcp|http):)?(?:/?/?([\w.-]+|\[[\da-fA-F:]+\]):|:)?(\d{1,5})/?")
+
+
+def _as_text(uri: object) -> object:
+    """A port alone is a number for YAML, and gets the same answer as other text that is no URI."""
+    return str(uri) if isinstance(uri, int) and not isinstance(uri, bool) else uri
 
 
 def _check_uri(uri: str) -> str:
     try:
         parse_uri(uri)
     except ConfigError as error:
-        raise ValueError(str(error)) from error
+        meant = _TCP_WITHOUT_SCHEME.fullmatch(uri)
+        question = f" (did you mean 'tcp://{meant[1] or '0.0.0.0'}:{meant[2]}'?)" if meant else ""  # noqa: S104
+        raise ValueError(f"{error}{question}") from error
     return uri
 
 
@@ -107,7 +115,7 @@ class LimitSettings(Section):
 class ServerSettings(Section):
     """Where the server listens and how it ends."""
 
-    uri: Annotated[str, AfterValidator(_check_uri)] = setting(
+    uri: Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_uri)] = setting(
         "tcp://0.0.0.0:10200",
         "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` takes IPv6 as well",
         flag="--uri",

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from wyoming_pocket_tts.errors import shown
-from wyoming_pocket_tts.settings import Settings
 from wyoming_pocket_tts.settings.clashes import Key
-from wyoming_pocket_tts.settings.section import Section, keys_of, section_in
+from wyoming_pocket_tts.settings.examples import instead, section_at
+from wyoming_pocket_tts.settings.section import keys_of
 
 _KINDS = {
     "bool_type": "true or false",
@@ -38,12 +38,12 @@ def explain(problem: ErrorDetails, key: Key) -> str:
     name = dotted(key)
     kind, value = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        allowed = keys_of(_section_at(key[:-1]))
+        allowed = keys_of(section_at(key[:-1]))
         return f"unknown key '{name}'{nearest(str(key[-1]), allowed)}; allowed here: {listed(allowed)}"
     if kind == "missing":
-        return f"{name}: is missing: {keys_of(_section_at(key[:-1]))[str(key[-1])].description}"
+        return f"{name}: is missing: {keys_of(section_at(key[:-1]))[str(key[-1])].description}"
     if kind in ("model_type", "dict_type", "mapping_type"):
-        return f"{name}: must hold keys of its own, not {plain(value)}"
+        return f"{name}: must hold keys of its own, not {plain(value)}{instead(key, value)}"
     if key[-1:] == ("[key]",):
         name = f"the key {value!r} of {dotted(key[:-2])}"
     if kind == "string_type":
@@ -86,13 +86,3 @@ def nearest(name: str, known: Mapping[str, Any] | set[str]) -> str:
 def listed(names: Mapping[str, Any]) -> str:
     """Names for a message."""
     return ", ".join(sorted(names))
-
-
-def _section_at(key: Key) -> type[Section]:
-    """The section that a key leads to, past names that people gave."""
-    section: type[Section] = Settings
-    for part in key:
-        field = keys_of(section).get(str(part))
-        below = section_in(field) if field is not None else None
-        section = below or section
-    return section

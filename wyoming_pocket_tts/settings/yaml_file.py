@@ -4,6 +4,7 @@ YAML takes some names for something else: ``Yes`` for a truth value, ``24`` for 
 are written, and what was taken for something else is a slip to be told.
 """
 
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,11 @@ import yaml
 
 from wyoming_pocket_tts.errors import ConfigError
 from wyoming_pocket_tts.settings.clashes import Key
+from wyoming_pocket_tts.settings.yaml_trouble import trouble
 
 _TEXT = "tag:yaml.org,2002:str"
+_RUN_TOGETHER = re.compile(r"([a-z_]+):(\S.*)")
+"""A key of ours and its value without the space between them."""
 _TAKEN_FOR = {
     "tag:yaml.org,2002:bool": "true or false",
     "tag:yaml.org,2002:int": "a number",
@@ -53,8 +57,9 @@ class YamlFile:
             self._slips = _read_names(self._root)
             values = _construct(self._root)
         except yaml.MarkedYAMLError as error:
-            place = f"{path}, line {error.problem_mark.line + 1}" if error.problem_mark else path
-            raise ConfigError(f"{place}: is not valid YAML: {error.problem or error.context}") from error
+            found = trouble(error, text)
+            place = f"{path}, line {found.line}" if found.line else path
+            raise ConfigError(f"{place}: is not valid YAML: {found.text}") from error
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
         self.values: Any = {} if values is None else values
@@ -98,13 +103,15 @@ def _construct(root: yaml.Node | None) -> Any:  # noqa: ANN401  (whatever the fi
 def _read_names(root: yaml.Node | None) -> list[Slip]:
     """Let keys be the text that they are written as; tell of those that YAML takes for something else.
 
-    And of keys that a mapping holds twice, of which YAML takes the last.
+    And of keys that a mapping holds twice, of which YAML takes the last; and of ``{from:alba}``, which is a key alone.
     """
     slips: list[Slip] = []
     open_nodes, seen = [root], {id(root)}  # aliases make a node part of several others, or of itself
     while open_nodes:
         names: set[str] = set()
-        for key, value in _pairs(open_nodes.pop()):
+        node = open_nodes.pop()
+        slips += _part_at_colons(node)
+        for key, value in _pairs(node):
             if isinstance(key, yaml.ScalarNode):
                 slips += [Slip(key.start_mark.line + 1, text) for text in _wrong_with(key, names)]
                 key.tag = _TEXT if key.tag in _TAKEN_FOR else key.tag
@@ -113,6 +120,19 @@ def _read_names(root: yaml.Node | None) -> list[Slip]:
                 seen.add(id(value))
                 open_nodes.append(value)
     return slips
+
+
+def _part_at_colons(node: yaml.Node | None) -> Iterator[Slip]:
+    """Make key and value of keys in braces that hold a colon and have no value; tell of them."""
+    for position, (key, value) in enumerate(_pairs(node)):
+        parts = _RUN_TOGETHER.fullmatch(key.value) if isinstance(key, yaml.ScalarNode) and key.style is None else None
+        if parts and node is not None and getattr(node, "flow_style", False) and value.value == "":
+            yield Slip(key.start_mark.line + 1, f"a space belongs behind the colon: '{parts[1]}: {parts[2]}'")
+            start, end = key.start_mark, key.end_mark
+            node.value[position] = (
+                yaml.ScalarNode(_TEXT, parts[1], start, end),
+                yaml.ScalarNode(_TEXT, parts[2], start, end),
+            )
 
 
 def _wrong_with(key: yaml.ScalarNode, before: Container[str]) -> Iterator[str]:
