@@ -310,7 +310,7 @@ def test_the_sandbox_is_as_tight_as_the_documentation_says(unit: Path) -> None:
 def test_the_command_says_what_it_would_do(tmp_path: Path) -> None:
     """Or why it cannot: this repository may lie in /tmp, which a service never sees."""
     told = dry_run(f"{fake_systemctl(tmp_path)}:{os.environ['PATH']}")
-    assert "would run systemctl enable wyoming-pocket-tts.service" in told or "is not for a service" in told
+    assert "would run systemctl enable wyoming-pocket-tts.service" in told or "hidden from services" in told
 
 
 def test_without_systemd_the_command_says_so() -> None:
