@@ -15,12 +15,10 @@ from wyoming_pocket_tts.errors import Cancelled, VoiceError, VoiceOutOfReach
 from wyoming_pocket_tts.pocket.fit import check_voice
 from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
 from wyoming_pocket_tts.pocket.onnx.heard import hear
+from wyoming_pocket_tts.voices.contents import LARGEST_BYTES, too_large
 from wyoming_pocket_tts.voices.state import read_state, write_state
 from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX, is_exported
 from wyoming_pocket_tts.voices.tensor_file import looks_whole
-
-MAX_BYTES = 200 << 20
-"""Five minutes of music in the best quality have 120 MB; more than this is no recording of a voice."""
 
 _BLOCK_BYTES = 1 << 20
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -78,8 +76,8 @@ class Shelf:
                 if self._stop.is_set():
                     raise Cancelled("the service is stopping")
                 size += len(block)
-                if size > MAX_BYTES:
-                    raise VoiceError(f"{file}: is larger than {MAX_BYTES >> 20} MB; 10 to 30 s of speech make a voice")
+                if size > LARGEST_BYTES:
+                    raise VoiceError(too_large(file))
                 digest.update(block)
                 target.write(block)
         return digest.hexdigest()
