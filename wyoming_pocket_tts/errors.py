@@ -118,3 +118,8 @@ def shown(value: object) -> str:
     """What somebody else sent, fit for a message and a line of the log: nothing can break out of it or flood it."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in Python or in native code, which only says so."""
+    return isinstance(error, MemoryError) or "bad_alloc" in str(error)

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Final
 
+from wyoming_pocket_tts.errors import is_out_of_memory
+
 _WORD: Final = re.compile(r"\w{3,}")
 _HIDDEN: Final = "(the message may quote a text: log.level debug shows it)"
 
@@ -26,7 +28,7 @@ def described(error: BaseException, *, text: str | None) -> str:
 
 def kind_of(error: BaseException) -> str:
     """One of the few words for faults that an observer hears."""
-    return "memory" if isinstance(error, MemoryError) or "bad_alloc" in str(error) else "exception"
+    return "memory" if is_out_of_memory(error) else "exception"
 
 
 def _lines(error: BaseException, text: str | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError
+from wyoming_pocket_tts.errors import Cancelled, ModelError, SpeechError, is_out_of_memory
 from wyoming_pocket_tts.pocket.backend import Frame, SharedBackend, SharedRows
 from wyoming_pocket_tts.pocket.generate import Script
 from wyoming_pocket_tts.pocket.part import Part
@@ -269,4 +269,4 @@ def _checked(frame: Frame) -> Frame:
 def _kind(error: BaseException) -> str:
     if isinstance(error, _NotFinite):
         return "not-finite"
-    return "memory" if isinstance(error, MemoryError) or "bad_alloc" in str(error) else "exception"
+    return "memory" if is_out_of_memory(error) else "exception"
