@@ -27,7 +27,7 @@ class Census:
 
 def serve_with_census(path: str, arguments: Sequence[str]) -> None:
     """Run the service; on SIGUSR1, write down who is there."""
-    from wyoming_pocket_tts.cli import main as serve  # noqa: PLC0415  (only in the process that serves)
+    from wyoming_pocket_tts.cli.main import main as serve  # noqa: PLC0415  (only in the process that serves)
 
     def count(_number: int, _frame: object) -> None:
         gc.collect()

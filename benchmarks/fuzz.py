@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.serving.mutation import mutant
-from tests.serving.rehearsal import rehearse
+from tests.server.mutation import mutant
+from tests.server.transcript import rehearse
 
 CPU_SECONDS = 1.0
 """For one stream; the largest that a client may send takes a tenth of it."""

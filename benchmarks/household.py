@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 from wyoming.event import Event, async_read_event, async_write_event
 
-from tests.serving.mutation import mutant
+from tests.server.mutation import mutant
 
 GOOD_SECONDS = 60.0
 """An answer that takes longer hangs."""

@@ -20,13 +20,14 @@ import parselmouth
 from numpy.typing import NDArray
 from pocketsphinx import Decoder
 
-from wyoming_pocket_tts.kokoro import runtime
-from wyoming_pocket_tts.kokoro.features import HOP, SAMPLE_RATE_HZ, WINDOW, hann, log_mel, mel_filters
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.kokoro import synthesizer as runtime
 from wyoming_pocket_tts.kokoro.phonemes import flatten, indices, phrases
-from wyoming_pocket_tts.kokoro.training import corpus, teacher
+from wyoming_pocket_tts.kokoro.synthesizer import HOP, SAMPLE_RATE_HZ, WINDOW, hann, log_mel, mel_filters
+from wyoming_pocket_tts.kokoro.training import corpus
+from wyoming_pocket_tts.kokoro.training import dataset as teacher
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset
-from wyoming_pocket_tts.speech import Pcm, Request, Voice
-from wyoming_pocket_tts.text.normalize import normalize
+from wyoming_pocket_tts.text.normalization.pipeline import normalize
 
 Samples = NDArray[np.float32]
 Frames = NDArray[np.float32]  # log-mel [T, M]
@@ -195,7 +196,7 @@ def measure(options: argparse.Namespace) -> None:
         synthesizer = runtime.load_kokoro(options.voice)
 
         def we_say(text: str, voice: Voice) -> Samples:
-            return as_float(np.concatenate(list(synthesizer.synthesize(Request(text=text, voice=voice)))))
+            return as_float(np.concatenate(list(synthesizer.synthesize(SynthesisRequest(text=text, voice=voice)))))
 
         for voice in synthesizer.voices():
             score(voice.name, sentences, partial(we_say, voice=voice), recognise, show=options.show)

@@ -6,8 +6,8 @@ pip install -e . && python benchmarks/kokoro_speed.py
 import statistics
 import time
 
-from wyoming_pocket_tts.kokoro.runtime import load_kokoro
-from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.core.types import SynthesisRequest
+from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro
 
 TEXTS = (
     "It is nine o'clock.",
@@ -25,7 +25,7 @@ def main() -> None:
             firsts, speeds = [], []
             for _ in range(10):
                 start = time.perf_counter()
-                blocks = synthesizer.synthesize(Request(text=text, voice=voice))
+                blocks = synthesizer.synthesize(SynthesisRequest(text=text, voice=voice))
                 samples = len(next(blocks))
                 firsts.append(time.perf_counter() - start)
                 samples += sum(map(len, blocks))

@@ -30,18 +30,17 @@ from wyoming.tts import Synthesize
 from benchmarks.pocket import VOICE_FILE, prepare
 from benchmarks.pocket_serving import provide, served, until_the_model_speaks
 from benchmarks.serving import free_port, until_ready
-from wyoming_pocket_tts.engine.observer import Silent
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.pocket.config import load_config
+from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.types import SynthesisRequest, Voice
+from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
-from wyoming_pocket_tts.pocket.onnx.bundle import Bundle, open_bundle
-from wyoming_pocket_tts.pocket.onnx.install import install
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.model import TTSModel
+from wyoming_pocket_tts.pocket.model_spec import default_voice_of_own_models
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision, open_bundle
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted
+from wyoming_pocket_tts.pocket.registry import load_config
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
-from wyoming_pocket_tts.pocket.tts_model import TTSModel
-from wyoming_pocket_tts.pocket.voice_files import VoiceFiles
-from wyoming_pocket_tts.speech import Request, Voice
-from wyoming_pocket_tts.wanted import default_voice_of_own_models
+from wyoming_pocket_tts.pocket.voice_store import ModelVoices
 
 TEXT = (
     "Good evening. The lights in the living room are off, the front door is locked, and it will rain tomorrow morning. "
@@ -52,7 +51,7 @@ NEWCOMERS = 5
 
 
 @dataclass
-class Counts(Silent):
+class Counts(NullObserver):
     """What the engine tells."""
 
     batches: list[int] = field(default_factory=list)
@@ -81,12 +80,12 @@ Ask = Callable[[str], AbstractAsyncContextManager[AsyncIterator[float]]]
 """Asks for a text to be spoken: seconds of audio, block by block. Leaving the context is leaving."""
 
 
-def through(workers: Workers, voice: Voice) -> Ask:
+def through(workers: Scheduler, voice: Voice) -> Ask:
     """Ask in this process."""
 
     @asynccontextmanager
     async def ask(text: str) -> AsyncIterator[AsyncIterator[float]]:
-        async with workers.stream(Request(text=text, voice=voice)) as blocks:
+        async with workers.stream(SynthesisRequest(text=text, voice=voice)) as blocks:
             yield (len(block) / voice.sample_rate_hz async for block in blocks)
 
     return ask
@@ -136,8 +135,10 @@ async def keep_hearing(ask: Ask, stop: asyncio.Event) -> list[Heard]:
 
 
 @contextmanager
-def synthesizer(bundle: Bundle, voice_directory: Path, threads: int, counts: Counts) -> Iterator[PocketSynthesizer]:
-    voices = VoiceFiles(
+def synthesizer(
+    bundle: ModelBundle, voice_directory: Path, threads: int, counts: Counts
+) -> Iterator[PocketSynthesizer]:
+    voices = ModelVoices(
         name="bench",
         voices=[Path(VOICE_FILE).stem],
         language="en",
@@ -191,10 +192,10 @@ async def measure(ask: Ask, counts: Counts, numbers: list[int], rounds: int) -> 
         )
 
 
-async def in_process(bundle: Bundle, directory: Path, threads: int, numbers: list[int], rounds: int) -> None:
+async def in_process(bundle: ModelBundle, directory: Path, threads: int, numbers: list[int], rounds: int) -> None:
     counts = Counts()
     with synthesizer(bundle, directory, threads, counts) as made:
-        async with Workers(made, threads=2, observer=counts) as workers:
+        async with Scheduler(made, threads=2, observer=counts) as workers:
             await measure(through(workers, made.voices()[0]), counts, numbers, rounds)
 
 
@@ -207,14 +208,14 @@ async def in_service(directory: Path, precision: str, numbers: list[int], rounds
         await measure(through_socket(port), Counts(), numbers, rounds)
 
 
-def alone(bundle: Bundle, directory: Path, threads: int, rounds: int) -> None:
+def alone(bundle: ModelBundle, directory: Path, threads: int, rounds: int) -> None:
     """One stream as it is served, against the model as a library, in turn."""
     figures: dict[str, list[tuple[float, float]]] = {"library": [], "served": []}
     counts = Counts()
     with synthesizer(bundle, directory, threads, counts) as made:
         model = TTSModel(open_for_onnx(bundle, flow_threads=threads))
         voice = model.get_state_for_audio_prompt(directory / VOICE_FILE)
-        request = Request(text=TEXT, voice=made.voices()[0])
+        request = SynthesisRequest(text=TEXT, voice=made.voices()[0])
         for index in range(rounds + 1):
             for kind, found in figures.items():
                 start = time.perf_counter()
@@ -257,13 +258,13 @@ def main() -> None:
             asyncio.run(in_process(bundle, directory, arguments.threads, arguments.streams, arguments.rounds))
 
 
-def provided(directory: Path, model: str, precision: Precision) -> Bundle:
+def provided(directory: Path, model: str, precision: Precision) -> ModelBundle:
     """The converted model, made unless it is there."""
     kept = sorted((directory / "data").glob(f"models/*-{precision}-*/"))
     if kept:
         return open_bundle(kept[0])
     config = load_config(prepare(directory, model))
-    return install(None, config, data_dir=directory / "data", precision=precision)
+    return ensure_converted(None, config, data_dir=directory / "data", precision=precision)
 
 
 if __name__ == "__main__":

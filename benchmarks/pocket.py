@@ -69,7 +69,7 @@ def _load(kind: str, config: Path) -> Any:  # noqa: ANN401  (ours or the peer's)
         from pocket_tts import TTSModel as Peer  # noqa: PLC0415  (only one of both is imported)
 
         return Peer.load_model(config=str(config), temp=0.0)
-    from wyoming_pocket_tts import TTSModel  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.model import TTSModel  # noqa: PLC0415
 
     if kind.startswith("torch"):
         return TTSModel.load_model(config=config, temp=0.0, engine="torch", quantize=kind == "torch-int8")
@@ -108,10 +108,10 @@ def _cell(figure: str, results: Mapping[str, Sequence[Figures | None]], kind: st
 
 
 def prepare(directory: Path, name: str) -> Path:
-    from tests.pocket.random_models import write_random_model  # noqa: PLC0415
     from tests.pocket.tokenizers import tokenizer_files  # noqa: PLC0415
-    from wyoming_pocket_tts.pocket.config import released_model  # noqa: PLC0415
-    from wyoming_pocket_tts.wav import Format, open_wav  # noqa: PLC0415
+    from wyoming_pocket_tts.audio.files import AudioFormat, open_wav  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.random_model import write_random_model  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.registry import released_model  # noqa: PLC0415
 
     config, files = released_model(name), tokenizer_files()
     is_json = config.flow_lm.lookup_table.tokenizer != "sentencepiece"
@@ -121,8 +121,8 @@ def prepare(directory: Path, name: str) -> Path:
         tones = sum(np.sin(2 * np.pi * pitch_hz * k * times) / k for k in range(1, 8))
         samples = 0.1 * tones * np.abs(np.sin(5 * times))
         with open_wav(str(directory / file)) as wav:
-            wav.write((samples * 32767).astype("<i2").tobytes(), Format(rate_hz=config.mimi.sample_rate))
-            wav.finish(Format(rate_hz=config.mimi.sample_rate))
+            wav.write((samples * 32767).astype("<i2").tobytes(), AudioFormat(rate_hz=config.mimi.sample_rate))
+            wav.finish(AudioFormat(rate_hz=config.mimi.sample_rate))
     _export_voice(path)
     return path
 

@@ -25,11 +25,11 @@ from wyoming.info import Describe, Info
 
 from benchmarks.pocket import TEXT, Figures, prepare, run
 from benchmarks.serving import free_port, speak, until_ready
-from wyoming_pocket_tts.pocket.config import load_config
-from wyoming_pocket_tts.pocket.onnx.heard import hear, heard_directory
-from wyoming_pocket_tts.pocket.onnx.install import install
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.wanted import default_voice_of_own_models
+from wyoming_pocket_tts.pocket.model_spec import default_voice_of_own_models
+from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted
+from wyoming_pocket_tts.pocket.registry import load_config
+from wyoming_pocket_tts.pocket.voice_store import encode_voice, encoded_voice_directory
 
 UTTERANCES = 20
 POLL_SECONDS = 0.02
@@ -39,10 +39,10 @@ MEBIBYTE = 1 << 20
 
 def provide(config: Path, data_dir: Path, precision: str) -> None:
     """Convert the model, and let it hear its voice."""
-    bundle = install(None, load_config(config), data_dir=data_dir, precision=Precision(precision))
-    target = heard_directory(data_dir, config.stem, bundle) / f"{default_voice_of_own_models()}.safetensors"
+    bundle = ensure_converted(None, load_config(config), data_dir=data_dir, precision=Precision(precision))
+    target = encoded_voice_directory(data_dir, config.stem, bundle) / f"{default_voice_of_own_models()}.safetensors"
     if not target.exists():
-        hear(bundle, str(config.with_name("voice.wav")), target)
+        encode_voice(bundle, str(config.with_name("voice.wav")), target)
 
 
 async def until_the_model_speaks(port: int, voice: str) -> None:

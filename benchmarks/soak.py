@@ -21,7 +21,7 @@ from benchmarks.census import Census, settled
 from benchmarks.household import Household, Tally, free_port, until_ready
 from benchmarks.pocket import prepare
 from benchmarks.pocket_serving import provide, until_the_model_speaks
-from wyoming_pocket_tts.wanted import default_voice_of_own_models
+from wyoming_pocket_tts.pocket.model_spec import default_voice_of_own_models
 
 MOST_GROWTH = 0.05
 

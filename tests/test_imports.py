@@ -1,6 +1,6 @@
 """The arrows of the house point one way, and nothing that serves ever imports PyTorch.
 
-``ARROWS`` is the whole rule: it says which of our own modules each part may import.
+``FLOORS`` is the whole rule.
 """
 
 import ast
@@ -14,118 +14,49 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import service
+from tests.support.service import service
 
 PACKAGE = "wyoming_pocket_tts"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
-EVERYWHERE = {"errors"}
-"""What every part may import."""
-
-ARROWS: dict[str, set[str]] = {
-    # the foundation
-    "": {"*"},
-    "errors": set(),
-    "speech": set(),
-    "wav": set(),
-    "graph": set(),
-    "inference": set(),
-    "playback": set(),
-    "logs": set(),
-    "text": set(),
-    # what becomes of sound on its way
-    "audio": {"speech"},
-    # the models: they know texts and the contract, nothing of who asks
-    "kokoro": {"speech", "text", "graph", "inference"},
-    "pocket": {"speech", "text", "voices", "graph", "inference", "places", "playback"},
-    "voices": {"speech"},
-    # the bridge between models and asyncio
-    "engine": {"speech", "playback"},
-    # the front doors
-    "serving": {"speech", "engine", "text", "voices", "logs"},
-    "metrics": {"speech", "engine", "serving"},
-    "web": {"speech", "engine", "text", "voices", "serving"},
-    "client": {"wav", "wish", "serving.address"},
-    "wish": set(),
-    "player": {"wav"},
-    "standard_input": set(),
-    "satellites": {"voices"},
-    "cast": {"speech", "satellites", "voices"},
-    "narrator": {"speech", "cast", "text", "audio"},
-    "stand_ins": {"cast", "speech", "voices"},
-    "voice_list": {"speech"},
-    "offline": {
-        *("speech", "text", "voices", "settings", "casting", "narrator"),
-        *("serving.direction", "serving.limits", "serving.silence"),  # what of an answer is no protocol
-    },
-    "options": set(),
-    "commands": {
-        *("speech", "offline", "audio", "wav", "voices", "pocket", "text", "wanted"),
-        *("settings", "settings_sources", "casting", "satellites"),
-        *("client", "cores", "engine", "serving"),  # the doctor, who looks at a service from outside
-    },
-    # what puts it all together
-    "places": set(),
-    "settings": {"places", "speech", "serving.address", "serving.limits"},
-    "settings_sources": {"settings"},
-    "casting": {"settings", "cast", "satellites", "speech", "voices", "pocket", "wanted"},
-    "repertoire": {"speech"},
-    "residency": {"speech", "memory", "engine.observer", "engine.faults"},
-    "cores": set(),
-    "wanted": {"pocket", "speech", "voices"},
-    "install_log": {"pocket"},
-    "installer": {"install_log", "pocket", "repertoire", "residency", "voices", "wanted"},
-    "library": {"pocket", "voice_intake", "voices", "wanted"},
-    "voice_intake": {"pocket", "voices"},
-    "memory": set(),
-    "engines": {"*"},
-    "lifecycle": {"*"},
-    "cli": {"*"},
-    "cli_pocket": {"options", "cli_support", "engines", "commands", "kokoro", "pocket", "settings"},
-    "cli_system": {"options", "cli_support", "commands", "client"},
-    "cli_config": {"options", "cli_support", "commands", "kokoro"},
-    "cli_doctor": {"options", "cli_support", "engines", "commands", "kokoro", "logs"},
-    "cli_support": {"logs", "settings", "settings_sources"},
-    "home_assistant": {
-        *("cli_support", "engines", "lifecycle", "settings", "serving.address", "speech"),
-        *("commands.config", "kokoro"),  # what config check would say
-    },
-    "__main__": {"cli"},
+FLOORS = {
+    "core": 1,
+    **dict.fromkeys(("audio", "text", "config", "inference"), 2),
+    **dict.fromkeys(("pocket", "kokoro"), 3),
+    **dict.fromkeys(("engine", "voices"), 4),
+    "server": 5,
+    **dict.fromkeys(("cli", "home_assistant"), 6),
+    **dict.fromkeys(("", "__main__"), 7),
 }
-"""Part -> the parts it may import; a dotted name allows that module alone, ``*`` all of them."""
+"""Folder -> its floor. An import goes down, or stays inside of its folder."""
+
+SHARED_UPSTAIRS = {"cli"}
+"""Folders that others of their floor may import."""
 
 NO_ASYNCIO = ("audio", "kokoro", "pocket", "text", "voices")
 """Parts that run on worker threads: asyncio has no place there."""
 
-TORCH = ("kokoro.training", "kokoro.model", "kokoro.layers", "kokoro.vocoder", "kokoro.letters", "pocket.torch")
+TORCH = (
+    *("kokoro.training", "kokoro.model", "kokoro.model_transformers", "kokoro.positional_encoding", "kokoro.vocoder"),
+    "pocket.torch",
+)
 """Networks in PyTorch and what trains them: imported by nothing else, but for those who choose an engine."""
 
-CHOOSING = {"pocket.loading", "pocket.module_methods", "pocket.tts_model", "commands.pocket_model", "commands.speak"}
+CHOOSING = {"pocket.loading", "pocket.model", "cli.model_choice", "cli.generate"}
 """May import a network in PyTorch, inside a function, when somebody asks for that engine, or for its types alone."""
 
 
 WRITING = (
-    "graph",
-    "kokoro.graphs",
-    "pocket.onnx.codec_transformer",
-    "pocket.onnx.flow_head",
-    "pocket.onnx.flow_lm",
-    "pocket.onnx.linears",
-    "pocket.onnx.mimi",
+    "inference.graph",
+    "inference.quantized",
+    "pocket.onnx.codec_graphs",
+    "pocket.onnx.flow_graphs",
     "pocket.onnx.portable",
-    "pocket.onnx.portable_codec",
-    "pocket.onnx.portable_flow_lm",
-    "pocket.onnx.portable_head",
-    "pocket.onnx.portable_manifest",
-    "pocket.onnx.portable_operators",
-    "pocket.onnx.products",
-    "pocket.onnx.seanet",
-    "pocket.onnx.single_file",
-    "pocket.onnx.streaming",
+    "pocket.onnx.portable_graphs",
 )
 """What writes models: loads the package onnx, for which a process that serves has no use and no memory."""
 
-CONVERTING = {"pocket.onnx.convert", "commands.export_onnx"}
+CONVERTING = {"pocket.onnx.convert", "pocket.worker", "cli.models"}
 """May import what writes models, inside a function: the child process that converts, and a command."""
 
 
@@ -144,8 +75,8 @@ def imports_of(module: str, source: str, *, is_package: bool = False) -> Iterato
 def violations(module: str, source: str, *, is_package: bool = False) -> Iterator[str]:
     """Check one of our modules, named without the package (``serving.server``)."""
     part = module.partition(".")[0]
-    if part not in ARROWS:
-        yield f"{module}: tests/test_imports.py does not say what '{part}' may import"
+    if part not in FLOORS:
+        yield f"{module}: tests/test_imports.py does not say on which floor '{part}' is"
         return
     with_torch = needs_torch(module)
     for name in imports_of(module, source, is_package=is_package):
@@ -160,8 +91,8 @@ def violations(module: str, source: str, *, is_package: bool = False) -> Iterato
             yield f"{module} imports {name}: it needs PyTorch, which is not for serving"
         if writes_models(ours) and not (with_torch or writes_models(module) or module in CONVERTING):
             yield f"{module} imports {name}: it loads the package onnx, which is not for serving"
-        allowed = ARROWS[part] | EVERYWHERE | {part}
-        if "*" not in allowed and not any(f"{ours}.".startswith(f"{target}.") for target in allowed):
+        target = ours.partition(".")[0]
+        if target != part and part and FLOORS.get(target, 0) >= FLOORS[part] and target not in SHARED_UPSTAIRS:
             yield f"{module} imports {name}"
 
 
@@ -202,38 +133,17 @@ def test_what_serving_imports_is_what_it_depends_on() -> None:
     assert imported - known - {"matplotlib"} - sys.stdlib_module_names == set()  # compare draws if it is installed
 
 
-def test_the_rule_itself_has_no_circles() -> None:
-    def reached_from(part: str, path: tuple[str, ...] = ()) -> None:
-        assert part not in path, f"{' -> '.join((*path, part))} goes round"
-        for target in ARROWS[part] - {"*"}:
-            reached_from(target.partition(".")[0], (*path, part))
-
-    for part in ARROWS:
-        reached_from(part)
-
-
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("engine.workers", f"from {PACKAGE}.serving.server import Server"),
-        ("engine.workers", f"import {PACKAGE}.kokoro.runtime"),
-        ("kokoro.runtime", f"from {PACKAGE} import settings"),
-        ("kokoro.runtime", f"def load():\n    from {PACKAGE}.engine.workers import Workers"),
-        ("kokoro.runtime", "import asyncio"),
+        ("engine.scheduler", f"from {PACKAGE}.server.server import Server"),
+        ("kokoro.synthesizer", f"def load():\n    from {PACKAGE}.engine.scheduler import Scheduler"),
         ("text.sentences", "from asyncio import Queue"),
-        ("text.sentences", f"from {PACKAGE}.speech import Voice"),
-        ("serving.server", "import torch"),
-        ("serving.server", f"from {PACKAGE}.cli import app"),
-        ("serving.server", f"from {PACKAGE}.kokoro.runtime import load_kokoro"),
-        ("kokoro.runtime", "from torch.nn import Module"),
-        ("kokoro.runtime", f"from {PACKAGE}.kokoro.training import corpus"),
-        ("kokoro.runtime", "from .model import KokoroModel"),
-        ("pocket.generate", f"from {PACKAGE}.pocket.torch.backend import TorchBackend"),
-        ("kokoro.runtime", "from ..engine.workers import Workers"),
-        ("pocket.onnx.backend", f"def load():\n    from {PACKAGE}.pocket.onnx.mimi import decoder_graph"),
-        ("pocket.onnx.install", f"from {PACKAGE}.graph import Graph"),
-        ("kokoro.runtime", "from .. import settings"),
-        ("client", f"from {PACKAGE}.serving.server import Server"),
+        ("text.sentences", f"from {PACKAGE}.audio.effects import Resampler"),
+        ("server.server", "import torch"),
+        ("kokoro.synthesizer", "from .model import KokoroModel"),
+        ("kokoro.synthesizer", "from ..engine.scheduler import Scheduler"),
+        ("pocket.onnx.backend", f"def load():\n    from {PACKAGE}.pocket.onnx.codec_graphs import decoder_graph"),
         ("unheard_of", "import json"),
     ],
 )
@@ -244,14 +154,10 @@ def test_a_planted_violation_is_caught(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("serving.server", f"from {PACKAGE}.engine.workers import Workers"),
-        ("serving.server", f"import asyncio\nfrom {PACKAGE}.serving import wire"),
-        ("kokoro.runtime", f"import numpy\nfrom {PACKAGE}.speech import Voice"),
+        ("server.server", f"import asyncio\nfrom {PACKAGE}.server import protocol"),
         ("kokoro.training.fit", f"import torch\nfrom {PACKAGE}.kokoro.training import corpus"),
-        ("client", f"from {PACKAGE}.serving.address import parse_uri"),
-        ("pocket.onnx.convert", f"def write():\n    from {PACKAGE}.pocket.onnx.mimi import decoder_graph"),
-        ("lifecycle", f"from {PACKAGE} import __version__"),
-        ("kokoro.runtime", "from ..speech import Voice\nfrom . import phonemes"),
+        ("pocket.onnx.convert", f"def write():\n    from {PACKAGE}.pocket.onnx.codec_graphs import decoder_graph"),
+        ("kokoro.synthesizer", "from ..core.types import Voice\nfrom . import phonemes"),
     ],
 )
 def test_what_is_allowed_passes(module: str, source: str) -> None:
@@ -266,14 +172,14 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
-    loaded = modules_after(f"import {PACKAGE}.cli")
+    loaded = modules_after(f"import {PACKAGE}.cli.main")
     assert not loaded & {"torch", "numpy", "onnxruntime", "zeroconf", "wyoming", "pydantic"}
 
 
 def test_everything_but_the_networks_imports_without_torch() -> None:
     names = [f"{PACKAGE}.{name}".rstrip(".") for name, _ in modules() if not needs_torch(name) and name not in WRITING]
     loaded = modules_after("import " + ", ".join(names))
-    assert f"{PACKAGE}.serving.server" in loaded
+    assert f"{PACKAGE}.server.server" in loaded
     assert not loaded & {"torch", "onnx"}
 
 
@@ -283,7 +189,7 @@ def test_onnx_runtime_is_loaded_in_one_place_where_it_is_kept_silent() -> None:
         for name, path in modules()
         if any(f"{imported}.".startswith("onnxruntime.") for imported in imports_of(name, path.read_text()))
     }
-    assert importers == {"inference"}
+    assert importers == {"inference.session"}
 
 
 async def test_a_serving_process_has_no_torch_in_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs the command line: ``python -m wyoming_pocket_tts``, and the program that pip installs."""
+"""`python -m wyoming_pocket_tts`, Ctrl+C without a traceback."""
 
 import sys
 
@@ -9,7 +9,7 @@ EXIT_INTERRUPTED = 130
 def main() -> None:
     """Run the command line; Ctrl+C ends it without a traceback, also while it is being imported."""
     try:
-        from wyoming_pocket_tts.cli import main as run  # noqa: PLC0415  (it takes a moment)
+        from wyoming_pocket_tts.cli.main import main as run  # noqa: PLC0415  (it takes a moment)
 
         run()
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.speech import Pcm
+from wyoming_pocket_tts.core.types import Pcm
 
 RATE_HZ = 24_000
 

@@ -5,8 +5,8 @@ import pytest
 import soxr
 
 from tests.audio.sounds import RATE_HZ, cut, joined, pitch_of, syllables, voiced
-from wyoming_pocket_tts.audio.shaping import shape
-from wyoming_pocket_tts.speech import Manner
+from wyoming_pocket_tts.audio.effects import shape
+from wyoming_pocket_tts.core.types import SynthesisOptions
 
 RATES = (8_000, 16_000, 22_050, 44_100, 48_000)
 
@@ -14,7 +14,7 @@ RATES = (8_000, 16_000, 22_050, 44_100, 48_000)
 @pytest.mark.parametrize("rate_hz", RATES)
 def test_a_stream_becomes_what_the_whole_becomes(rate_hz: int) -> None:
     speech = syllables()
-    streamed = joined(shape(cut(speech, [480] * 100), RATE_HZ, Manner(rate_hz=rate_hz)))
+    streamed = joined(shape(cut(speech, [480] * 100), RATE_HZ, SynthesisOptions(rate_hz=rate_hz)))
     offline = soxr.resample(speech.astype(np.float64), RATE_HZ, rate_hz, quality="HQ")
     np.testing.assert_array_equal(streamed, np.rint(offline))
     assert len(streamed) == pytest.approx(len(speech) * rate_hz / RATE_HZ, abs=1)
@@ -23,7 +23,7 @@ def test_a_stream_becomes_what_the_whole_becomes(rate_hz: int) -> None:
 @pytest.mark.parametrize("rate_hz", RATES)
 def test_pitch_level_and_place_stay(rate_hz: int) -> None:
     sound = voiced(150, peak=10_000)
-    resampled = joined(shape(iter([sound]), RATE_HZ, Manner(rate_hz=rate_hz)))
+    resampled = joined(shape(iter([sound]), RATE_HZ, SynthesisOptions(rate_hz=rate_hz)))
     assert pitch_of(resampled, rate_hz, near_hz=150) == pytest.approx(150, rel=1e-3)
     back = soxr.resample(resampled.astype(np.float64), rate_hz, RATE_HZ)[1000:-1000]
     np.testing.assert_allclose(lowpassed(back), lowpassed(sound[1000:-1000].astype(float)), atol=10)

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.audio.sounds import RATE_HZ, cut, joined, syllables, voiced
-from wyoming_pocket_tts.audio.shaping import shape, silence
-from wyoming_pocket_tts.errors import ConfigError, ModelError
-from wyoming_pocket_tts.speech import Manner, Pauses, Pcm
+from wyoming_pocket_tts.audio.effects import shape, silence
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError
+from wyoming_pocket_tts.core.types import Pcm, SilenceOptions, SynthesisOptions
 
 SPEECH = syllables()
 MANNERS = (
-    Manner(speed=0.5),
-    Manner(speed=1.3),
-    Manner(volume_db=9),
-    Manner(rate_hz=16_000),
-    Manner(rate_hz=22_050, volume_db=-3.5),
-    Manner(speed=0.8, rate_hz=48_000, volume_db=12),
+    SynthesisOptions(speed=0.5),
+    SynthesisOptions(speed=1.3),
+    SynthesisOptions(volume_db=9),
+    SynthesisOptions(rate_hz=16_000),
+    SynthesisOptions(rate_hz=22_050, volume_db=-3.5),
+    SynthesisOptions(speed=0.8, rate_hz=48_000, volume_db=12),
 )
 WHOLE = {manner: joined(shape(iter([SPEECH]), RATE_HZ, manner)) for manner in MANNERS}
 
@@ -49,12 +49,12 @@ class Source:
 
 @settings(max_examples=60, deadline=None)
 @given(manner=st.sampled_from(MANNERS), lengths=st.lists(st.integers(0, 4000), max_size=40))
-def test_however_speech_is_cut_the_same_comes_out(manner: Manner, lengths: list[int]) -> None:
+def test_however_speech_is_cut_the_same_comes_out(manner: SynthesisOptions, lengths: list[int]) -> None:
     np.testing.assert_array_equal(joined(shape(cut(SPEECH, lengths), RATE_HZ, manner)), WHOLE[manner])
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-def test_sample_by_sample_too(manner: Manner) -> None:
+def test_sample_by_sample_too(manner: SynthesisOptions) -> None:
     short = SPEECH[4000:6500]
     np.testing.assert_array_equal(
         joined(shape(cut(short, [1] * len(short)), RATE_HZ, manner)), joined(shape(iter([short]), RATE_HZ, manner))
@@ -62,15 +62,22 @@ def test_sample_by_sample_too(manner: Manner) -> None:
 
 
 @pytest.mark.parametrize(
-    "manner", [Manner(), Manner(rate_hz=RATE_HZ), Manner(pauses=Pauses(before=1), temperature=0.3)]
+    "manner",
+    [
+        SynthesisOptions(),
+        SynthesisOptions(rate_hz=RATE_HZ),
+        SynthesisOptions(pauses=SilenceOptions(before=1), temperature=0.3),
+    ],
 )
-def test_a_manner_that_changes_no_sound_gives_the_very_same_iterator(manner: Manner) -> None:
+def test_a_manner_that_changes_no_sound_gives_the_very_same_iterator(manner: SynthesisOptions) -> None:
     blocks = iter([SPEECH])
     assert shape(blocks, RATE_HZ, manner) is blocks
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-def test_nothing_is_taken_before_it_is_asked_for_and_the_first_sound_needs_no_more_than_a_block(manner: Manner) -> None:
+def test_nothing_is_taken_before_it_is_asked_for_and_the_first_sound_needs_no_more_than_a_block(
+    manner: SynthesisOptions,
+) -> None:
     source = Source(*np.array_split(SPEECH, 15))  # 100 ms each
     shaped = shape(iter(source), RATE_HZ, manner)
     taken_before = source.taken
@@ -79,7 +86,7 @@ def test_nothing_is_taken_before_it_is_asked_for_and_the_first_sound_needs_no_mo
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-def test_closing_closes_the_source(manner: Manner) -> None:
+def test_closing_closes_the_source(manner: SynthesisOptions) -> None:
     source = Source(SPEECH, SPEECH)
     blocks = iter(source)  # somebody else may hold on to it
     shaped = shape(blocks, RATE_HZ, manner)
@@ -91,19 +98,19 @@ def test_closing_closes_the_source(manner: Manner) -> None:
 
 def test_an_error_of_the_source_is_raised_after_what_came_before_it() -> None:
     source = Source(SPEECH, error=ModelError("broken"))
-    shaped = shape(iter(source), RATE_HZ, Manner(speed=1.2))
+    shaped = shape(iter(source), RATE_HZ, SynthesisOptions(speed=1.2))
     assert len(next(shaped)) > 0
     with pytest.raises(ModelError, match="broken"):
         next(shaped)
 
 
 def test_a_source_that_cannot_be_closed_will_do() -> None:
-    assert len(joined(shape(iter([SPEECH]), RATE_HZ, Manner(speed=2)))) == len(SPEECH) // 2
+    assert len(joined(shape(iter([SPEECH]), RATE_HZ, SynthesisOptions(speed=2)))) == len(SPEECH) // 2
 
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("length", [0, 1, 2, 100, 287, 288, 289, 600])
-def test_nothing_and_next_to_nothing_can_be_shaped(manner: Manner, length: int) -> None:
+def test_nothing_and_next_to_nothing_can_be_shaped(manner: SynthesisOptions, length: int) -> None:
     shaped = joined(shape(iter([SPEECH[5000 : 5000 + length]]), RATE_HZ, manner))
     expected = length / manner.speed * (manner.rate_hz or RATE_HZ) / RATE_HZ
     assert abs(len(shaped) - expected) <= 1
@@ -113,15 +120,15 @@ def test_nothing_and_next_to_nothing_can_be_shaped(manner: Manner, length: int) 
 @pytest.mark.parametrize(
     ("manner", "message"),
     [
-        (Manner(speed=0.49), "the speed 0.49 is out of range: 0.5 to 2.0"),
-        (Manner(speed=float("nan")), "the speed nan"),
-        (Manner(volume_db=41), "the volume 41 is out of range: at most 40 dB"),
-        (Manner(volume_db=math.nan), "the volume nan is out of range: at most 40 dB"),
-        (Manner(volume_db=float("nan")), "the volume nan"),
-        (Manner(rate_hz=0), "the sample rate 0 is out of range: 4000 to 192000 Hz"),
+        (SynthesisOptions(speed=0.49), "the speed 0.49 is out of range: 0.5 to 2.0"),
+        (SynthesisOptions(speed=float("nan")), "the speed nan"),
+        (SynthesisOptions(volume_db=41), "the volume 41 is out of range: at most 40 dB"),
+        (SynthesisOptions(volume_db=math.nan), "the volume nan is out of range: at most 40 dB"),
+        (SynthesisOptions(volume_db=float("nan")), "the volume nan"),
+        (SynthesisOptions(rate_hz=0), "the sample rate 0 is out of range: 4000 to 192000 Hz"),
     ],
 )
-def test_what_cannot_be_done_is_refused_at_once(manner: Manner, message: str) -> None:
+def test_what_cannot_be_done_is_refused_at_once(manner: SynthesisOptions, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         shape(iter([SPEECH]), RATE_HZ, manner)
 
@@ -130,7 +137,7 @@ def test_resampling_cannot_wrap_loud_sound_around() -> None:
     """Between the samples of a wave cut off at full scale it is higher than full scale."""
     square = np.where(voiced(441, peak=30_000) > 0, 32767, -32768).astype(np.int16)
     for volume_db in (0.0, 6.0):
-        resampled = joined(shape(iter([square]), RATE_HZ, Manner(rate_hz=44_100, volume_db=volume_db)))
+        resampled = joined(shape(iter([square]), RATE_HZ, SynthesisOptions(rate_hz=44_100, volume_db=volume_db)))
         steps = np.abs(np.diff(resampled.astype(int)))
         expected = np.where(np.sin(2 * np.pi * 441 * np.arange(len(resampled)) / 44_100) > 0, 1, -1)
         assert np.mean(np.sign(resampled) == expected) > 0.95

@@ -7,15 +7,15 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.audio.sounds import RATE_HZ, cut, joined, pitch_of, syllables, voiced
-from wyoming_pocket_tts.audio.shaping import shape
-from wyoming_pocket_tts.engines import Engine, load_engine
-from wyoming_pocket_tts.speech import Manner, Pcm, Request
+from wyoming_pocket_tts.audio.effects import shape
+from wyoming_pocket_tts.core.types import Pcm, SynthesisOptions, SynthesisRequest
+from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
 
 SPEEDS = (0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0)
 
 
 def at(speed: float, sound: Pcm, rate_hz: int = RATE_HZ) -> Pcm:
-    return joined(shape(iter([sound]), rate_hz, Manner(speed=speed)))
+    return joined(shape(iter([sound]), rate_hz, SynthesisOptions(speed=speed)))
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
@@ -30,7 +30,7 @@ def test_the_duration_is_exact_and_the_pitch_stays(speed: float, pitch_hz: float
 @pytest.mark.parametrize("speed", SPEEDS)
 def test_a_stream_in_small_pieces_becomes_what_the_whole_becomes(speed: float) -> None:
     sound = syllables()
-    streamed = joined(shape(cut(sound, [50] * (len(sound) // 50)), RATE_HZ, Manner(speed=speed)))
+    streamed = joined(shape(cut(sound, [50] * (len(sound) // 50)), RATE_HZ, SynthesisOptions(speed=speed)))
     np.testing.assert_array_equal(streamed, at(speed, sound))
 
 
@@ -95,10 +95,10 @@ def test_at_ordinary_tempos_most_samples_are_those_of_the_voice() -> None:
 
 @cache
 def spoken() -> tuple[Pcm, int]:
-    engine = load_engine(Engine.KOKORO)
+    engine = load_engine(EmbeddedEngine.KOKORO)
     voice = engine.voices()[0]
     text = "The washing machine has finished, and the front door is still open."
-    return joined(engine.synthesize(Request(text=text, voice=voice))), voice.sample_rate_hz
+    return joined(engine.synthesize(SynthesisRequest(text=text, voice=voice))), voice.sample_rate_hz
 
 
 @pytest.mark.parametrize("speed", SPEEDS)

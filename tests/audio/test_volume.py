@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.audio.sounds import RATE_HZ, joined, syllables, voiced
-from wyoming_pocket_tts.audio.shaping import shape
-from wyoming_pocket_tts.speech import SILENT_DB, Manner, Pcm
+from wyoming_pocket_tts.audio.effects import shape
+from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, SynthesisOptions
 
 FULL_SCALE = 32767
 
 
 def at(volume_db: float, sound: Pcm, rate_hz: int = RATE_HZ) -> Pcm:
-    return joined(shape(iter([sound]), rate_hz, Manner(volume_db=volume_db)))
+    return joined(shape(iter([sound]), rate_hz, SynthesisOptions(volume_db=volume_db)))
 
 
 @pytest.mark.parametrize("volume_db", [-90, -60, -20, -6, -0.1, 0.1, 3, 8])

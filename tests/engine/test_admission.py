@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from wyoming_pocket_tts.engine.admission import Admission
-from wyoming_pocket_tts.errors import Cancelled, Overloaded
+from wyoming_pocket_tts.core.errors import Cancelled, ServerOverloaded
+from wyoming_pocket_tts.engine.admission import AdmissionController
 
 
 async def test_a_place_that_comes_in_the_moment_of_the_cancellation_is_passed_on() -> None:
-    admission = Admission(max_active=1, max_waiting=1)
+    admission = AdmissionController(max_active=1, max_waiting=1)
     await admission.acquire(insider=False)
     waiter = asyncio.create_task(admission.acquire(insider=False))
     await asyncio.sleep(0)
@@ -20,23 +20,23 @@ async def test_a_place_that_comes_in_the_moment_of_the_cancellation_is_passed_on
 
 
 async def test_closing_wakes_whoever_waits_and_refuses_whoever_comes() -> None:
-    admission = Admission(max_active=1, max_waiting=1)
+    admission = AdmissionController(max_active=1, max_waiting=1)
     await admission.acquire(insider=False)
     waiters = [asyncio.create_task(admission.acquire(insider=insider)) for insider in (False, True)]
     await asyncio.sleep(0)
     admission.close()
     assert [type(error) for error in await asyncio.gather(*waiters, return_exceptions=True)] == [Cancelled, Cancelled]
     for insider in (False, True):
-        with pytest.raises(Overloaded, match="stopping"):
+        with pytest.raises(ServerOverloaded, match="stopping"):
             await admission.acquire(insider=insider)
 
 
 async def test_whoever_has_waited_for_too_long_is_refused_and_takes_no_place() -> None:
-    admission = Admission(max_active=1, max_waiting=1, queue_seconds=0.01)
+    admission = AdmissionController(max_active=1, max_waiting=1, queue_seconds=0.01)
     await admission.acquire(insider=False)
     insider = asyncio.create_task(admission.acquire(insider=True))
     await asyncio.sleep(0)
-    with pytest.raises(Overloaded, match=r"no place became free within 0\.01 s"):
+    with pytest.raises(ServerOverloaded, match=r"no place became free within 0\.01 s"):
         await admission.acquire(insider=False)
     assert admission.waiting == 1, "insiders have time"
     admission.release()
@@ -49,7 +49,7 @@ async def test_whoever_has_waited_for_too_long_is_refused_and_takes_no_place() -
 
 async def test_more_room_lets_in_who_waits_insiders_first_and_less_room_nobody() -> None:
     room = 1
-    admission = Admission(max_active=3, max_waiting=9, room=lambda: room)
+    admission = AdmissionController(max_active=3, max_waiting=9, room=lambda: room)
     entered: list[str] = []
 
     async def enter(name: str, *, insider: bool) -> None:
@@ -81,7 +81,7 @@ async def test_more_room_lets_in_who_waits_insiders_first_and_less_room_nobody()
 
 async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
     room = 1
-    admission = Admission(max_active=4, max_waiting=9, room=lambda: room)
+    admission = AdmissionController(max_active=4, max_waiting=9, room=lambda: room)
     await admission.acquire(insider=False)
     entered: list[str] = []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wyoming_pocket_tts.engine.faults import described, kind_of
+from wyoming_pocket_tts.core.errors import fault_kind, format_exception_without_text
 
 NAME = "anna"
 
@@ -15,20 +15,22 @@ def raised(error: Exception, *, after: Exception | None = None) -> Exception:
 
 
 def test_a_message_of_its_own_is_told_with_the_place() -> None:
-    told = described(raised(RuntimeError("buffer too small: 12 < 13")), text="Good morning, Anna.")
+    told = format_exception_without_text(raised(RuntimeError("buffer too small: 12 < 13")), text="Good morning, Anna.")
     assert told.endswith("RuntimeError: buffer too small: 12 < 13")
     assert "test_faults.py" in told
 
 
 @pytest.mark.parametrize("text", ["Call ANNA now", None])
 def test_a_message_that_quotes_the_text_is_left_out(text: str | None) -> None:
-    told = described(raised(KeyError(NAME)), text=text)
+    told = format_exception_without_text(raised(KeyError(NAME)), text=text)
     assert "anna" not in told.casefold()
     assert "KeyError: (the message may quote a text" in told
 
 
 def test_what_led_to_an_error_is_told_as_carefully() -> None:
-    told = described(raised(ValueError("a wrong number"), after=raised(KeyError(NAME))), text="Anna")
+    told = format_exception_without_text(
+        raised(ValueError("a wrong number"), after=raised(KeyError(NAME))), text="Anna"
+    )
     assert told.index("KeyError: (") < told.index("ValueError: a wrong number")
     assert "anna" not in told.casefold()
 
@@ -36,12 +38,12 @@ def test_what_led_to_an_error_is_told_as_carefully() -> None:
 def test_what_was_hidden_on_purpose_stays_hidden() -> None:
     error = ValueError("a wrong number")
     error.__context__, error.__suppress_context__ = KeyError("key"), True
-    assert described(error, text="") == "ValueError: a wrong number"
+    assert format_exception_without_text(error, text="") == "ValueError: a wrong number"
 
 
 def test_the_members_of_a_group_are_told() -> None:
     group = raised(ExceptionGroup("tasks", [ValueError("one"), OSError("two")]))
-    told = described(group, text="")
+    told = format_exception_without_text(group, text="")
     assert "ValueError: one" in told
     assert "OSError: two" in told
 
@@ -49,8 +51,8 @@ def test_the_members_of_a_group_are_told() -> None:
 def test_circles_end() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
-    assert described(first, text="").count("ValueError") == 2
+    assert format_exception_without_text(first, text="").count("ValueError") == 2
 
 
 def test_kinds_are_few() -> None:
-    assert (kind_of(MemoryError()), kind_of(OSError())) == ("memory", "exception")
+    assert (fault_kind(MemoryError()), fault_kind(OSError())) == ("memory", "exception")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wyoming_pocket_tts.engine.faults import kind_of
+from wyoming_pocket_tts.core.errors import fault_kind
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from wyoming_pocket_tts.engine.faults import kind_of
     [(MemoryError(), "memory"), (RuntimeError("std::bad_alloc"), "memory"), (RuntimeError("broken"), "exception")],
 )
 def test_memory_that_ran_out_is_told_apart_also_where_native_code_says_so(error: Exception, kind: str) -> None:
-    assert kind_of(error) == kind
+    assert fault_kind(error) == kind

@@ -9,19 +9,19 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from tests.simulated_clock import Clock
-from wyoming_pocket_tts.engine.crew import MOST_LEFT_BEHIND
-from wyoming_pocket_tts.engine.observer import Silent
+from tests.support.simulated_clock import Clock
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.engine.worker_pool import MOST_LEFT_BEHIND
 
 STUCK_SECONDS = 0.06
 """On the simulated clock; a sixth of it, on the real one, passes between two looks."""
 
 
-class Faults(Silent):
+class Faults(NullObserver):
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
@@ -36,14 +36,14 @@ class Hanging(ToneSynthesizer):
         self.clock, self.gate = Clock(), Gate()
         super().__init__(failure=self._hang)
 
-    def _hang(self, request: Request, block: int) -> None:
+    def _hang(self, request: SynthesisRequest, block: int) -> None:
         if block == 1 and request.text.startswith("hang"):
             self.journal.note("hangs", request.text)
             self.gate.wait()
 
     @asynccontextmanager
-    async def workers(self, observer: Silent | None = None) -> AsyncIterator[Workers]:
-        async with Workers(
+    async def workers(self, observer: NullObserver | None = None) -> AsyncIterator[Scheduler]:
+        async with Scheduler(
             self, threads=1, max_active=1, stuck_seconds=STUCK_SECONDS, observer=observer, now=self.clock
         ) as workers:
             try:
@@ -55,8 +55,8 @@ class Hanging(ToneSynthesizer):
         assert await asyncio.to_thread(self.journal.wait_for, "hangs", text)
 
 
-async def spoken(workers: Workers, text: str) -> list[Pcm]:
-    async with workers.stream(Request(text=text, voice=VOICES[0])) as blocks, asyncio.timeout(15):
+async def spoken(workers: Scheduler, text: str) -> list[Pcm]:
+    async with workers.stream(SynthesisRequest(text=text, voice=VOICES[0])) as blocks, asyncio.timeout(15):
         return [block async for block in blocks]
 
 
@@ -78,7 +78,7 @@ async def test_a_stream_that_hangs_ends_with_an_error_and_the_next_is_spoken(cap
     engine, faults = Hanging(), Faults()
     async with engine.workers(faults) as workers:
         (lost,) = speaking_threads() - before
-        async with workers.stream(Request(text="hang on, whatever comes", voice=VOICES[0])) as blocks:
+        async with workers.stream(SynthesisRequest(text="hang on, whatever comes", voice=VOICES[0])) as blocks:
             assert len(await anext(blocks)) == 1600
             await engine.hangs("hang on, whatever comes")
             engine.clock.turn(STUCK_SECONDS)
@@ -101,7 +101,7 @@ async def test_a_stream_that_hangs_ends_with_an_error_and_the_next_is_spoken(cap
 async def test_the_place_of_somebody_who_left_a_stream_that_hangs_is_free() -> None:
     engine = Hanging()
     async with engine.workers() as workers:
-        async with workers.stream(Request(text="hang up", voice=VOICES[0])) as blocks:
+        async with workers.stream(SynthesisRequest(text="hang up", voice=VOICES[0])) as blocks:
             await anext(blocks)
             await engine.hangs("hang up")
         waiting = asyncio.create_task(spoken(workers, "Next, please."))
@@ -115,15 +115,17 @@ async def test_slow_blocks_are_no_reason_as_long_as_they_come() -> None:
     engine, faults = ToneSynthesizer(), Faults()
     clock = Clock()
     slow = ToneSynthesizer(failure=lambda _request, _block: clock.turn(0.8))
-    async with Workers(slow, threads=1, stuck_seconds=1.0, observer=faults, now=clock) as workers:
+    async with Scheduler(slow, threads=1, stuck_seconds=1.0, observer=faults, now=clock) as workers:
         text = "It takes longer than the deadline, but no block of it does."
-        assert len(await spoken(workers, text)) == -(-engine.samples(Request(text=text, voice=VOICES[0])) // 1600)
+        assert len(await spoken(workers, text)) == -(
+            -engine.samples(SynthesisRequest(text=text, voice=VOICES[0])) // 1600
+        )
     assert faults.kinds == []
 
 
 async def test_nobody_waits_at_the_end_for_a_thread_that_was_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     engine = Hanging()
-    workers = Workers(engine, threads=1, stuck_seconds=STUCK_SECONDS, now=engine.clock)
+    workers = Scheduler(engine, threads=1, stuck_seconds=STUCK_SECONDS, now=engine.clock)
     await workers.start()
     speaking = asyncio.create_task(spoken(workers, "hang for ever"))
     await engine.hangs("hang for ever")
@@ -189,7 +191,7 @@ class Rubbish:
     def voices(self) -> Sequence[Voice]:
         return VOICES
 
-    def synthesize(self, request: Request) -> Iterator[Pcm]:
+    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
         try:
             yield np.ones(160, np.int16)
             if request.text == "rubbish":
@@ -202,7 +204,7 @@ class Rubbish:
 async def test_a_thread_that_dies_is_replaced_and_its_stream_is_told(caplog: pytest.LogCaptureFixture) -> None:
     before = speaking_threads()
     engine, faults = Rubbish(), Faults()
-    async with Workers(engine, threads=1, max_active=1, observer=faults) as workers:
+    async with Scheduler(engine, threads=1, max_active=1, observer=faults) as workers:
         (dying,) = speaking_threads() - before
         for _ in range(MOST_LEFT_BEHIND + 2):  # the dead leave nothing behind, so they are not counted
             with pytest.raises(ModelError, match="a thread that speaks has died"):

@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 
-from wyoming_pocket_tts.engine.observer import Ended, Observer, Several, Silent
+from wyoming_pocket_tts.core.events import CompositeObserver, NullObserver, Observer, RequestStats
 
 METHODS = [name for name, member in vars(Observer).items() if inspect.isfunction(member) and not name.startswith("_")]
-ENDED = Ended(
+ENDED = RequestStats(
     request="r",
     peer="p",
     outcome="spoken",
@@ -19,7 +19,7 @@ ENDED = Ended(
 )
 
 
-class Diary(Silent):
+class Diary(NullObserver):
     """Writes down what it hears, whatever it is."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Diary(Silent):
 
 
 def arguments_of(name: str) -> list[object]:
-    kinds: dict[object, object] = {float: 0.5, int: 3, str: "word", Ended: ENDED}
+    kinds: dict[object, object] = {float: 0.5, int: 3, str: "word", RequestStats: ENDED}
     parameters = list(inspect.signature(getattr(Observer, name)).parameters.values())[1:]
     return [kinds[parameter.annotation] for parameter in parameters]
 
@@ -44,12 +44,12 @@ def test_there_is_something_to_hear() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_several_observers_hear_the_same(name: str) -> None:
     first, second = Diary(), Diary()
-    getattr(Several([first, second]), name)(*arguments_of(name))
+    getattr(CompositeObserver([first, second]), name)(*arguments_of(name))
     assert first.heard == second.heard == [(name, *arguments_of(name))]
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("kind", [Silent, Several])
+@pytest.mark.parametrize("kind", [NullObserver, CompositeObserver])
 def test_nothing_is_left_to_the_protocol(kind: type, name: str) -> None:
     """A method that the protocol alone has would do nothing, silently."""
     assert name in vars(kind)
@@ -57,7 +57,7 @@ def test_nothing_is_left_to_the_protocol(kind: type, name: str) -> None:
 
 def test_the_real_time_factor_needs_audio() -> None:
     assert ENDED.real_time_factor == 0.25
-    silent = Ended(
+    silent = RequestStats(
         request="r",
         peer="p",
         outcome="cancelled",

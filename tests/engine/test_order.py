@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.engine.order import Earliest
+from wyoming_pocket_tts.engine.scheduler import DeadlineQueue
 
 
 def test_who_is_due_first_comes_first_and_equals_in_the_order_of_their_coming() -> None:
     due = {"a": 2.0, "b": 1.0, "c": 2.0}
-    order = Earliest(due.__getitem__)
+    order = DeadlineQueue(due.__getitem__)
     for name in "abc":
         order.push(name)
     assert [order.pop() for _ in range(4)] == ["b", "a", "c", None]
@@ -16,7 +16,7 @@ def test_who_is_due_first_comes_first_and_equals_in_the_order_of_their_coming() 
 
 def test_who_is_pushed_again_is_there_once_and_due_anew() -> None:
     due = {"a": 2.0, "b": 1.0}
-    order = Earliest(due.__getitem__)
+    order = DeadlineQueue(due.__getitem__)
     order.push("a")
     order.push("b")
     due["a"] = 0.0
@@ -30,7 +30,7 @@ def test_who_is_pushed_again_is_there_once_and_due_anew() -> None:
 def test_nobody_starves(blocks: list[float], turns: int) -> None:
     """Each turn makes a stream due later by the length of its block; nobody falls behind by more than the longest."""
     due = dict.fromkeys(range(len(blocks)), 0.0)
-    order = Earliest(due.__getitem__)
+    order = DeadlineQueue(due.__getitem__)
     for stream in due:
         order.push(stream)
     for _ in range(turns):

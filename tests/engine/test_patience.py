@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.engine.observer import Silent
+from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError
+from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.types import Derived, Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.errors import Cancelled, ModelError, VoiceError
-from wyoming_pocket_tts.speech import Derived, Pcm, Request, Voice
 
 PATIENCE_SECONDS = 20.0
 
@@ -83,19 +83,19 @@ class SlowSynthesizer:
     def voices(self) -> Sequence[Voice]:
         return VOICES
 
-    def synthesize(self, request: Request) -> Iterator[Pcm]:
+    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
         speech = self.speeches[request.text] = Slow(self, request.text)
         return Derived(lambda: speech, lambda blocks: blocks)
 
 
-def request(text: str) -> Request:
-    return Request(text=text, voice=VOICES[0])
+def request(text: str) -> SynthesisRequest:
+    return SynthesisRequest(text=text, voice=VOICES[0])
 
 
 async def test_no_worker_waits_for_a_block_that_is_not_there() -> None:
     slow = SlowSynthesizer()
     async with (
-        Workers(slow, threads=1) as workers,
+        Scheduler(slow, threads=1) as workers,
         workers.stream(request("a")) as a,
         workers.stream(request("b")) as b,
     ):
@@ -111,7 +111,7 @@ async def test_no_worker_waits_for_a_block_that_is_not_there() -> None:
 
 async def test_a_wake_that_comes_at_once_is_not_lost() -> None:
     slow = SlowSynthesizer()
-    async with Workers(slow, threads=1) as workers, workers.stream(request("woken at once")) as blocks:
+    async with Scheduler(slow, threads=1) as workers, workers.stream(request("woken at once")) as blocks:
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await anext(blocks) is not None
 
@@ -119,12 +119,12 @@ async def test_a_wake_that_comes_at_once_is_not_lost() -> None:
 async def test_leaving_while_it_sleeps_closes_it_in_a_worker() -> None:
     freed: list[float] = []
 
-    class Noting(Silent):
+    class Noting(NullObserver):
         def cancelled(self, seconds: float) -> None:
             freed.append(seconds)
 
     slow, noting = SlowSynthesizer(), Noting()
-    async with Workers(slow, threads=1, observer=noting) as workers:
+    async with Scheduler(slow, threads=1, observer=noting) as workers:
         async with workers.stream(request("a")) as blocks:
             await slow.until_asked("a")
         with pytest.raises(Cancelled):
@@ -138,7 +138,7 @@ async def test_leaving_while_it_sleeps_closes_it_in_a_worker() -> None:
 async def test_closing_wakes_those_who_sleep() -> None:
     slow = SlowSynthesizer()
     async with AsyncExitStack() as stack:
-        workers = await stack.enter_async_context(Workers(slow, threads=1))
+        workers = await stack.enter_async_context(Scheduler(slow, threads=1))
         blocks = await stack.enter_async_context(workers.stream(request("a")))
         await slow.until_asked("a")
         await workers.aclose()
@@ -147,7 +147,7 @@ async def test_closing_wakes_those_who_sleep() -> None:
 
 
 async def test_what_fails_while_it_begins_is_told() -> None:
-    async with Workers(SlowSynthesizer(), threads=1) as workers, workers.stream(request("hoarse")) as blocks:
+    async with Scheduler(SlowSynthesizer(), threads=1) as workers, workers.stream(request("hoarse")) as blocks:
         with pytest.raises(VoiceError, match="hoarse"):
             await anext(blocks)
 
@@ -157,7 +157,7 @@ async def test_newcomers_go_before_those_who_are_ahead_and_leavers_before_all() 
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("hold") else None)
     ahead_text, hold_text = "ahead, for some time", "hold, for some time"
-    async with Workers(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
+    async with Scheduler(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
         ahead = await stack.enter_async_context(workers.stream(request(ahead_text)))
         await anext(ahead)
         assert await asyncio.to_thread(tone.journal.wait_for, "block", ahead_text, times=2)
@@ -177,7 +177,7 @@ async def test_newcomers_go_before_those_who_are_ahead_and_leavers_before_all() 
 async def test_leavers_are_closed_before_anybody_is_served() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("hold") else None)
-    async with Workers(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
+    async with Scheduler(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
         async with workers.stream(request("ahead, for some time")) as ahead:
             await anext(ahead)
             await stack.enter_async_context(workers.stream(request("hold")))
@@ -217,10 +217,10 @@ async def test_whoever_leaves_while_a_worker_is_at_it_is_closed_by_that_one(wher
         def voices(self) -> Sequence[Voice]:
             return VOICES
 
-        def synthesize(self, request: Request) -> Iterator[Pcm]:
+        def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
             return Busy()
 
-    async with Workers(One(), threads=2) as workers:
+    async with Scheduler(One(), threads=2) as workers:
         async with workers.stream(request("a")) as blocks:
             assert await asyncio.to_thread(inside.wait, PATIENCE_SECONDS)
         assert not await asyncio.to_thread(gate.wait, 0.05), "time for the other worker to make a mistake"

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.simulated_clock import Clock
+from tests.support.simulated_clock import Clock
+from wyoming_pocket_tts.core.errors import ServerOverloaded
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
+from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.errors import Overloaded
-from wyoming_pocket_tts.speech import Pcm, Request
 
 LONG = "It takes a while to say all of this. " * 40  # 30 s of tone
 
@@ -22,14 +22,14 @@ class Engine(ToneSynthesizer):
         self.seconds_per_block = seconds_per_block
         super().__init__(gate=self._gate_of, failure=self._take_time)
 
-    def _gate_of(self, request: Request) -> Gate | None:
+    def _gate_of(self, request: SynthesisRequest) -> Gate | None:
         return self.gate if request.text.startswith("hold") else None
 
-    def _take_time(self, _request: Request, _block: int) -> None:
+    def _take_time(self, _request: SynthesisRequest, _block: int) -> None:
         self.clock.turn(self.seconds_per_block)
 
-    def workers(self, *, real_time: bool = True, max_waiting: int = 32, threads: int = 1) -> Workers:
-        return Workers(
+    def workers(self, *, real_time: bool = True, max_waiting: int = 32, threads: int = 1) -> Scheduler:
+        return Scheduler(
             self,
             threads=threads,
             max_active=12,
@@ -40,8 +40,8 @@ class Engine(ToneSynthesizer):
         )
 
 
-async def spoken(workers: Workers, text: str, *, continues: bool = False, reserve: bool = False) -> list[Pcm]:
-    request = Request(text=text, voice=VOICES[0])
+async def spoken(workers: Scheduler, text: str, *, continues: bool = False, reserve: bool = False) -> list[Pcm]:
+    request = SynthesisRequest(text=text, voice=VOICES[0])
     async with workers.stream(request, continues=continues, reserve=reserve) as blocks:
         return [block async for block in blocks]
 
@@ -83,7 +83,7 @@ async def test_beyond_the_queue_newcomers_are_refused_and_insiders_never() -> No
         waiting = asyncio.create_task(spoken(workers, "newcomer"))
         insiders = [asyncio.create_task(spoken(workers, f"insider {n}", continues=True)) for n in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="no place is free"):
+        with pytest.raises(ServerOverloaded, match="no place is free"):
             await spoken(workers, "one too many")
         engine.gate.open()
         await asyncio.gather(speaking, waiting, *insiders)
@@ -112,7 +112,7 @@ async def test_a_client_that_plays_while_it_reads_makes_the_engine_neither_slow_
     engine = Engine(0.03)
     async with engine.workers() as workers:
         measured = len(await spoken(workers, LONG))
-        request = Request(text=LONG, voice=VOICES[0])
+        request = SynthesisRequest(text=LONG, voice=VOICES[0])
         async with workers.stream(request) as blocks:
             assert await asyncio.to_thread(engine.journal.wait_for, "block", LONG, times=measured + 8)
             for taken in range(100):
@@ -134,7 +134,7 @@ async def test_the_reserve_is_there_in_a_crowd_and_is_bounded() -> None:
         speaking = [asyncio.create_task(spoken(workers, "hold", reserve=reserve)) for reserve in (False, True)]
         await asyncio.sleep(0)
         for reserve in (False, True):
-            with pytest.raises(Overloaded):
+            with pytest.raises(ServerOverloaded):
                 await spoken(workers, "one too many", reserve=reserve)
         next_sentence = asyncio.create_task(spoken(workers, "insider", reserve=True, continues=True))
         await asyncio.sleep(0)
@@ -209,7 +209,7 @@ async def test_whoever_dwells_on_the_end_says_nothing_of_the_speed() -> None:
     async with engine.workers() as workers:
         for _ in range(10):
             await spoken(workers, LONG)
-        async with workers.stream(Request(text="A short one.", voice=VOICES[0])) as blocks:
+        async with workers.stream(SynthesisRequest(text="A short one.", voice=VOICES[0])) as blocks:
             while workers.active:  # noqa: ASYNC110  (it ends on another thread, which tells nobody but its reader)
                 await asyncio.sleep(0.001)
             assert await anext(blocks) is not None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.engine.speed import MARGIN, Speed, streams_in_real_time
+from wyoming_pocket_tts.engine.admission import MARGIN, ThroughputMeter, max_realtime_streams
 
 HALF_LIFE = 20.0
 FACTORS = st.floats(0.1, 100)
@@ -17,7 +17,7 @@ class Machine:
     """Makes audio at its own pace, while somebody wants any."""
 
     factor: float
-    speed: Speed
+    speed: ThroughputMeter
     now: float = 1000.0
 
     def work(self, seconds: float, *, block_seconds: float = 0.1) -> None:
@@ -34,7 +34,7 @@ class Machine:
 
 
 def machine(factor: float) -> Machine:
-    return Machine(factor, Speed(half_life_seconds=HALF_LIFE, enough_seconds=2.0))
+    return Machine(factor, ThroughputMeter(half_life_seconds=HALF_LIFE, enough_seconds=2.0))
 
 
 @given(FACTORS, st.lists(st.tuples(st.floats(1, 10), st.floats(0.05, 0.5), st.floats(0, 1e5)), min_size=3, max_size=12))
@@ -71,7 +71,7 @@ def test_what_is_taken_out_of_stock_says_nothing(factor: float, stock: list[floa
 
 @given(st.integers(1, 8))
 def test_streams_that_want_at_once_share_the_time(streams: int) -> None:
-    speed, now = Speed(enough_seconds=1.0), 50.0
+    speed, now = ThroughputMeter(enough_seconds=1.0), 50.0
     for _ in range(streams):
         speed.wants(now)
     for _ in range(100):
@@ -102,7 +102,7 @@ def test_nothing_is_said_until_enough_was_seen() -> None:
 
 @given(st.none() | st.floats(0, 1000), st.integers(1, 100))
 def test_as_many_streams_as_are_made_in_time_and_always_one(factor: float | None, most: int) -> None:
-    streams = streams_in_real_time(factor, most=most)
+    streams = max_realtime_streams(factor, most=most)
     assert 1 <= streams <= most
     if factor is None:
         assert streams == most

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.engine.tone import VOICES, Entry, Gate, Journal, ToneSynthesizer
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.core.types import SynthesisRequest
+from wyoming_pocket_tts.engine.tone import VOICES, Gate, Journal, JournalEntry, ToneSynthesizer
 
 LOW, _, STYLED, AWAY = VOICES
 
@@ -11,7 +11,8 @@ LOW, _, STYLED, AWAY = VOICES
 def test_the_same_request_gives_the_same_tone_and_longer_texts_longer_ones() -> None:
     tone = ToneSynthesizer(seconds_per_character=0.1)
     short, again, long = (
-        np.concatenate(list(tone.synthesize(Request(text=text, voice=LOW)))) for text in ("abc", "abc", "abcdef")
+        np.concatenate(list(tone.synthesize(SynthesisRequest(text=text, voice=LOW))))
+        for text in ("abc", "abc", "abcdef")
     )
     assert np.array_equal(short, again)
     assert (len(short), len(long)) == (4_800, 9_600)
@@ -20,20 +21,22 @@ def test_the_same_request_gives_the_same_tone_and_longer_texts_longer_ones() -> 
 
 def test_blocks_have_the_length_asked_for_and_styles_sound_different() -> None:
     tone = ToneSynthesizer(seconds_per_character=0.1, block_seconds=0.2)
-    calm, merry = (list(tone.synthesize(Request(text="abc", voice=STYLED, speaker=style))) for style in STYLED.speakers)
+    calm, merry = (
+        list(tone.synthesize(SynthesisRequest(text="abc", voice=STYLED, speaker=style))) for style in STYLED.speakers
+    )
     assert [len(block) for block in calm] == [3_200, 1_600]
     assert not np.array_equal(calm[0], merry[0])
 
 
 def test_a_text_without_letters_says_nothing_but_is_noted() -> None:
     tone = ToneSynthesizer()
-    assert not list(tone.synthesize(Request(text="...", voice=LOW)))
-    assert tone.journal.entries() == [Entry("begin", "..."), Entry("end", "...")]
+    assert not list(tone.synthesize(SynthesisRequest(text="...", voice=LOW)))
+    assert tone.journal.entries() == [JournalEntry("begin", "..."), JournalEntry("end", "...")]
 
 
 def test_failures_come_at_their_block_and_closing_is_noted() -> None:
     tone = ToneSynthesizer(failure=lambda _, block: ModelError("burnt out") if block == 1 else None)
-    blocks = tone.synthesize(Request(text="A long text", voice=LOW))
+    blocks = tone.synthesize(SynthesisRequest(text="A long text", voice=LOW))
     next(blocks)
     with pytest.raises(ModelError, match="burnt out"):
         next(blocks)
@@ -44,7 +47,7 @@ def test_a_gate_lets_blocks_through_one_by_one() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     gate.let(1)
-    blocks = tone.synthesize(Request(text="A long text", voice=LOW))
+    blocks = tone.synthesize(SynthesisRequest(text="A long text", voice=LOW))
     next(blocks)
     gate.open()
     assert len(list(blocks)) == 2

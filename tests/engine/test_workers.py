@@ -8,16 +8,16 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.engine.tone import VOICES, Entry, Gate, ToneSynthesizer
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.errors import Cancelled, ModelError, Overloaded, VoiceError
-from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.core.errors import Cancelled, ModelError, ServerOverloaded, VoiceError
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.engine.scheduler import Scheduler
+from wyoming_pocket_tts.engine.tone import VOICES, Gate, JournalEntry, ToneSynthesizer
 
 LONG = "A story that goes on and on."  # 0.56 s of tone: six blocks
 
 
-def request(text: str) -> Request:
-    return Request(text=text, voice=VOICES[0])
+def request(text: str) -> SynthesisRequest:
+    return SynthesisRequest(text=text, voice=VOICES[0])
 
 
 async def happened(tone: ToneSynthesizer, what: str, text: str | None = None, *, times: int = 1) -> None:
@@ -28,14 +28,14 @@ async def collected(blocks: AsyncIterator[Pcm]) -> list[Pcm]:
     return [block async for block in blocks]
 
 
-async def spoken(workers: Workers, text: str, *, continues: bool = False) -> list[Pcm]:
+async def spoken(workers: Scheduler, text: str, *, continues: bool = False) -> list[Pcm]:
     async with workers.stream(request(text), continues=continues) as blocks:
         return await collected(blocks)
 
 
 async def test_a_stream_is_what_the_synthesizer_makes() -> None:
     tone = ToneSynthesizer()
-    async with Workers(tone, threads=2) as workers:
+    async with Scheduler(tone, threads=2) as workers:
         streamed = await spoken(workers, LONG)
     whole = list(ToneSynthesizer().synthesize(request(LONG)))
     assert len(streamed) == len(whole) == 6
@@ -47,7 +47,7 @@ async def test_streams_advance_side_by_side_on_one_thread() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == "hold" else None)
     texts = [f"{name} {LONG}" for name in "abc"]
-    async with Workers(tone, threads=1, backlog_blocks=100) as workers, AsyncExitStack() as stack:
+    async with Scheduler(tone, threads=1, backlog_blocks=100) as workers, AsyncExitStack() as stack:
         held = asyncio.create_task(spoken(workers, "hold"))
         await happened(tone, "begin", "hold")  # the only thread is busy: all three queue up
         streams = [await stack.enter_async_context(workers.stream(request(text))) for text in texts]
@@ -59,7 +59,7 @@ async def test_streams_advance_side_by_side_on_one_thread() -> None:
 
 async def test_a_stream_that_nobody_reads_parks_and_takes_no_thread() -> None:
     tone = ToneSynthesizer()
-    async with Workers(tone, threads=1, backlog_blocks=2) as workers:
+    async with Scheduler(tone, threads=1, backlog_blocks=2) as workers:
         async with workers.stream(request(LONG)) as unread:
             assert len(await spoken(workers, "Somebody else.")) == 3
             assert tone.journal.count("block", LONG) == 2
@@ -72,14 +72,14 @@ async def test_leaving_cancels_between_two_blocks_in_a_worker_thread() -> None:
     closed_in: list[str] = []
 
     class Noting(ToneSynthesizer):
-        def synthesize(self, request: Request) -> Iterator[Pcm]:
+        def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
             try:
                 yield from super().synthesize(request)
             finally:
                 closed_in.append(threading.current_thread().name)
 
     tone = Noting(gate=lambda _: gate)
-    async with Workers(tone, threads=1) as workers:
+    async with Scheduler(tone, threads=1) as workers:
         async with workers.stream(request(LONG)) as blocks:
             gate.let(1)
             await anext(blocks)
@@ -92,7 +92,7 @@ async def test_leaving_cancels_between_two_blocks_in_a_worker_thread() -> None:
 
 async def test_leaving_a_parked_stream_closes_it() -> None:
     tone = ToneSynthesizer()
-    async with Workers(tone, threads=1, backlog_blocks=1) as workers:
+    async with Scheduler(tone, threads=1, backlog_blocks=1) as workers:
         async with workers.stream(request(LONG)) as blocks:
             await anext(blocks)
             await happened(tone, "block", times=2)
@@ -103,7 +103,7 @@ async def test_leaving_a_parked_stream_closes_it() -> None:
 async def test_leaving_amid_the_block_that_fills_the_backlog_closes_it() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == LONG else None)
-    async with Workers(tone, threads=1, backlog_blocks=1, max_active=1) as workers:
+    async with Scheduler(tone, threads=1, backlog_blocks=1, max_active=1) as workers:
         async with workers.stream(request(LONG)):
             await happened(tone, "begin", LONG)
         gate.open()
@@ -115,7 +115,7 @@ async def test_leaving_amid_the_block_that_fills_the_backlog_closes_it() -> None
 async def test_typed_errors_pass_and_the_blocks_before_them_count() -> None:
     error = VoiceError("hoarse")
     tone = ToneSynthesizer(failure=lambda _, block: error if block == 2 else None)
-    async with Workers(tone) as workers, workers.stream(request(LONG)) as blocks:
+    async with Scheduler(tone) as workers, workers.stream(request(LONG)) as blocks:
         assert [len(await anext(blocks)), len(await anext(blocks))] == [1600, 1600]
         with pytest.raises(VoiceError, match="hoarse"):
             await anext(blocks)
@@ -130,7 +130,7 @@ async def test_other_errors_become_model_errors_and_the_thread_lives_on(
     fault: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     tone = ToneSynthesizer(failure=lambda asked, _: fault if asked.text == "bad" else None)
-    async with Workers(tone, threads=1) as workers:
+    async with Scheduler(tone, threads=1) as workers:
         with caplog.at_level(logging.ERROR), pytest.raises(ModelError, match=type(fault).__name__) as told:
             await spoken(workers, "bad")
         assert "oops" not in str(told.value), "a client has no business with our insides"
@@ -144,22 +144,22 @@ async def test_a_plain_iterator_serves_too() -> None:
         def voices(self) -> Sequence[Voice]:
             return VOICES
 
-        def synthesize(self, request: Request) -> Iterator[Pcm]:
+        def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
             return iter([np.ones(3, np.int16)] * 2)
 
-    async with Workers(Plain()) as workers:
+    async with Scheduler(Plain()) as workers:
         assert len(await spoken(workers, "x")) == 2
 
 
 async def test_too_many_are_refused_and_insiders_wait_ahead_of_newcomers() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == "hold" else None)
-    async with Workers(tone, threads=1, max_active=1, max_waiting=1) as workers:
+    async with Scheduler(tone, threads=1, max_active=1, max_waiting=1) as workers:
         held = asyncio.create_task(spoken(workers, "hold"))
         await happened(tone, "begin", "hold")
         newcomer = asyncio.create_task(spoken(workers, "newcomer"))
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="ask again"):
+        with pytest.raises(ServerOverloaded, match="ask again"):
             await spoken(workers, "one too many")
         insiders = [asyncio.create_task(spoken(workers, name, continues=True)) for name in ("next", "after next")]
         await asyncio.sleep(0)
@@ -176,7 +176,7 @@ async def test_too_many_are_refused_and_insiders_wait_ahead_of_newcomers() -> No
 async def test_whoever_stops_waiting_leaves_the_queue() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == "hold" else None)
-    async with Workers(tone, max_active=1, max_waiting=1) as workers:
+    async with Scheduler(tone, max_active=1, max_waiting=1) as workers:
         held = asyncio.create_task(spoken(workers, "hold"))
         await happened(tone, "begin", "hold")
         impatient = asyncio.create_task(spoken(workers, "impatient"))
@@ -194,7 +194,7 @@ async def test_closing_cancels_everybody_and_joins_the_threads() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     before = set(threading.enumerate())
-    workers = Workers(tone, threads=2, max_active=3)
+    workers = Scheduler(tone, threads=2, max_active=3)
     await workers.start()
     ours = {thread for thread in set(threading.enumerate()) - before if thread.name.startswith("speech-")}
     assert len(ours) == 2
@@ -209,13 +209,13 @@ async def test_closing_cancels_everybody_and_joins_the_threads() -> None:
     assert not any(thread.is_alive() for thread in ours)
     assert tone.journal.count("begin") == tone.journal.count("end")
     assert workers.active == 0
-    with pytest.raises(Overloaded, match="stopping"):
+    with pytest.raises(ServerOverloaded, match="stopping"):
         await spoken(workers, "late")
     await workers.aclose()  # twice is fine
 
 
 async def test_a_place_that_comes_in_the_moment_of_closing_is_not_taken() -> None:
-    workers = Workers(ToneSynthesizer(), threads=1, max_active=1)
+    workers = Scheduler(ToneSynthesizer(), threads=1, max_active=1)
     await workers.start()
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(workers.stream(request("first")))
@@ -231,7 +231,7 @@ async def test_a_place_that_comes_in_the_moment_of_closing_is_not_taken() -> Non
 async def test_a_hanging_model_is_left_behind_and_named(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
-    workers = Workers(tone, threads=1)
+    workers = Scheduler(tone, threads=1)
     await workers.start()
     hanging = asyncio.create_task(spoken(workers, LONG))
     await happened(tone, "begin")
@@ -245,7 +245,7 @@ async def test_a_hanging_model_is_left_behind_and_named(caplog: pytest.LogCaptur
 def test_a_loop_that_dies_first_takes_its_streams_along() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
-    workers = Workers(tone, threads=1)
+    workers = Scheduler(tone, threads=1)
     stream = workers.stream(request(LONG))
 
     async def careless() -> None:
@@ -257,7 +257,7 @@ def test_a_loop_that_dies_first_takes_its_streams_along() -> None:
     gate.open()
     assert tone.journal.wait_for("end")
     asyncio.run(workers.aclose())
-    assert tone.journal.entries()[-1] == Entry("end", LONG)
+    assert tone.journal.entries()[-1] == JournalEntry("end", LONG)
     assert tone.journal.count("block") <= 2
 
 
@@ -266,14 +266,14 @@ async def test_many_streams_on_few_threads_stay_whole() -> None:
     texts = [
         f"{'word ' * length}{number}" for number, length in zip(range(24), itertools.cycle([1, 4, 9]), strict=False)
     ]
-    async with Workers(tone, threads=3, backlog_blocks=3, max_active=8) as workers:
+    async with Scheduler(tone, threads=3, backlog_blocks=3, max_active=8) as workers:
         results = await asyncio.gather(*(spoken(workers, text) for text in texts))
     for text, blocks in zip(texts, results, strict=True):
         assert np.array_equal(np.concatenate(blocks), np.concatenate(list(tone.synthesize(request(text)))))
 
 
 async def test_workers_are_healthy_while_every_thread_runs() -> None:
-    workers = Workers(ToneSynthesizer(), threads=2)
+    workers = Scheduler(ToneSynthesizer(), threads=2)
     seen = [workers.healthy]
     async with workers:
         seen.append(workers.healthy)
@@ -284,7 +284,7 @@ async def test_workers_are_healthy_while_every_thread_runs() -> None:
 async def test_what_failed_is_logged_without_the_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     tone = ToneSynthesizer(failure=lambda _request, _block: RuntimeError("broken"))
-    async with Workers(tone, threads=1) as workers:
+    async with Scheduler(tone, threads=1) as workers:
         with pytest.raises(ModelError):
             await spoken(workers, "secret words")
     assert "failed" in caplog.text

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
-from wyoming_pocket_tts.client import describe
-from wyoming_pocket_tts.errors import ConfigError, SpeechError
-from wyoming_pocket_tts.home_assistant.__main__ import Places, main, prepare
-from wyoming_pocket_tts.home_assistant.mistakes import explain_the_log, explained
+from wyoming_pocket_tts.cli.client import describe
+from wyoming_pocket_tts.core.errors import ConfigError, TtsError
+from wyoming_pocket_tts.home_assistant.app import AppPaths, main, prepare
+from wyoming_pocket_tts.home_assistant.options import in_option_names, rename_in_log
 
 START = """
 import sys
@@ -27,16 +27,16 @@ main(Places(data=Path(sys.argv[1]), share=Path(sys.argv[2])))
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def places(tmp_path: Path) -> AppPaths:
     (tmp_path / "data").mkdir()
-    return Places(data=tmp_path / "data", share=tmp_path / "share" / "wyoming-pocket-tts")
+    return AppPaths(data=tmp_path / "data", share=tmp_path / "share" / "wyoming-pocket-tts")
 
 
-def say(places: Places, **options: object) -> None:
+def say(places: AppPaths, **options: object) -> None:
     places.options.write_text(json.dumps(options))
 
 
-async def start(places: Places, url: str) -> tuple[asyncio.subprocess.Process, int]:
+async def start(places: AppPaths, url: str) -> tuple[asyncio.subprocess.Process, int]:
     """Start the app; return it and the port of its page."""
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as another:
         port, page_port = free.getsockname()[1], another.getsockname()[1]
@@ -54,7 +54,7 @@ async def start(places: Places, url: str) -> tuple[asyncio.subprocess.Process, i
     return app, page_port
 
 
-async def test_the_supervisor_hears_of_it_when_it_answers(places: Places) -> None:
+async def test_the_supervisor_hears_of_it_when_it_answers(places: AppPaths) -> None:
     say(places, models=["none"], satellites=[{"name": "Kitchen", "volume": 6}])
     with supervisor() as running:
         app, page_port = await start(places, running.url)
@@ -82,7 +82,7 @@ async def test_the_supervisor_hears_of_it_when_it_answers(places: Places) -> Non
     assert app.returncode == 0, log.decode()
 
 
-def test_recordings_in_the_share_are_where_the_service_looks(places: Places) -> None:
+def test_recordings_in_the_share_are_where_the_service_looks(places: AppPaths) -> None:
     say(places, hub_token="hf_secret")  # noqa: S106  (a made-up one)
     assert prepare(places) == "hf_secret"
     (places.voices / "anna.wav").touch()
@@ -91,7 +91,7 @@ def test_recordings_in_the_share_are_where_the_service_looks(places: Places) -> 
     assert "hf_secret" not in places.settings.read_text()
 
 
-def test_voices_that_were_there_before_stay(places: Places) -> None:
+def test_voices_that_were_there_before_stay(places: AppPaths) -> None:
     say(places)
     (places.data / "voices").mkdir()
     (places.data / "voices" / "old.safetensors").touch()
@@ -99,7 +99,7 @@ def test_voices_that_were_there_before_stay(places: Places) -> None:
     assert [path.name for path in (places.data / "voices").iterdir()] == ["old.safetensors"]
 
 
-def test_mistakes_end_it_with_a_message_for_the_page(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_end_it_with_a_message_for_the_page(places: AppPaths, capsys: pytest.CaptureFixture[str]) -> None:
     say(places, satellites=[{"name": "Kitchen", "speed": 9}])
     codes: list[int] = []
     main(places, codes.append)
@@ -110,22 +110,22 @@ def test_mistakes_end_it_with_a_message_for_the_page(places: Places, capsys: pyt
 
 
 def test_outside_of_an_app_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SpeechError, match="is this a Home Assistant app"):
-        prepare(Places(data=tmp_path / "nowhere", share=tmp_path))
+    with pytest.raises(TtsError, match="is this a Home Assistant app"):
+        prepare(AppPaths(data=tmp_path / "nowhere", share=tmp_path))
 
 
-def test_options_that_are_no_json_are_named(places: Places) -> None:
+def test_options_that_are_no_json_are_named(places: AppPaths) -> None:
     places.options.write_text("{")
     with pytest.raises(ConfigError, match="is not JSON"):
         prepare(places)
 
 
-def test_only_the_generated_file_is_explained_away(places: Places) -> None:
+def test_only_the_generated_file_is_explained_away(places: AppPaths) -> None:
     text = f"{places.settings}, line 3: text.emoji: x\n/etc/other.yaml, line 2: y"
-    assert explained(text, places.settings) == "the app's options: emoji: x\n/etc/other.yaml, line 2: y"
+    assert in_option_names(text, places.settings) == "the app's options: emoji: x\n/etc/other.yaml, line 2: y"
 
 
-def test_all_mistakes_come_at_once_each_with_its_option(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_mistakes_come_at_once_each_with_its_option(places: AppPaths, capsys: pytest.CaptureFixture[str]) -> None:
     say(
         places,
         voice="Ana",
@@ -142,7 +142,7 @@ def test_all_mistakes_come_at_once_each_with_its_option(places: Places, capsys: 
     assert len(lines) == 4
 
 
-def test_lists_that_cannot_be_read_are_told_together(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_that_cannot_be_read_are_told_together(places: AppPaths, capsys: pytest.CaptureFixture[str]) -> None:
     say(places, voices=[{"from": "alba"}], replacements=[{"written": "", "spoken": "x"}])
     codes: list[int] = []
     main(places, codes.append)
@@ -153,13 +153,13 @@ def test_lists_that_cannot_be_read_are_told_together(places: Places, capsys: pyt
     assert codes == [2]
 
 
-def test_the_log_names_options_too(places: Places) -> None:
+def test_the_log_names_options_too(places: AppPaths) -> None:
     handler = logging.Handler()
     told: list[str] = []
     handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
     try:
-        explain_the_log(places.settings)
+        rename_in_log(places.settings)
         logging.getLogger("a").warning("%s, line 7: voice.default: there is no voice '%s'", places.settings, "Ana")
         logging.getLogger("a").warning("all of %s", "it")
     finally:

@@ -7,14 +7,14 @@ import threading
 import pytest
 
 from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
-from wyoming_pocket_tts.home_assistant.herald import Herald
+from wyoming_pocket_tts.home_assistant.supervisor import SupervisorDiscovery
 
 URI = "tcp://local-wyoming-pocket-tts:10200"
 SAID = ("/discovery", "Bearer secret", {"service": "wyoming", "config": {"uri": URI}})
 
 
-def herald(url: str) -> Herald:
-    return Herald(URI, "secret", supervisor=url, first_pause_seconds=0.001)
+def herald(url: str) -> SupervisorDiscovery:
+    return SupervisorDiscovery(URI, "secret", supervisor=url, first_pause_seconds=0.001)
 
 
 def test_it_is_said_once_and_only_when_it_is_started(caplog: pytest.LogCaptureFixture) -> None:
@@ -70,7 +70,7 @@ def test_an_answer_that_is_none_is_asked_for_again(caplog: pytest.LogCaptureFixt
 def test_without_a_supervisor_it_ends_when_it_is_told_to(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-    teller = Herald(URI, "secret", supervisor=url, first_pause_seconds=3600)
+    teller = SupervisorDiscovery(URI, "secret", supervisor=url, first_pause_seconds=3600)
     teller.start()
     teller.stop()
     teller.close()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.config.loader import load_settings
+from wyoming_pocket_tts.config.schema import Settings, leaves
+from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.home_assistant.options import FIXED, NAMED, PLAIN, TOKEN, WORDS, settings_of
-from wyoming_pocket_tts.settings import Settings, leaves
-from wyoming_pocket_tts.settings_sources import load_settings
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "home-assistant" / "wyoming_pocket_tts"

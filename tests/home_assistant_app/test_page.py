@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.home_assistant.page import Page, written
-from wyoming_pocket_tts.speech import Voice
+from wyoming_pocket_tts.core.types import Voice
+from wyoming_pocket_tts.home_assistant.supervisor import IngressPage, written
 
 
 def voice(name: str, *, installed: bool = True) -> Voice:
@@ -23,8 +23,8 @@ VOICES = [voice("Kitchen <b>"), voice("alba", installed=False)]
 
 
 @contextmanager
-def shown(visitor: str = "127.0.0.1") -> Iterator[Page]:
-    page = Page(lambda: VOICES, port=0, visitor=visitor)
+def shown(visitor: str = "127.0.0.1") -> Iterator[IngressPage]:
+    page = IngressPage(lambda: VOICES, port=0, visitor=visitor)
     page.start()
     try:
         yield page
@@ -33,7 +33,7 @@ def shown(visitor: str = "127.0.0.1") -> Iterator[Page]:
     assert not [thread for thread in threading.enumerate() if thread.name == "page"]
 
 
-def ask(page: Page, path: str = "/", **headers: str) -> tuple[http.client.HTTPResponse, str]:
+def ask(page: IngressPage, path: str = "/", **headers: str) -> tuple[http.client.HTTPResponse, str]:
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
     try:
         connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -88,7 +88,7 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody() -> None:
 
 def test_a_port_that_is_taken_costs_the_page_alone(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken, caplog.at_level(logging.WARNING):
-        page = Page(lambda: VOICES, port=taken.getsockname()[1])
+        page = IngressPage(lambda: VOICES, port=taken.getsockname()[1])
         page.start()
         page.close()
     assert "cannot show the app's page" in caplog.text

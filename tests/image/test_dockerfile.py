@@ -11,8 +11,8 @@ import yaml
 from tests.image.__main__ import strangers
 from tests.image.dockerfile import SYSTEM_PATH, Stage, read_dockerfile
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.settings import leaves
-from wyoming_pocket_tts.settings_sources import load_settings, unknown_variables
+from wyoming_pocket_tts.config.loader import load_settings, unknown_variables
+from wyoming_pocket_tts.config.schema import leaves
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"

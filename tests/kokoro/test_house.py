@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from wyoming_pocket_tts.kokoro.phonemes import Lexicon
-from wyoming_pocket_tts.kokoro.runtime import VOICE_FOLDER
-from wyoming_pocket_tts.kokoro.training.house import TEMPLATES, House, cardinal, load
+from wyoming_pocket_tts.kokoro.synthesizer import VOICE_FOLDER
+from wyoming_pocket_tts.kokoro.training.corpus import TEMPLATES, SentenceGenerator, cardinal, load
 
 WORDS = "words:\n  fruit: [apple, pear]\n"
 
@@ -18,19 +18,19 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311  (chooses sentences, keeps no secret)
 
 
-def house_of(folder: Path, line: str) -> House:
+def house_of(folder: Path, line: str) -> SentenceGenerator:
     """A house with ``line`` as the second of its two templates."""
     path = folder / "house.yaml"
     path.write_text(f"{WORDS}sentences:\n  some:\n    - 'The {{fruit}}.'\n    - {line!r}\n", encoding="utf-8")
-    return House(seeded(3), path)
+    return SentenceGenerator(seeded(3), path)
 
 
-def sentences(house: House, count: int) -> list[str]:
+def sentences(house: SentenceGenerator, count: int) -> list[str]:
     return list(islice(iter(house.sentence, None), count))
 
 
 def test_the_voice_knows_every_word_of_a_house() -> None:
-    said = sentences(House(seeded(1)), 20_000)
+    said = sentences(SentenceGenerator(seeded(1)), 20_000)
     known = set(Lexicon.load(VOICE_FOLDER / "lexicon.txt").words())
     assert {word for sentence in said for word in re.findall(r"[a-z']+", sentence.lower())} - known == set()
     assert [s for s in said if not re.fullmatch(r"[A-Z][A-Za-z' ,:]*[.?!]", s)] == []
@@ -39,14 +39,14 @@ def test_the_voice_knows_every_word_of_a_house() -> None:
 
 
 def test_a_seed_gives_the_same_sentences_again() -> None:
-    first, again, other = (sentences(House(seeded(seed)), 50) for seed in (1, 1, 2))
+    first, again, other = (sentences(SentenceGenerator(seeded(seed)), 50) for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_every_group_is_as_likely_as_any_other(tmp_path: Path) -> None:
     path = tmp_path / "house.yaml"
     path.write_text(f"{WORDS}sentences:\n  one: ['{{fruit}}']\n  two: [b, c, d, e, f, g, h]\n", encoding="utf-8")
-    said = sentences(House(seeded(1), path), 1000)
+    said = sentences(SentenceGenerator(seeded(1), path), 1000)
     assert 400 < sum(s in ("Apple", "Pear") for s in said) < 600
 
 

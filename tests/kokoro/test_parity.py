@@ -3,21 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from wyoming_pocket_tts.inference.session import OnnxSession
+from wyoming_pocket_tts.kokoro import model
+from wyoming_pocket_tts.kokoro import synthesizer as runtime
+from wyoming_pocket_tts.kokoro import vocoder as letters
+from wyoming_pocket_tts.kokoro.synthesizer import HOP, MEL_DIM
+from wyoming_pocket_tts.kokoro.training import export as graphs
+from wyoming_pocket_tts.kokoro.vocoder import Vocoder
+
 pytest.importorskip("onnx")
 pytest.importorskip("torch")
-
-import onnx
-import torch
-
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.kokoro import graphs, letters, model, runtime
-from wyoming_pocket_tts.kokoro.features import HOP, MEL_DIM
-from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
 
 def rounded(module: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -29,10 +31,10 @@ def rounded(module: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: value.numpy() for name, value in module.state_dict().items() if value.dim() > 0}
 
 
-def network(proto: onnx.ModelProto, folder: Path) -> Network:
+def network(proto: onnx.ModelProto, folder: Path) -> OnnxSession:
     path = folder / "model.onnx"
     onnx.save(proto, path)
-    return Network(path)
+    return OnnxSession(path)
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_vocoder_graph_equals_torch_and_streaming_equals_whole(tmp_path: Path) -
                 parameter[..., [0, -1]] += 2.0
             elif name.endswith("scale"):
                 parameter.fill_(3.0)
-    graph = network(graphs.vocoder(rounded(vocoder)), tmp_path)
+    graph = network(graphs.vocoder_graph(rounded(vocoder)), tmp_path)
     rng = np.random.default_rng(1)
     for n_frames in (1, 2, 5, 23, 24, 25, 46, 90, 131):
         mel = rng.standard_normal((n_frames, MEL_DIM)).astype(np.float32)
@@ -113,7 +115,7 @@ def test_vocoder_graph_equals_torch_and_streaming_equals_whole(tmp_path: Path) -
 def test_letters_graph_equals_torch(tmp_path: Path) -> None:
     torch.manual_seed(6)
     reader = letters.LetterToSound(dim=16, n_heads=2, n_layers=2, ff_dim=24).eval()
-    graph = network(graphs.letters(rounded(reader), 2, 48), tmp_path)
+    graph = network(graphs.letters_graph(rounded(reader), 2, 48), tmp_path)
     for length in (1, 7, 48):
         word = torch.randint(1, 28, (length,))
         (scores,) = graph(letters=word.numpy())

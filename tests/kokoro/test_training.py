@@ -6,21 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("torch")
-pytest.importorskip("matplotlib")
-
-import torch
-
-from wyoming_pocket_tts.kokoro import features, runtime
-from wyoming_pocket_tts.kokoro.letters import LetterToSound
+from wyoming_pocket_tts.core.types import SynthesisRequest
+from wyoming_pocket_tts.kokoro import synthesizer as features
+from wyoming_pocket_tts.kokoro import synthesizer as runtime
 from wyoming_pocket_tts.kokoro.model import KokoroModel
 from wyoming_pocket_tts.kokoro.phonemes import CONSONANTS, PAUSES, VOWELS, Lexicon, Phonemizer, without_stress
-from wyoming_pocket_tts.kokoro.training import acoustic, corpus, dataset, export, lexicon, spelling, vocoding
-from wyoming_pocket_tts.kokoro.vocoder import Vocoder
-from wyoming_pocket_tts.speech import Request
+from wyoming_pocket_tts.kokoro.training import acoustic, corpus, dataset, export
+from wyoming_pocket_tts.kokoro.training import g2p as lexicon
+from wyoming_pocket_tts.kokoro.training import g2p as spelling
+from wyoming_pocket_tts.kokoro.training import vocoder as vocoding
+from wyoming_pocket_tts.kokoro.vocoder import LetterToSound, Vocoder
+
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
 
 RATE_HZ = features.SAMPLE_RATE_HZ
 HELD_OUT = 16
@@ -86,15 +88,17 @@ def test_prepared_data_fit_together(data: Path) -> None:
 def test_the_acoustic_model_learns_goes_on_and_draws(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
-    options = acoustic.Options(steps=30, batch_size=8, save_every=30, warmup_steps=5, learning_rate=5e-3, averaging=0.8)
-    first = acoustic.Trainer(tiny(), prepared, tmp_path, options)
+    options = acoustic.AcousticTrainingOptions(
+        steps=30, batch_size=8, save_every=30, warmup_steps=5, learning_rate=5e-3, averaging=0.8
+    )
+    first = acoustic.AcousticTrainer(tiny(), prepared, tmp_path, options)
     before = first.evaluate(n_batches=1)
     first.run()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["held_out_mel"] < 0.8 * before["held_out_mel"]
     assert (tmp_path / "mel.png").read_bytes().startswith(b"\x89PNG")
-    more = acoustic.Options(steps=40, batch_size=8, save_every=10)
-    second = acoustic.Trainer(tiny(), prepared, tmp_path, more)
+    more = acoustic.AcousticTrainingOptions(steps=40, batch_size=8, save_every=10)
+    second = acoustic.AcousticTrainer(tiny(), prepared, tmp_path, more)
     assert second.step == 30
     for name, value in first.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
@@ -154,11 +158,13 @@ def test_model_info_counts_every_parameter() -> None:
 
 def test_vocoder_training_runs_all_stages_and_goes_on(data: Path, tmp_path: Path) -> None:
     prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
-    options = vocoding.Options(steps=6, adversarial_from=2, mel_from=4, batch_size=2, frames=24, save_every=2)
+    options = vocoding.VocoderTrainingOptions(
+        steps=6, adversarial_from=2, mel_from=4, batch_size=2, frames=24, save_every=2
+    )
 
-    def trainer() -> vocoding.Trainer:
+    def trainer() -> vocoding.VocoderTrainer:
         network = Vocoder(dim=16, hidden=24, n_blocks=1)
-        return vocoding.Trainer(
+        return vocoding.VocoderTrainer(
             network, prepared, recordings=data, folder=tmp_path, options=options, speakers=("one", "two")
         )
 
@@ -172,14 +178,14 @@ def test_vocoder_training_runs_all_stages_and_goes_on(data: Path, tmp_path: Path
 
 def test_what_is_exported_speaks(data: Path, tmp_path: Path) -> None:
     prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
-    options = acoustic.Options(steps=2, batch_size=4, save_every=2)
-    acoustic.Trainer(tiny(), prepared, data / "acoustic", options).run()
-    vocoding.Trainer(
+    options = acoustic.AcousticTrainingOptions(steps=2, batch_size=4, save_every=2)
+    acoustic.AcousticTrainer(tiny(), prepared, data / "acoustic", options).run()
+    vocoding.VocoderTrainer(
         Vocoder(dim=16, hidden=24),
         prepared,
         recordings=data,
         folder=data / "vocoder",
-        options=vocoding.Options(steps=1, batch_size=2, frames=24, save_every=1),
+        options=vocoding.VocoderTrainingOptions(steps=1, batch_size=2, frames=24, save_every=1),
         speakers=("one", "two"),
     ).run()
     letters = LetterToSound(dim=16, n_heads=2, n_layers=1, ff_dim=16)
@@ -188,7 +194,7 @@ def test_what_is_exported_speaks(data: Path, tmp_path: Path) -> None:
     (tmp_path / "lexicon.txt").write_bytes(lexicon.build("cat K AE1 T\n"))
     synthesizer = runtime.load_kokoro(tmp_path)
     for voice in synthesizer.voices():
-        speech = np.concatenate(list(synthesizer.synthesize(Request(text="The cat, the xylq.", voice=voice))))
+        speech = np.concatenate(list(synthesizer.synthesize(SynthesisRequest(text="The cat, the xylq.", voice=voice))))
         assert speech.dtype == np.int16
 
 

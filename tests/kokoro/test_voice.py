@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.kokoro.features import HOP
-from wyoming_pocket_tts.kokoro.runtime import BLOCK_FRAMES, VOICE_FOLDER, KokoroSynthesizer, load_kokoro
-from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.kokoro.synthesizer import BLOCK_FRAMES, HOP, VOICE_FOLDER, KokoroSynthesizer, load_kokoro
 
 SENTENCE = "The kitchen light is on and the front door has been locked."
 MEGABYTE = 1_000_000
@@ -25,7 +24,7 @@ def kokoro() -> KokoroSynthesizer:
 
 
 def speak(kokoro: KokoroSynthesizer, text: str, voice: Voice | None = None) -> list[Pcm]:
-    return list(kokoro.synthesize(Request(text=text, voice=voice or kokoro.voices()[0])))
+    return list(kokoro.synthesize(SynthesisRequest(text=text, voice=voice or kokoro.voices()[0])))
 
 
 def test_the_files_that_ship_are_small_and_their_origin_is_stated() -> None:
@@ -73,7 +72,7 @@ def test_a_closed_iterator_stops_the_work(kokoro: KokoroSynthesizer) -> None:
         return draw(**inputs)
 
     watched._decoder = counted  # type: ignore[assignment]
-    blocks = watched.synthesize(Request(text=SENTENCE, voice=watched.voices()[0]))
+    blocks = watched.synthesize(SynthesisRequest(text=SENTENCE, voice=watched.voices()[0]))
     assert not steps
     next(blocks)
     drawn = len(steps)
@@ -88,7 +87,7 @@ def test_nothing_to_say_is_silence_not_an_error(kokoro: KokoroSynthesizer, text:
 
 def test_a_word_of_a_thousand_letters_and_a_sentence_without_end_are_spoken(kokoro: KokoroSynthesizer) -> None:
     for text in ("a" * 1000, "z" * 300, "Sh" + "h" * 400, "ñ" * 900, "word " * 400):
-        assert sum(map(len, islice(kokoro.synthesize(Request(text=text, voice=kokoro.voices()[0])), 5))) > 0
+        assert sum(map(len, islice(kokoro.synthesize(SynthesisRequest(text=text, voice=kokoro.voices()[0])), 5))) > 0
 
 
 def test_speech_is_the_same_on_many_threads_at_once(kokoro: KokoroSynthesizer) -> None:
@@ -126,7 +125,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
 def test_its_memory_goes_at_once_when_nobody_holds_it() -> None:
     voice = load_kokoro()
     remains = weakref.ref(voice)
-    list(voice.synthesize(Request(text="Zorglub and others.", voice=voice.voices()[0])))
+    list(voice.synthesize(SynthesisRequest(text="Zorglub and others.", voice=voice.voices()[0])))
     gc.disable()  # no cycle is left for it
     try:
         del voice

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lan.house import Browser, Found, browsing
 from tests.lan.network import Lan, two_machines, why_not
-from tests.service import Service, service
+from tests.support.service import Service, service
 
 pytestmark = pytest.mark.timeout(180)
 

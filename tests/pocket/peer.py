@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.torch.backend import TorchBackend
-from wyoming_pocket_tts.pocket.tts_model import TTSModel
 
 Floats = NDArray[np.float32]
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wyoming_pocket_tts.pocket.config import ModelConfig
-from wyoming_pocket_tts.pocket.random_weights import (
+from wyoming_pocket_tts.pocket.random_model import (
     Dtype,
     Floats,
     random_tensor,
@@ -12,6 +11,7 @@ from wyoming_pocket_tts.pocket.random_weights import (
     write_random_model,
     write_tensors,
 )
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 __all__ = [
     "Dtype",

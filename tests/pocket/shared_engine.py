@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
-from wyoming_pocket_tts.pocket.generate import Script, Speaking
-from wyoming_pocket_tts.text.prompt import TextChunk
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples, SamplingParams
+from wyoming_pocket_tts.pocket.generate import GenerationParams, GenerationRequest
+from wyoming_pocket_tts.pocket.text import TextChunk
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 FRAME_SAMPLES = 240
 RATE_HZ = 3000
@@ -37,7 +37,7 @@ class SharedEngine:
     """
 
     before: Callable[[Sequence[CountedRow]], None] = lambda _: None
-    results: Callable[[CountedRow, Frame], Frame | ModelError] = lambda _, frame: frame
+    results: Callable[[CountedRow, DecodeOutput], DecodeOutput | ModelError] = lambda _, frame: frame
     join_fails: BaseException | None = None
     joined: list[CountedRow] = field(default_factory=list)
     left: list[CountedRow] = field(default_factory=list)
@@ -56,7 +56,7 @@ class SharedEngine:
         self.opened += 1
         return self
 
-    def join(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> CountedRow:
+    def join(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> CountedRow:
         if self.join_fails is not None:
             raise self.join_fails
         row = CountedRow(voice, ends_at=voice.length)
@@ -71,12 +71,14 @@ class SharedEngine:
         self.asked.append(("read", len(tokens)))
         row.read += len(tokens)
 
-    def prefill(self, row: CountedRow, tokens: Sequence[int]) -> Frame:
+    def prefill(self, row: CountedRow, tokens: Sequence[int]) -> DecodeOutput:
         self.asked.append(("prefill", len(tokens)))
         row.read += len(tokens)
         return self._frame(row)
 
-    def step(self, rows: Sequence[CountedRow], latents: Sequence[NDArray[np.float32]]) -> list[Frame | ModelError]:
+    def step(
+        self, rows: Sequence[CountedRow], latents: Sequence[NDArray[np.float32]]
+    ) -> list[DecodeOutput | ModelError]:
         assert rows
         self.before(rows)
         self.steps.append(len(rows))
@@ -85,18 +87,18 @@ class SharedEngine:
         return [self.results(row, self._frame(row)) for row in rows]
 
     @staticmethod
-    def _frame(row: CountedRow) -> Frame:
+    def _frame(row: CountedRow) -> DecodeOutput:
         row.made += 1
         value = row.made + 1000 * row.voice.length
-        return Frame(np.array([value], np.float32), 1.0 if row.made > row.ends_at else -1.0)
+        return DecodeOutput(np.array([value], np.float32), 1.0 if row.made > row.ends_at else -1.0)
 
     def open_decoder(self) -> "CountingDecoder":
         return CountingDecoder(self)
 
-    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> Any:  # noqa: ANN401
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> Any:  # noqa: ANN401
         raise NotImplementedError
 
-    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
+    def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
         raise NotImplementedError
 
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
@@ -140,11 +142,13 @@ class Hold:
         self._permits.release(steps)
 
 
-def a_script(frames: int, *, chunks: int = 1, tokens: int = 60, after: int = 0, per_call: int = 0) -> Script:
+def a_script(frames: int, *, chunks: int = 1, tokens: int = 60, after: int = 0, per_call: int = 0) -> GenerationRequest:
     """So many frames in each chunk, which are spoken by a voice of that length."""
     voice = VoiceState(layers=(np.zeros((2, frames, 1, 2), np.float32),))
-    how = Speaking(sampling=Sampling(0.0), eos_threshold=0.0, frames_after_eos=after, frames_per_call=per_call)
-    return Script(voice, iter([TextChunk("text", tuple(range(tokens)), 9) for _ in range(chunks)]), how)
+    how = GenerationParams(
+        sampling=SamplingParams(0.0), eos_threshold=0.0, frames_after_eos=after, frames_per_call=per_call
+    )
+    return GenerationRequest(voice, iter([TextChunk("text", tuple(range(tokens)), 9) for _ in range(chunks)]), how)
 
 
 def frames_in(pieces: Sequence[Samples]) -> list[int]:

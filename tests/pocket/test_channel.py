@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from wyoming_pocket_tts.pocket.channel import Channel, ChannelClosed
+from wyoming_pocket_tts.pocket.generate import BoundedChannel, ChannelClosed
 
 
 class Writer:
     """A thread that puts items, and remembers how that went."""
 
-    def __init__(self, channel: Channel[int], items: Iterable[int]) -> None:
+    def __init__(self, channel: BoundedChannel[int], items: Iterable[int]) -> None:
         self.put: list[int] = []
         self.closed = False
         self.progress = threading.Condition()
@@ -37,7 +37,7 @@ class Writer:
 
 
 def test_everything_arrives_in_order() -> None:
-    channel: Channel[int] = Channel(3)
+    channel: BoundedChannel[int] = BoundedChannel(3)
     writer = Writer(channel, range(1000))
     received: list[int] = []
     while items := channel.take():
@@ -48,7 +48,7 @@ def test_everything_arrives_in_order() -> None:
 
 
 def test_a_reader_can_wait_for_more_but_not_for_what_never_comes() -> None:
-    channel: Channel[int] = Channel(4)
+    channel: BoundedChannel[int] = BoundedChannel(4)
     taken: list[list[int]] = []
 
     def read() -> None:
@@ -66,14 +66,14 @@ def test_a_reader_can_wait_for_more_but_not_for_what_never_comes() -> None:
 
 
 def test_nobody_waits_for_more_than_there_is_room_for() -> None:
-    channel: Channel[int] = Channel(2)
+    channel: BoundedChannel[int] = BoundedChannel(2)
     channel.put(1)
     channel.put(2)
     assert channel.take(at_least=9) == [1, 2]
 
 
 def test_a_writer_waits_for_room() -> None:
-    channel: Channel[int] = Channel(2)
+    channel: BoundedChannel[int] = BoundedChannel(2)
     writer = Writer(channel, range(5))
     writer.wait_for(2)
     assert channel.take() == [0, 1]
@@ -85,7 +85,7 @@ def test_a_writer_waits_for_room() -> None:
 
 
 def test_a_reader_that_goes_wakes_a_writer_that_waits() -> None:
-    channel: Channel[int] = Channel(1)
+    channel: BoundedChannel[int] = BoundedChannel(1)
     writer = Writer(channel, range(5))
     writer.wait_for(1)
     channel.close()
@@ -96,7 +96,7 @@ def test_a_reader_that_goes_wakes_a_writer_that_waits() -> None:
 
 
 def test_an_error_arrives_after_what_was_put_before() -> None:
-    channel: Channel[int] = Channel(4)
+    channel: BoundedChannel[int] = BoundedChannel(4)
     channel.put(1)
     channel.finish(ValueError("broken"))
     assert channel.take() == [1]
@@ -105,7 +105,7 @@ def test_an_error_arrives_after_what_was_put_before() -> None:
 
 
 def test_a_reader_can_leave_items_behind() -> None:
-    channel: Channel[int] = Channel(5)
+    channel: BoundedChannel[int] = BoundedChannel(5)
     for item in range(5):
         channel.put(item)
     channel.finish()

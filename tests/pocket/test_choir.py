@@ -23,11 +23,10 @@ from tests.pocket.shared_engine import (
     expected_frames,
     frames_in,
 )
-from wyoming_pocket_tts.errors import Cancelled, ModelError, VoiceError
-from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples
-from wyoming_pocket_tts.pocket.choir import Choir, Listener
-from wyoming_pocket_tts.pocket.part import Part
-from wyoming_pocket_tts.pocket.turns import ENOUGH_WAITING, MOST_WAITING
+from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError
+from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples
+from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, BatchSequence, Listener
+from wyoming_pocket_tts.pocket.batch_scheduler import ENOUGH_WAITING, MOST_WAITING
 
 THREAD = "pocket-choir"
 
@@ -52,8 +51,10 @@ def threads() -> list[threading.Thread]:
 
 
 @contextmanager
-def singing(engine: SharedEngine, listener: Listener | None = None, idle_seconds: float = 30.0) -> Iterator[Choir]:
-    choir = Choir(engine, listener=listener, idle_seconds=idle_seconds)
+def singing(
+    engine: SharedEngine, listener: Listener | None = None, idle_seconds: float = 30.0
+) -> Iterator[BatchEngine]:
+    choir = BatchEngine(engine, listener=listener, idle_seconds=idle_seconds)
     try:
         yield choir
     finally:
@@ -62,7 +63,7 @@ def singing(engine: SharedEngine, listener: Listener | None = None, idle_seconds
         assert len(engine.left) <= len(engine.joined)
 
 
-def heard(part: Part) -> list[int]:
+def heard(part: BatchSequence) -> list[int]:
     return frames_in(list(part))
 
 
@@ -145,7 +146,7 @@ def test_a_resting_speech_that_is_given_up_frees_its_place_at_once() -> None:
     rests, left = threading.Event(), threading.Event()
 
     class Telling(SharedEngine):
-        def step(self, rows: Sequence[CountedRow], latents: Sequence[Latents]) -> list[Frame | ModelError]:
+        def step(self, rows: Sequence[CountedRow], latents: Sequence[Latents]) -> list[DecodeOutput | ModelError]:
             if rows[0].made + 1 == ENOUGH_WAITING:
                 rests.set()
             return super().step(rows, latents)
@@ -170,7 +171,7 @@ def test_a_long_text_is_read_in_pieces() -> None:
 
 
 def test_a_row_that_fails_hurts_nobody_else() -> None:
-    def results(row: CountedRow, frame: Frame) -> Frame | ModelError:
+    def results(row: CountedRow, frame: DecodeOutput) -> DecodeOutput | ModelError:
         return ModelError("out of luck") if row.ends_at == 11 and row.made == 5 else frame
 
     listener = Noting()
@@ -186,9 +187,11 @@ def test_a_row_that_fails_hurts_nobody_else() -> None:
     assert listener.faults == ["exception"]
 
 
-@pytest.mark.parametrize("broken", [Frame(np.array([np.nan], np.float32), 0.0), Frame(np.ones(1, np.float32), np.inf)])
-def test_a_result_that_is_no_number_ends_that_speech_alone(broken: Frame) -> None:
-    def results(row: CountedRow, frame: Frame) -> Frame:
+@pytest.mark.parametrize(
+    "broken", [DecodeOutput(np.array([np.nan], np.float32), 0.0), DecodeOutput(np.ones(1, np.float32), np.inf)]
+)
+def test_a_result_that_is_no_number_ends_that_speech_alone(broken: DecodeOutput) -> None:
+    def results(row: CountedRow, frame: DecodeOutput) -> DecodeOutput:
         return broken if row.ends_at == 11 and row.made == 5 else frame
 
     listener = Noting()
@@ -300,7 +303,7 @@ def test_whoever_has_left_is_not_woken() -> None:
 
 def test_a_speech_that_is_ahead_decodes_frames_together() -> None:
     engine = SharedEngine()
-    choir = Choir(engine, clock=lambda: 0.0)  # time stands still: every frame is a lead
+    choir = BatchEngine(engine, clock=lambda: 0.0)  # time stands still: every frame is a lead
     assert heard(choir.speak(a_script(40))) == expected_frames(40)
     choir.close()
     assert max(engine.decoded) == 4
@@ -308,7 +311,7 @@ def test_a_speech_that_is_ahead_decodes_frames_together() -> None:
 
 
 def test_every_chunk_is_decoded_for_itself_and_fades_in() -> None:
-    choir = Choir(SharedEngine(), clock=lambda: 0.0)
+    choir = BatchEngine(SharedEngine(), clock=lambda: 0.0)
     audio = np.concatenate(list(choir.speak(a_script(10, chunks=3))))
     choir.close()
     assert np.flatnonzero(audio[::FRAME_SAMPLES] == 0).tolist() == [0, 10, 20]
@@ -317,7 +320,7 @@ def test_every_chunk_is_decoded_for_itself_and_fades_in() -> None:
 def test_whoever_has_nothing_to_hear_gets_one_frame_however_many_wait() -> None:
     engine = SharedEngine()
     now = 0.0
-    choir = Choir(engine, clock=lambda: now)
+    choir = BatchEngine(engine, clock=lambda: now)
     part = choir.speak(a_script(20))
     while choir.active:  # until all is made
         threading.Event().wait(0.001)
@@ -332,10 +335,10 @@ def test_whoever_has_nothing_to_hear_gets_one_frame_however_many_wait() -> None:
 def test_frames_that_wait_are_a_supply_however_long_nobody_takes_them() -> None:
     now = 0.0
     lock = threading.Lock()
-    part = Part(SharedEngine(), a_script(20), lock=lock, changed=lambda: None, clock=lambda: now)
+    part = BatchSequence(SharedEngine(), a_script(20), lock=lock, changed=lambda: None, clock=lambda: now)
 
     def make(number: int) -> None:
-        part.accept(Frame(np.array([number], np.float32), -1.0))
+        part.accept(DecodeOutput(np.array([number], np.float32), -1.0))
         with lock:
             part.published()
 
@@ -352,7 +355,7 @@ def test_frames_that_wait_are_a_supply_however_long_nobody_takes_them() -> None:
 
 def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
     hold = Hold()
-    choir = Choir(SharedEngine(before=hold))
+    choir = BatchEngine(SharedEngine(before=hold))
     part = choir.speak(a_script(30))
     hold.until_one_waits()
     closing = threading.Thread(target=choir.close)
@@ -370,7 +373,7 @@ def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
 
 def test_a_model_that_hangs_is_left_behind_and_its_speeches_end(caplog: pytest.LogCaptureFixture) -> None:
     hold, woken = Hold(), threading.Event()
-    choir = Choir(SharedEngine(before=hold))
+    choir = BatchEngine(SharedEngine(before=hold))
     part, other = choir.speak(a_script(30, per_call=1)), choir.speak(a_script(31))
     hold.until_one_waits()
     next(part)
@@ -390,7 +393,7 @@ def test_a_model_that_hangs_is_left_behind_and_its_speeches_end(caplog: pytest.L
 @pytest.mark.parametrize("hangs", [True, False])
 def test_who_listens_hears_why_it_was_closed(hangs: bool) -> None:
     hold = Hold()
-    choir = Choir(SharedEngine(before=hold))
+    choir = BatchEngine(SharedEngine(before=hold))
     part, reason = choir.speak(a_script(30)), ModelError("it hung")
     hold.until_one_waits()
     if not hangs:
@@ -420,7 +423,7 @@ def test_without_speech_there_is_no_thread() -> None:
 
 def test_how_long_a_call_takes_can_be_watched() -> None:
     hold, now = Hold(), 10.0
-    choir = Choir(SharedEngine(before=hold), clock=lambda: now)
+    choir = BatchEngine(SharedEngine(before=hold), clock=lambda: now)
     part = choir.speak(a_script(30))
     hold.until_one_waits()
     now = 17.0

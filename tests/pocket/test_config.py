@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from tests.pocket.random_models import changed
-from wyoming_pocket_tts.errors import ConfigError, VoiceError
-from wyoming_pocket_tts.pocket.config import (
+from wyoming_pocket_tts.core.errors import ConfigError, VoiceError
+from wyoming_pocket_tts.pocket.hub import HubFile
+from wyoming_pocket_tts.pocket.registry import (
     default_voice,
     language,
     load_config,
@@ -18,8 +19,7 @@ from wyoming_pocket_tts.pocket.config import (
     voice_names,
     voice_state_source,
 )
-from wyoming_pocket_tts.pocket.hub import HubPath
-from wyoming_pocket_tts.text.prompt import TextRules
+from wyoming_pocket_tts.pocket.text import TextRules
 
 
 def test_steps_are_recommended_by_the_type_of_the_sampler() -> None:
@@ -78,7 +78,7 @@ def test_every_model_has_a_language_a_default_voice_and_places_for_its_files() -
             config.flow_lm.lookup_table.tokenizer_path,
             voice_state_source(name, default_voice(name)),
         ):
-            revision = HubPath.parse(source or "").revision
+            revision = HubFile.parse(source or "").revision
             assert revision is not None
             assert len(revision) == 40
     assert {language(name) for name in model_names()} == {"en", "nl", "fr", "de", "it", "pt", "es"}

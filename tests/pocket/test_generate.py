@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
-from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
-from wyoming_pocket_tts.pocket.generate import Speaking, chunk_latents, speak
-from wyoming_pocket_tts.text.prompt import TextChunk
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples, SamplingParams
+from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, frame_limit, speak
+from wyoming_pocket_tts.pocket.text import TextChunk
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 FRAME_SAMPLES = 240
 THREAD = "pocket-latents"
@@ -32,7 +31,7 @@ def a_chunk(tokens: int = 4, words: int = 9) -> TextChunk:
     return TextChunk("text", tuple(range(tokens)), words)
 
 
-HOW = Speaking(sampling=Sampling(0.0), eos_threshold=0.0)
+HOW = GenerationParams(sampling=SamplingParams(0.0), eos_threshold=0.0)
 
 
 class CountingSpeech:
@@ -41,20 +40,20 @@ class CountingSpeech:
     def __init__(self, engine: "CountingEngine", voice: VoiceState) -> None:
         self.engine, self.voice, self.steps = engine, voice, 0
 
-    def prefill(self, tokens: Sequence[int]) -> Frame:
+    def prefill(self, tokens: Sequence[int]) -> DecodeOutput:
         self.engine.asked.append(("prefill", len(tokens), self.voice.length))
         return self._next()
 
-    def step(self, latent: NDArray[np.float32]) -> Frame:
+    def step(self, latent: NDArray[np.float32]) -> DecodeOutput:
         assert latent[0] == self.steps, "each step is given the latent before it"
         return self._next()
 
-    def _next(self) -> Frame:
+    def _next(self) -> DecodeOutput:
         if self.steps == self.engine.fails_at:
             raise RuntimeError("the network is on fire")
         self.steps += 1
         ended = self.engine.ends_at is not None and self.steps > self.engine.ends_at
-        return Frame(np.array([self.steps], np.float32), 1.0 if ended else -1.0)
+        return DecodeOutput(np.array([self.steps], np.float32), 1.0 if ended else -1.0)
 
     def state(self) -> VoiceState:
         return a_voice(self.voice.length + self.steps)
@@ -84,7 +83,7 @@ class CountingEngine:
         self.calls: list[int] = []
         self.decoders = 0
 
-    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> CountingSpeech:
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> CountingSpeech:
         self.asked.append(("open", positions))
         return CountingSpeech(self, voice)
 
@@ -92,7 +91,7 @@ class CountingEngine:
         self.decoders += 1
         return CountingDecoder(self)
 
-    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
+    def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
         raise NotImplementedError
 
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:

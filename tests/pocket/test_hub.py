@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.pocket.fake_hub import COMMIT, TOKEN, FakeHub, Served, fake_hub
-from wyoming_pocket_tts.errors import ConfigError
+from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.pocket import hub
 
 CONTENT = bytes(range(256)) * 800
@@ -381,7 +381,7 @@ def test_sources_that_are_refused_before_anybody_is_asked(source: str) -> None:
 
 
 def test_the_parts_of_a_hub_path() -> None:
-    file = hub.HubPath.parse("hf://someone/voices/deep/file.bin@refs/pr/1")
+    file = hub.HubFile.parse("hf://someone/voices/deep/file.bin@refs/pr/1")
     assert (file.repository, file.path, file.revision) == ("someone/voices", "deep/file.bin", "refs/pr/1")
     assert str(file) == "hf://someone/voices/deep/file.bin@refs/pr/1"
-    assert hub.HubPath.parse("HF://a/b/c").revision is None
+    assert hub.HubFile.parse("HF://a/b/c").revision is None

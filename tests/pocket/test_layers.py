@@ -7,21 +7,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tests.pocket.random_models import random_tensor
-from wyoming_pocket_tts.pocket.config import ModelConfig, released_model
-from wyoming_pocket_tts.pocket.tensors import expected_tensors
+from wyoming_pocket_tts.pocket.random_model import random_tensor
+from wyoming_pocket_tts.pocket.registry import released_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.torch.backend import PocketNetwork, build_network
-from wyoming_pocket_tts.pocket.torch.flow_head import Sampler
-from wyoming_pocket_tts.pocket.torch.linear import Linear
-from wyoming_pocket_tts.pocket.torch.seanet import CausalConv1d, CausalConvTranspose1d
+from wyoming_pocket_tts.pocket.torch.flow_lm import FlowSampler
+from wyoming_pocket_tts.pocket.torch.mimi import CausalConv1d, CausalConvTranspose1d
 from wyoming_pocket_tts.pocket.torch.transformer import (
-    GrowingCache,
-    SlidingCache,
+    KVCache,
+    Linear,
+    SlidingWindowKVCache,
     Transformer,
     TransformerLayer,
     TransformerShape,
     visible,
 )
+from wyoming_pocket_tts.pocket.weights import expected_tensors
 
 PIECES = [1, 2, 3, 7]
 TOLERANCE = 1e-5
@@ -132,11 +133,11 @@ def a_transformer(shape: TransformerShape) -> Transformer:
     return network
 
 
-def cache_for(shape: TransformerShape) -> GrowingCache | SlidingCache:
+def cache_for(shape: TransformerShape) -> KVCache | SlidingWindowKVCache:
     device = torch.device("cpu")
     if shape.context is None:
-        return GrowingCache(shape, capacity=30, batch=2, device=device)
-    return SlidingCache(shape, batch=2, device=device)
+        return KVCache(shape, capacity=30, batch=2, device=device)
+    return SlidingWindowKVCache(shape, batch=2, device=device)
 
 
 @pytest.mark.parametrize("size", [*PIECES, 21])
@@ -168,7 +169,7 @@ def test_a_sliding_cache_does_not_grow() -> None:
     network, cache = a_transformer(shape), cache_for(shape)
     for _ in range(10):
         network(torch.randn(2, 3, shape.width), cache)
-    assert isinstance(cache, SlidingCache)
+    assert isinstance(cache, SlidingWindowKVCache)
     assert cache.position == 30
     assert all(layer.shape[2] == 4 for layer in cache._layers)
 
@@ -251,7 +252,7 @@ def test_sampling_rules(rule: str, steps: int) -> None:
     for i in range(steps if config.flow_lm.flow.n_times else 0):
         times = (i / steps, (i + 1) / steps)[: config.flow_lm.flow.n_times]
         x = x + velocity(x, *times) / steps
-    assert torch.allclose(Sampler(head, rule=rule, steps=steps)(hidden, noise), x, atol=TOLERANCE)
+    assert torch.allclose(FlowSampler(head, rule=rule, steps=steps)(hidden, noise), x, atol=TOLERANCE)
 
 
 def test_the_network_has_the_tensors_of_the_files() -> None:

@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from tests.pocket.peer import Spoken, load_peer, ours_speaks, peer_speaks
-from tests.pocket.random_models import changed, write_random_model
+from tests.pocket.random_models import changed
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts import TTSModel, export_model_state
-from wyoming_pocket_tts.pocket.config import ModelConfig, released_model
+from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import released_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 TOLERANCE = 1e-4
 TEXTS = {

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, VoiceStateCache
 
 
 def a_voice() -> VoiceState:
@@ -27,26 +26,26 @@ class Encoder:
 
 
 def test_the_least_recently_used_voice_goes() -> None:
-    cache, encoder = PromptCache(2), Encoder()
+    cache, encoder = VoiceStateCache(2), Encoder()
     for name in ["a", "b", "a", "c", "a", "b"]:
         cache.get(name, encoder.of(name))
     assert encoder.encoded == ["a", "b", "c", "b"]
 
 
 def test_the_same_voice_comes_back() -> None:
-    cache, encoder = PromptCache(1), Encoder()
+    cache, encoder = VoiceStateCache(1), Encoder()
     assert cache.get("a", encoder.of("a")) is cache.get("a", encoder.of("a"))
 
 
 def test_nothing_is_kept_without_room() -> None:
-    cache, encoder = PromptCache(0), Encoder()
+    cache, encoder = VoiceStateCache(0), Encoder()
     cache.get("a", encoder.of("a"))
     cache.get("a", encoder.of("a"))
     assert encoder.encoded == ["a", "a"]
 
 
 def test_a_failure_is_not_kept() -> None:
-    cache, encoder = PromptCache(2), Encoder()
+    cache, encoder = VoiceStateCache(2), Encoder()
 
     def fail() -> VoiceState:
         raise ValueError("no voice")
@@ -59,7 +58,7 @@ def test_a_failure_is_not_kept() -> None:
 
 def test_a_failure_takes_no_other_encoding_of_the_same_voice_with_it() -> None:
     """The one that fails was pushed out of the cache meanwhile, and the voice was asked for anew."""
-    cache, encoder = PromptCache(1), Encoder()
+    cache, encoder = VoiceStateCache(1), Encoder()
 
     def fail_late() -> VoiceState:
         cache.get("b", encoder.of("b"))
@@ -73,7 +72,7 @@ def test_a_failure_takes_no_other_encoding_of_the_same_voice_with_it() -> None:
 
 
 def test_threads_that_want_the_same_voice_wait_for_one_encoding() -> None:
-    cache = PromptCache(2)
+    cache = VoiceStateCache(2)
     started, go_on = threading.Event(), threading.Event()
     encodings: list[int] = []
     voices: list[VoiceState] = []

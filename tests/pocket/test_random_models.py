@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pocket.random_models import write_random_model
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts.pocket.config import load_config, released_model
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import load_config, released_model
 from wyoming_pocket_tts.pocket.weights import load_weights
 
 TEXT = "Turn on the kitchen light, please, and tell me what the weather will be tomorrow."

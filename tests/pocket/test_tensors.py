@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.pocket.random_models import changed
-from wyoming_pocket_tts.pocket.config import model_names, released_model
+from wyoming_pocket_tts.pocket.registry import model_names, released_model
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.tensors import expected_tensors
+from wyoming_pocket_tts.pocket.weights import expected_tensors
 
 
 def upstream_shapes(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, ...]]:

@@ -16,17 +16,18 @@ import soundfile
 import torch
 
 from tests.pocket.peer import load_peer, torch_backend
-from tests.pocket.random_models import reduced, write_random_model
+from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts import TTSModel, export_model_state, trim_model_state
-from wyoming_pocket_tts.errors import ConfigError, EmptyText, MissingFile, ModelError, VoiceError
-from wyoming_pocket_tts.pocket import tts_model as module
-from wyoming_pocket_tts.pocket import voice_loader
-from wyoming_pocket_tts.pocket.backend import Samples, Sampling
-from wyoming_pocket_tts.pocket.config import released_model, voice_state_source
-from wyoming_pocket_tts.pocket.loading import suffix_of
-from wyoming_pocket_tts.pocket.torch import quantize
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, MissingFile, ModelError, VoiceError
+from wyoming_pocket_tts.pocket import loading as voice_loader
+from wyoming_pocket_tts.pocket import model as module
+from wyoming_pocket_tts.pocket.backend import Samples, SamplingParams
+from wyoming_pocket_tts.pocket.hub import suffix_of
+from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import released_model, voice_state_source
+from wyoming_pocket_tts.pocket.torch import backend as quantize
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, trim_model_state
 
 NAME = "english_2m_2026-10"
 TEXT = "The door is open. The window is closed, and it rains."
@@ -124,7 +125,7 @@ def test_a_seed_gives_what_it_gives_with_the_peer(config: Path, noise_clamp: flo
 def test_noise_stays_within_its_clamp(config: Path, recording: Path) -> None:
     from wyoming_pocket_tts.pocket.torch.backend import normal_noise  # noqa: PLC0415
 
-    noise = normal_noise(Sampling(4.0, noise_clamp=0.5), (1, 10_000), torch.device("cpu"))
+    noise = normal_noise(SamplingParams(4.0, noise_clamp=0.5), (1, 10_000), torch.device("cpu"))
     assert noise.abs().max() <= 0.5
     assert noise.std() > 0.2
     noiseless, clamped = (TTSModel.load_model(config=config, temp=t, noise_clamp=1e-7) for t in (0.0, 0.5))
@@ -203,7 +204,7 @@ def test_the_callers_autocast_is_the_callers(model: TTSModel, voice: VoiceState)
 
     def computed() -> list[Any]:
         backend = torch_backend(model)
-        speech = backend.open_speech(voice, positions=9, sampling=Sampling(0.0))
+        speech = backend.open_speech(voice, positions=9, sampling=SamplingParams(0.0))
         frames = [speech.prefill([1, 2, 3]), speech.step(latents[0])]
         heard = model.get_state_for_audio_prompt(recording), backend.listen_on(voice, latents)
         audio = backend.open_decoder().decode(latents)
@@ -304,7 +305,7 @@ def test_recordings_are_remembered_and_a_changed_file_is_heard_again(
     heard: list[int] = []
     listen = model._backend.listen
 
-    def counted(samples: Samples, *, sampling: Sampling) -> VoiceState:
+    def counted(samples: Samples, *, sampling: SamplingParams) -> VoiceState:
         heard.append(len(samples))
         return listen(samples, sampling=sampling)
 

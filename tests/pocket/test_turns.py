@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.playback import Playback
-from wyoming_pocket_tts.pocket.turns import (
+from wyoming_pocket_tts.core.types import PlaybackClock
+from wyoming_pocket_tts.pocket.batch_scheduler import (
     ENOUGH_WAITING,
     MOST_WAITING,
-    Read,
-    Standing,
-    Step,
-    next_turn,
+    DecodeStep,
+    PrefillStep,
+    SequenceStatus,
+    schedule,
 )
 
 FRAME = 0.08
@@ -36,7 +36,7 @@ class Listener:
     made: int = 0
     chunk: int = 0
     reads: bool = True
-    playback: Playback = field(default_factory=Playback)
+    playback: PlaybackClock = field(default_factory=PlaybackClock)
     first: float | None = None
     dry: float = 0.0
     """The longest time without anything to hear, after the first frame."""
@@ -50,10 +50,10 @@ class Listener:
     def rests(self) -> bool:
         return self.over or (self.stalls and self.waiting >= ENOUGH_WAITING)
 
-    def standing(self, now: float) -> Standing["Listener"]:
+    def standing(self, now: float) -> SequenceStatus["Listener"]:
         lead = self.arrives - now if self.first is None else self.playback.lead(now)
         supply = (max(0.0, lead) if self.waiting else lead) + self.waiting * FRAME
-        return Standing(self, supply, self.waiting, self.reads, self.first is None)
+        return SequenceStatus(self, supply, self.waiting, self.reads, self.first is None)
 
     def give(self, now: float) -> None:
         """A frame was made."""
@@ -78,13 +78,13 @@ def simulate(listeners: list[Listener], *, slowness: float = 1.0, seconds: float
         each.over or (each.stalls and each.waiting >= ENOUGH_WAITING) for each in listeners
     ):
         here = [each for each in listeners if each.arrives <= now and not each.over]
-        turn = next_turn([each.standing(now) for each in here], steps_since_text=steps)
-        steps = 0 if isinstance(turn, Read) else steps + 1
+        turn = schedule([each.standing(now) for each in here], steps_since_text=steps)
+        steps = 0 if isinstance(turn, PrefillStep) else steps + 1
         match turn:
-            case Read(speech):
+            case PrefillStep(speech):
                 now += READ_SECONDS * slowness
                 speech.give(now)
-            case Step(speeches):
+            case DecodeStep(speeches):
                 assert speeches
                 now += (CALL_SECONDS + ROW_SECONDS * len(speeches)) * slowness
                 for speech in speeches:
@@ -148,43 +148,47 @@ def test_newcomers_without_end_do_not_keep_others_waiting_for_ever(gap: float, f
 
 
 def test_a_newcomer_comes_before_all() -> None:
-    dry = Standing("dry", -0.5)
-    next_chunk = Standing("next chunk", -0.9, reads=True)
-    assert next_turn([dry, next_chunk, Standing("new", 0.0, reads=True, is_new=True)], steps_since_text=9) == Read(
-        "new"
-    )
+    dry = SequenceStatus("dry", -0.5)
+    next_chunk = SequenceStatus("next chunk", -0.9, reads=True)
+    assert schedule(
+        [dry, next_chunk, SequenceStatus("new", 0.0, reads=True, is_new=True)], steps_since_text=9
+    ) == PrefillStep("new")
 
 
 def test_the_longest_waiting_newcomer_comes_first() -> None:
-    standings = [Standing(name, -waited, reads=True, is_new=True) for name, waited in (("b", 0.1), ("a", 0.3))]
-    assert next_turn(standings, steps_since_text=9) == Read("a")
+    standings = [SequenceStatus(name, -waited, reads=True, is_new=True) for name, waited in (("b", 0.1), ("a", 0.3))]
+    assert schedule(standings, steps_since_text=9) == PrefillStep("a")
 
 
 def test_between_two_texts_whoever_is_about_to_run_dry_gets_a_frame() -> None:
-    standings = [Standing("new", 0.0, reads=True, is_new=True), Standing("dry", 0.1), Standing("far", 3.0)]
-    assert next_turn(standings, steps_since_text=2) == Step(("dry",))
-    assert next_turn(standings, steps_since_text=3) == Read("new")
-    assert next_turn([standings[0], standings[2]], steps_since_text=0) == Read("new")
+    standings = [
+        SequenceStatus("new", 0.0, reads=True, is_new=True),
+        SequenceStatus("dry", 0.1),
+        SequenceStatus("far", 3.0),
+    ]
+    assert schedule(standings, steps_since_text=2) == DecodeStep(("dry",))
+    assert schedule(standings, steps_since_text=3) == PrefillStep("new")
+    assert schedule([standings[0], standings[2]], steps_since_text=0) == PrefillStep("new")
 
 
 def test_the_next_chunk_is_read_when_its_hearer_is_the_neediest() -> None:
-    reading = Standing("reading", 1.0, reads=True)
-    assert next_turn([reading, Standing("other", 0.9)], steps_since_text=9) == Step(("other",))
-    assert next_turn([reading, Standing("other", 1.1)], steps_since_text=9) == Read("reading")
+    reading = SequenceStatus("reading", 1.0, reads=True)
+    assert schedule([reading, SequenceStatus("other", 0.9)], steps_since_text=9) == DecodeStep(("other",))
+    assert schedule([reading, SequenceStatus("other", 1.1)], steps_since_text=9) == PrefillStep("reading")
 
 
 def test_all_go_together_unless_somebody_is_about_to_run_dry() -> None:
-    ahead = Standing("ahead", 9.0)
-    assert next_turn([ahead, Standing("fine", 0.6)], steps_since_text=9) == Step(("ahead", "fine"))
-    assert next_turn([ahead, Standing("dry", 0.4)], steps_since_text=9) == Step(("dry",))
+    ahead = SequenceStatus("ahead", 9.0)
+    assert schedule([ahead, SequenceStatus("fine", 0.6)], steps_since_text=9) == DecodeStep(("ahead", "fine"))
+    assert schedule([ahead, SequenceStatus("dry", 0.4)], steps_since_text=9) == DecodeStep(("dry",))
 
 
 def test_who_is_not_heard_rests() -> None:
-    def waiting(name: str, frames: int, *, reads: bool = False) -> Standing[str]:
-        return Standing(name, 0.08 * frames, frames, reads)
+    def waiting(name: str, frames: int, *, reads: bool = False) -> SequenceStatus[str]:
+        return SequenceStatus(name, 0.08 * frames, frames, reads)
 
     full, some = waiting("full", MOST_WAITING), waiting("some", MOST_WAITING - 1)
-    assert next_turn([full, some, waiting("read", ENOUGH_WAITING, reads=True)], steps_since_text=9) is None
+    assert schedule([full, some, waiting("read", ENOUGH_WAITING, reads=True)], steps_since_text=9) is None
     few = waiting("few", ENOUGH_WAITING - 1)
-    assert next_turn([full, some, few], steps_since_text=9) == Step(("some", "few"))
-    assert next_turn([], steps_since_text=9) is None
+    assert schedule([full, some, few], steps_since_text=9) == DecodeStep(("some", "few"))
+    assert schedule([], steps_since_text=9) is None

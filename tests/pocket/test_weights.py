@@ -10,12 +10,12 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 
-from tests.pocket.random_models import Dtype, Floats, changed, random_tensor, reduced, write_tensors
-from wyoming_pocket_tts.errors import AccessDenied, ModelError
-from wyoming_pocket_tts.pocket.config import released_model
+from tests.pocket.random_models import changed, reduced
+from wyoming_pocket_tts.core.errors import AccessDenied, ModelError
+from wyoming_pocket_tts.pocket.random_model import Dtype, Floats, random_tensor, write_tensors
+from wyoming_pocket_tts.pocket.registry import released_model
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.tensors import expected_tensors
-from wyoming_pocket_tts.pocket.weights import Weights, load_weights
+from wyoming_pocket_tts.pocket.weights import Weights, expected_tensors, load_weights
 
 Tensors = dict[str, Floats]
 

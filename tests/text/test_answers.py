@@ -2,9 +2,9 @@
 
 import pytest
 
-from wyoming_pocket_tts.speech import Reading
-from wyoming_pocket_tts.text.reading import read_aloud
-from wyoming_pocket_tts.text.sentences import SentenceStream
+from wyoming_pocket_tts.core.types import TextOptions
+from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
+from wyoming_pocket_tts.text.sentences import SentenceSplitter
 
 GERMAN = (
     "Am 3. Oktober 2026 sind es **21,5 °C**, d. h. warm. Der 2. Termin ist um 14:30 Uhr in der Hauptstr. 5, "
@@ -24,9 +24,9 @@ GERMAN_SAID = [
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 1000])
 def test_a_german_answer_is_said_the_same_in_any_deltas(size: int) -> None:
-    stream = SentenceStream("de", cut_first_early=False)
+    stream = SentenceSplitter("de", cut_first_early=False)
     deltas = [GERMAN[at : at + size] for at in range(0, len(GERMAN), size)]
     sentences = [*(sentence for delta in deltas for sentence in stream.feed(delta)), *stream.finish()]
-    assert [read_aloud(sentence, "de", Reading(emoji="speak")).lower() for sentence in sentences] == [
+    assert [normalize_text(sentence, "de", TextOptions(emoji="speak")).lower() for sentence in sentences] == [
         said.lower() for said in GERMAN_SAID
     ]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text import normalize as module
-from wyoming_pocket_tts.text.continental import REGIONS
-from wyoming_pocket_tts.text.normalize import normalize
+from wyoming_pocket_tts.text.normalization import pipeline as module
+from wyoming_pocket_tts.text.normalization.grammar import REGIONS
+from wyoming_pocket_tts.text.normalization.pipeline import normalize
 
 CASES = {
     "Ele tem 16 anos.": "Ele tem dezesseis anos.",

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text.continental import GRAMMARS
-from wyoming_pocket_tts.text.continental.data import load_language
-from wyoming_pocket_tts.text.normalize import normalize
+from wyoming_pocket_tts.text.normalization.data import load_language
+from wyoming_pocket_tts.text.normalization.grammar import GRAMMARS
+from wyoming_pocket_tts.text.normalization.pipeline import normalize
 
 FOLDER = Path(__file__).parent
 CASES: dict[str, Any] = {

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.speech import Reading
-from wyoming_pocket_tts.text.phrases import Phrases
-from wyoming_pocket_tts.text.reading import read_aloud
+from wyoming_pocket_tts.core.types import TextOptions
+from wyoming_pocket_tts.text.normalization.pipeline import PhraseReplacer, normalize_text
 
 Pairs = list[tuple[str, str]]
 
@@ -36,7 +35,7 @@ texts = st.lists(parts, max_size=12).map("".join)
 @given(keys=st.lists(texts, max_size=8), text=st.lists(parts, max_size=40).map("".join))
 def test_it_finds_what_the_obvious_way_finds(keys: list[str], text: str) -> None:
     pairs = [(key, f"<{number}>") for number, key in enumerate(keys)]
-    assert Phrases(pairs).replaced(text) == obviously_replaced(pairs, text)
+    assert PhraseReplacer(pairs).replaced(text) == obviously_replaced(pairs, text)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +53,17 @@ def test_it_finds_what_the_obvious_way_finds(keys: list[str], text: str) -> None
     ],
 )
 def test_keys_and_what_they_match(pairs: Pairs, text: str, said: str) -> None:
-    assert Phrases(pairs).replaced(text) == said
+    assert PhraseReplacer(pairs).replaced(text) == said
 
 
 def quickest_seconds(pairs: int) -> float:
-    reading = Reading(normalize=False, replacements=tuple((f"word{n} and more", f"{n}") for n in range(pairs)))
+    reading = TextOptions(normalize=False, replacements=tuple((f"word{n} and more", f"{n}") for n in range(pairs)))
     text = "The living room light is word1 and more, or word49 and MORE, and nobody knows why. " * 20
-    assert "is 1, or 49, and nobody" in read_aloud(text, "en", reading)  # prepares it
+    assert "is 1, or 49, and nobody" in normalize_text(text, "en", reading)  # prepares it
 
     def seconds() -> float:
         started = time.process_time()
-        read_aloud(text, "en", reading)
+        normalize_text(text, "en", reading)
         return time.process_time() - started
 
     return min(seconds() for _ in range(5))
@@ -76,7 +75,7 @@ def test_a_hundred_times_as_many_words_take_hardly_longer() -> None:
 
 @pytest.mark.parametrize("key", ["a " * 99 + "b", "+" * 100, "a+" * 50])
 def test_keys_that_almost_match_take_linear_time(key: str) -> None:
-    phrases = Phrases([(key, "x")])
+    phrases = PhraseReplacer([(key, "x")])
 
     def seconds_for(characters: int) -> float:
         started = time.process_time()

@@ -7,26 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text.any_pieces import pieces_for
-from wyoming_pocket_tts.text.pieces import (
+from wyoming_pocket_tts.text.reader import segment_reader_for
+from wyoming_pocket_tts.text.segments import (
     DEFAULT_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    Piece,
-    PieceBuilder,
-    Pieces,
-    PlainPieces,
-    Style,
+    PlainTextReader,
+    ProsodyStyle,
+    Segment,
+    SegmentBuilder,
+    SegmentReader,
 )
-from wyoming_pocket_tts.text.sentences import SentenceStream
+from wyoming_pocket_tts.text.sentences import SentenceSplitter
 
 
-def read(pieces: Pieces, deltas: list[str]) -> list[Piece]:
+def read(pieces: SegmentReader, deltas: list[str]) -> list[Segment]:
     return [*(piece for delta in deltas for piece in pieces.feed(delta)), *pieces.finish()]
 
 
 def said(text: str) -> list[tuple[float, str]]:
     """Pauses and texts."""
-    return [(piece.pause_seconds, piece.text) for piece in read(PlainPieces("en"), [text])]
+    return [(piece.pause_seconds, piece.text) for piece in read(PlainTextReader("en"), [text])]
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_pauses(text: str, expected: list[tuple[float, str]]) -> None:
 
 
 def test_a_sentence_comes_out_as_soon_as_without_pauses() -> None:
-    pieces = PlainPieces("en")
-    assert pieces.feed("The light is on. ") == [Piece(text="The light is on.")]
+    pieces = PlainTextReader("en")
+    assert pieces.feed("The light is on. ") == [Segment(text="The light is on.")]
     assert pieces.feed("Wait [pau") == []
-    assert pieces.feed("se 1s]") == [Piece(text="Wait")]
-    assert pieces.feed("Now. ") == [Piece(text="Now.", pause_seconds=1)]
+    assert pieces.feed("se 1s]") == [Segment(text="Wait")]
+    assert pieces.feed("Now. ") == [Segment(text="Now.", pause_seconds=1)]
     assert pieces.finish() == []
 
 
 def test_a_long_sentence_says_where_it_goes_on() -> None:
     text = "When the washing machine in the basement of the house is done at last, I will tell you at once. Good."
-    assert [(piece.text, piece.continues) for piece in read(PlainPieces("en"), [text])] == [
+    assert [(piece.text, piece.continues) for piece in read(PlainTextReader("en"), [text])] == [
         ("When the washing machine in the basement of the house is done at last,", False),
         ("I will tell you at once.", True),
         ("Good.", False),
@@ -83,14 +83,20 @@ def test_only_the_very_first_piece_is_cut_early() -> None:
 
 
 def test_marks_behind_a_change_of_style_belong_to_what_was_said_before() -> None:
-    builder = PieceBuilder("en")
-    slow = Style(speed=0.5)
-    for text, style in (("Are you", Style()), (" there", slow), ("?", Style()), ("! Yes", Style()), ("...", slow)):
+    builder = SegmentBuilder("en")
+    slow = ProsodyStyle(speed=0.5)
+    for text, style in (
+        ("Are you", ProsodyStyle()),
+        (" there", slow),
+        ("?", ProsodyStyle()),
+        ("! Yes", ProsodyStyle()),
+        ("...", slow),
+    ):
         builder.say(text, style)
     assert [(piece.text, piece.style, piece.continues) for piece in builder.finish()] == [
-        ("Are you", Style(), False),
+        ("Are you", ProsodyStyle(), False),
         ("there?!", slow, True),
-        ("Yes...", Style(), False),
+        ("Yes...", ProsodyStyle(), False),
     ]
 
 
@@ -111,19 +117,19 @@ def test_marks_behind_a_change_of_style_belong_to_what_was_said_before() -> None
     ],
 )
 def test_who_does_not_say_what_it_sends_is_understood_by_the_beginning(text: str, ssml: bool) -> None:
-    expected = read(pieces_for("en", ssml=ssml), [text])
-    assert read(pieces_for("en", ssml=None), [text]) == expected
-    assert read(pieces_for("en", ssml=None), list(text)) == expected
+    expected = read(segment_reader_for("en", ssml=ssml), [text])
+    assert read(segment_reader_for("en", ssml=None), [text]) == expected
+    assert read(segment_reader_for("en", ssml=None), list(text)) == expected
 
 
 def test_what_is_said_to_be_plain_is_read_as_it_is() -> None:
-    assert read(pieces_for("en", ssml=False), ["<speak>One"]) == [Piece(text="<speak>One")]
+    assert read(segment_reader_for("en", ssml=False), ["<speak>One"]) == [Segment(text="<speak>One")]
 
 
 def test_plain_text_comes_out_before_all_of_it_is_there() -> None:
-    pieces = pieces_for("en", ssml=None)
+    pieces = segment_reader_for("en", ssml=None)
     assert pieces.feed("<") == []
-    assert pieces.feed("3 is a heart. ") == [Piece(text="<3 is a heart.")]
+    assert pieces.feed("3 is a heart. ") == [Segment(text="<3 is a heart.")]
     assert pieces.problems() == []
 
 
@@ -139,23 +145,23 @@ TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=40).map("".join), st.text(max_siz
 def test_the_cutting_does_not_matter(text: str, data: st.DataObject, ssml: bool | None) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     deltas = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    whole = read(pieces_for("en", ssml=ssml), [text])
-    assert read(pieces_for("en", ssml=ssml), deltas) == whole
-    assert read(pieces_for("en", ssml=ssml), list(text)) == whole
+    whole = read(segment_reader_for("en", ssml=ssml), [text])
+    assert read(segment_reader_for("en", ssml=ssml), deltas) == whole
+    assert read(segment_reader_for("en", ssml=ssml), list(text)) == whole
 
 
 @given(TEXTS.filter(lambda text: "pause" not in text))
 @settings(max_examples=200, deadline=None)
 def test_text_without_pauses_is_read_as_sentences_and_no_different(text: str) -> None:
-    stream = SentenceStream("en")
-    assert [piece.text for piece in read(PlainPieces("en"), list(text))] == [*stream.feed(text), *stream.finish()]
+    stream = SentenceSplitter("en")
+    assert [piece.text for piece in read(PlainTextReader("en"), list(text))] == [*stream.feed(text), *stream.finish()]
 
 
 @pytest.mark.parametrize("unit", ["[", "[pause ", "[pause 1s]", "[p", "a[pause]"], ids=repr)
 def test_time_is_linear(unit: str) -> None:
     """A quadratic reading would run into the time limit of a test."""
     text = unit * (100_000 // len(unit))
-    assert read(PlainPieces("en"), [text]) == read(PlainPieces("en"), list(text))
+    assert read(PlainTextReader("en"), [text]) == read(PlainTextReader("en"), list(text))
 
 
 def test_importing_is_cheap() -> None:

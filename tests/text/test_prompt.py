@@ -14,9 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pocket.tokenizers import ENTRIES, tokenizer_files
-from wyoming_pocket_tts.errors import ConfigError, EmptyText, SpeechError
-from wyoming_pocket_tts.text.prompt import TextRules, clean, split
-from wyoming_pocket_tts.text.tokenizer import Tokenizer, load_tokenizer
+from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, TtsError
+from wyoming_pocket_tts.pocket.text import TextRules, Tokenizer, clean, load_tokenizer, split
 
 TOKENIZER = load_tokenizer(tokenizer_files().sentencepiece, kind="sentencepiece", entries=ENTRIES)
 PLAIN = TextRules()
@@ -74,7 +73,7 @@ def test_nothing_to_say_is_an_error(text: str) -> None:
         clean(text, rules)
     with pytest.raises(ValueError, match="no text") as caught:
         split(text, TOKENIZER, rules)
-    assert isinstance(caught.value, SpeechError)
+    assert isinstance(caught.value, TtsError)
 
 
 def test_a_rule_for_more_than_one_character_is_an_error() -> None:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-from tests.pocket.tokenizers import ENTRIES, tokenizer_files
-from wyoming_pocket_tts.errors import EmptyText
-from wyoming_pocket_tts.text.prompt import OVERLONG, TextRules, clean, split
-from wyoming_pocket_tts.text.tokenizer import Tokenizer, load_tokenizer
-
-pytest.importorskip("pocket_tts")
 from pocket_tts.models.text_chunking import prepare_text_prompt, split_into_best_sentences
 from pocket_tts.modules.text_conditioner import build_tokenizer
+
+from tests.pocket.tokenizers import ENTRIES, tokenizer_files
+from wyoming_pocket_tts.core.errors import EmptyText
+from wyoming_pocket_tts.pocket.text import OVERLONG, TextRules, Tokenizer, clean, load_tokenizer, split
+
+pytest.importorskip("pocket_tts")
 
 APOSTROPHES = {"’": "'", "‘": "'"}
 UNQUOTED = APOSTROPHES | dict.fromkeys('"“”„«»()[]', "") | {"–": ","}

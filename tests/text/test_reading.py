@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.speech import Reading
-from wyoming_pocket_tts.text.normalize import normalize
-from wyoming_pocket_tts.text.reading import read_aloud
+from wyoming_pocket_tts.core.types import TextOptions
+from wyoming_pocket_tts.text.normalization.pipeline import normalize, normalize_text
 
 
 def replaced(text: str, **replacements: str) -> str:
     pairs = tuple((key.replace("_", " "), words) for key, words in replacements.items())
-    return read_aloud(text, "en", Reading(normalize=False, replacements=pairs))
+    return normalize_text(text, "en", TextOptions(normalize=False, replacements=pairs))
 
 
 @pytest.mark.parametrize(
@@ -33,8 +32,8 @@ def replaced(text: str, **replacements: str) -> str:
 )
 def test_whole_words_are_replaced_the_longest_first(text: str, said: str) -> None:
     pairs = (("tv", "television"), ("living room", "lounge"), ("living room tv", "big screen"), ("Bob", "Robert"))
-    reading = Reading(normalize=False, replacements=(*pairs, ("c++", "see plus plus")))
-    assert read_aloud(text, "en", reading) == said
+    reading = TextOptions(normalize=False, replacements=(*pairs, ("c++", "see plus plus")))
+    assert normalize_text(text, "en", reading) == said
 
 
 def test_what_was_put_in_is_not_replaced_again() -> None:
@@ -46,24 +45,24 @@ def test_a_replacement_may_be_any_text() -> None:
 
 
 def test_a_blank_key_replaces_nothing() -> None:
-    reading = Reading(normalize=False, replacements=(("", "x"), (" ", "x")))
-    assert read_aloud("a b", "en", reading) == "a b"
+    reading = TextOptions(normalize=False, replacements=(("", "x"), (" ", "x")))
+    assert normalize_text("a b", "en", reading) == "a b"
 
 
 def test_replacements_are_read_like_any_text_and_pronunciations_are_left_alone() -> None:
-    reading = Reading(replacements=(("temp", "21.5 °C"),), pronunciations=(("Celsius", "sell-see-us 1"),))
-    assert read_aloud("It is temp.", "en", reading) == "It is twenty-one point five degrees sell-see-us 1."
+    reading = TextOptions(replacements=(("temp", "21.5 °C"),), pronunciations=(("Celsius", "sell-see-us 1"),))
+    assert normalize_text("It is temp.", "en", reading) == "It is twenty-one point five degrees sell-see-us 1."
 
 
 def test_pronunciations_see_what_is_said() -> None:
-    reading = Reading(pronunciations=(("gigabyte", "Giga-Beit"), ("16", "never")))
-    assert read_aloud("Es sind 16 GB.", "de", reading) == "Es sind sechzehn Giga-Beit."
+    reading = TextOptions(pronunciations=(("gigabyte", "Giga-Beit"), ("16", "never")))
+    assert normalize_text("Es sind 16 GB.", "de", reading) == "Es sind sechzehn Giga-Beit."
 
 
 def test_without_normalising_nothing_else_changes() -> None:
     text = "**21.5 °C** 🎉"
-    assert read_aloud(text, "en", Reading(normalize=False)) == text
-    assert read_aloud(text, "en", Reading(normalize=False, emoji="speak")) == "**21.5 °C** party popper"
+    assert normalize_text(text, "en", TextOptions(normalize=False)) == text
+    assert normalize_text(text, "en", TextOptions(normalize=False, emoji="speak")) == "**21.5 °C** party popper"
 
 
 @pytest.mark.parametrize(
@@ -88,11 +87,11 @@ def test_without_normalising_nothing_else_changes() -> None:
     ],
 )
 def test_emoji_are_spoken_if_asked_for(language: str, text: str, said: str) -> None:
-    assert read_aloud(text, language, Reading(emoji="speak")).lower() == said.lower()
+    assert normalize_text(text, language, TextOptions(emoji="speak")).lower() == said.lower()
 
 
 def test_emoji_stay_where_no_names_are_known_and_nothing_is_normalised() -> None:
-    assert read_aloud("Hej 🎉", "sv", Reading(emoji="speak")) == "Hej 🎉"
+    assert normalize_text("Hej 🎉", "sv", TextOptions(emoji="speak")) == "Hej 🎉"
 
 
 SENTENCES = st.lists(st.sampled_from([*"😀👍☀❤ 🏠.,!a1", "️", "🏽", "‍", " Tv ", "living room"]), max_size=20).map(
@@ -103,25 +102,25 @@ SENTENCES = st.lists(st.sampled_from([*"😀👍☀❤ 🏠.,!a1", "️", "🏽"
 @given(st.sampled_from(["en", "de", "nl", "xx"]), SENTENCES)
 @settings(max_examples=300, deadline=None)
 def test_the_default_is_normalising(language: str, text: str) -> None:
-    assert read_aloud(text, language, Reading()) == normalize(text, language)
+    assert normalize_text(text, language, TextOptions()) == normalize(text, language)
 
 
 @given(st.sampled_from(["en", "de", "fr", "nl", "xx"]), SENTENCES)
 @settings(max_examples=300, deadline=None)
 def test_speaking_emoji_loses_no_letter(language: str, text: str) -> None:
     """Whatever emoji stand between them."""
-    said = read_aloud(text, language, Reading(emoji="speak", normalize=False))
+    said = normalize_text(text, language, TextOptions(emoji="speak", normalize=False))
     rest = iter(said)
     assert all(char in rest for char in text if char.isalnum())
 
 
 @pytest.mark.parametrize("unit", ["😀", "😀 ", " ", "a 😀", "tv ", "living ", "living  "])
 def test_time_is_linear(unit: str) -> None:
-    reading = Reading(emoji="speak", replacements=(("tv", "x"), ("living room", "y")))
+    reading = TextOptions(emoji="speak", replacements=(("tv", "x"), ("living room", "y")))
 
     def seconds_for(chars: int) -> float:
         started = time.process_time()
-        read_aloud(unit * (chars // len(unit)), "de", reading)
+        normalize_text(unit * (chars // len(unit)), "de", reading)
         return time.process_time() - started
 
     seconds_for(100)

@@ -16,7 +16,7 @@ from wyoming_pocket_tts.text.sentences import (
     HARD_LIMIT_CHARS,
     LOOKAHEAD_CHARS,
     SOFT_LIMIT_CHARS,
-    SentenceStream,
+    SentenceSplitter,
     split_sentences,
 )
 
@@ -113,7 +113,7 @@ def marked(example: str) -> tuple[str, list[str]]:
 
 
 def stream(deltas: list[str], language: str = "en", *, cut_first_early: bool = True) -> list[str]:
-    sentences = SentenceStream(language, cut_first_early=cut_first_early)
+    sentences = SentenceSplitter(language, cut_first_early=cut_first_early)
     pieces = [piece for delta in deltas for piece in sentences.feed(delta)]
     return [*pieces, *sentences.finish()]
 
@@ -135,7 +135,7 @@ def test_one_character_at_a_time_gives_the_same(language: str, example: str) -> 
 
 
 def test_a_german_date_is_waited_for_but_no_longer_than_needed() -> None:
-    sentences = SentenceStream("de")
+    sentences = SentenceSplitter("de")
     assert sentences.feed("Es sind 3. ") == []
     assert sentences.feed("Das ") == ["Es sind 3."]
     assert sentences.feed("war am 3. ") == []
@@ -144,7 +144,7 @@ def test_a_german_date_is_waited_for_but_no_longer_than_needed() -> None:
 
 
 def test_a_sentence_comes_out_as_soon_as_it_is_certain() -> None:
-    sentences = SentenceStream()
+    sentences = SentenceSplitter()
     assert sentences.feed("The light is on") == []
     assert sentences.feed(".") == []  # "on.5" would be something else
     assert sentences.feed(" ") == ["The light is on."]
@@ -155,7 +155,7 @@ def test_a_sentence_comes_out_as_soon_as_it_is_certain() -> None:
 
 
 def test_a_stream_serves_several_texts() -> None:
-    sentences = SentenceStream()
+    sentences = SentenceSplitter()
     assert sentences.feed("One. Two") == ["One."]
     assert sentences.finish() == ["Two"]
     assert sentences.feed("Three") == []
@@ -170,7 +170,7 @@ SLOW = "When the washing machine in the basement is done, I will tell you, and t
 
 
 def test_a_slow_first_sentence_is_cut_at_a_clause() -> None:
-    sentences = SentenceStream()
+    sentences = SentenceSplitter()
     emitted_after = next(n for n, char in enumerate(SLOW, 1) if sentences.feed(char))
     assert FIRST_PIECE_CHARS < emitted_after < FIRST_PIECE_CHARS + 12
     assert stream([SLOW])[0] == "When the washing machine in the basement is done,"
@@ -200,7 +200,7 @@ def test_an_endless_sentence_is_cut_at_a_clause_then_between_words() -> None:
 
 
 def test_text_without_any_space_is_cut_and_the_buffer_stays_bounded() -> None:
-    sentences = SentenceStream()
+    sentences = SentenceSplitter()
     pieces = [piece for _ in range(5000) for piece in sentences.feed("x")]
     assert [*pieces, *sentences.finish()] == ["x" * HARD_LIMIT_CHARS] * 5
 
@@ -209,7 +209,7 @@ def test_text_without_any_space_is_cut_and_the_buffer_stays_bounded() -> None:
     "unit", ["x", ".", "!", '."', "[", "[a](", " ", "e.g. ", "a.m. ", ". ", "1 ", "J. ", "……", "[1"]
 )
 def test_any_repetition_keeps_the_buffer_bounded(unit: str) -> None:
-    sentences = SentenceStream()
+    sentences = SentenceSplitter()
     longest = 0
     for _ in range(3000):
         sentences.feed(unit)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text.language_data import load_boundaries
-from wyoming_pocket_tts.text.sentences import SentenceStream, split_sentences
+from wyoming_pocket_tts.text.normalization.data import load_boundaries
+from wyoming_pocket_tts.text.sentences import SentenceSplitter, split_sentences
 
 # Each example is one text with its sentence ends marked by a bar.
 SPLIT = {
@@ -92,7 +92,7 @@ EXAMPLES = [(language, example) for language, examples in SPLIT.items() for exam
 
 
 def stream(deltas: list[str], language: str) -> list[str]:
-    sentences = SentenceStream(language, cut_first_early=False)
+    sentences = SentenceSplitter(language, cut_first_early=False)
     pieces = [piece for delta in deltas for piece in sentences.feed(delta)]
     return [*pieces, *sentences.finish()]
 

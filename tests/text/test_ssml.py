@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text import ssml_values
-from wyoming_pocket_tts.text.pieces import LONGEST_PAUSE_SECONDS, Piece, Style
-from wyoming_pocket_tts.text.ssml import DEEPEST, LONGEST_ASIDE, MOST_PROBLEMS, SsmlPieces
+from wyoming_pocket_tts.text import ssml as ssml_values
+from wyoming_pocket_tts.text.segments import LONGEST_PAUSE_SECONDS, ProsodyStyle, Segment
+from wyoming_pocket_tts.text.ssml import DEEPEST, LONGEST_ASIDE, MOST_PROBLEMS, SsmlReader
 
 
-def read(deltas: list[str], language: str = "en") -> tuple[list[Piece], list[str]]:
+def read(deltas: list[str], language: str = "en") -> tuple[list[Segment], list[str]]:
     """The pieces and the problems."""
-    ssml = SsmlPieces(language)
+    ssml = SsmlReader(language)
     pieces = [*(piece for delta in deltas for piece in ssml.feed(delta)), *ssml.finish()]
     return pieces, [problem.what for problem in ssml.problems()]
 
@@ -43,13 +43,13 @@ def test_a_document_as_people_write_them() -> None:
     )
     assert problems == []
     assert pieces == [
-        Piece(text="Good night."),
-        Piece(text="It is 22:00."),
-        Piece(text="Sleep well!"),
-        Piece(text="The lights go off.", pause_seconds=1, style=Style(speed=0.8, volume_db=-6)),
-        Piece(text="Bye.", style=Style(voice="Anna")),
-        Piece(text="Gute Nacht", style=Style(language="de-DE")),
-        Piece(text="", pause_seconds=0.25),
+        Segment(text="Good night."),
+        Segment(text="It is 22:00."),
+        Segment(text="Sleep well!"),
+        Segment(text="The lights go off.", pause_seconds=1, style=ProsodyStyle(speed=0.8, volume_db=-6)),
+        Segment(text="Bye.", style=ProsodyStyle(voice="Anna")),
+        Segment(text="Gute Nacht", style=ProsodyStyle(language="de-DE")),
+        Segment(text="", pause_seconds=0.25),
     ]
 
 
@@ -109,29 +109,29 @@ def test_break(attributes: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("opening", "style"),
     [
-        ("<prosody rate='x-slow'>", Style(speed=0.6)),
-        ("<prosody rate='80%'>", Style(speed=0.8)),
-        ("<prosody rate='+20%'>", Style(speed=1.2)),
-        ("<prosody rate='-25%'>", Style(speed=0.75)),
-        ("<prosody rate='1.5'>", Style(speed=1.5)),
-        ("<prosody rate='medium' volume='default'>", Style()),
-        ("<prosody volume='silent'>", Style(volume_db=ssml_values.SILENT_DB)),
-        ("<prosody volume='x-soft'>", Style(volume_db=-12)),
-        ("<prosody volume='+4.5dB'>", Style(volume_db=4.5)),
-        ("<prosody volume='100'>", Style()),
-        ("<prosody volume='0'>", Style(volume_db=ssml_values.SILENT_DB)),
-        ("<prosody volume='-100%'>", Style(volume_db=ssml_values.SILENT_DB)),
-        ("<prosody volume='10'>", Style(volume_db=-20)),
-        ("<prosody rate='50%' volume='6dB'><prosody rate='50%' volume='-2dB'>", Style(speed=0.25, volume_db=4)),
-        ("<prosody rate='slow'><voice name=' Anna '>", Style(speed=0.8, voice="Anna")),
-        ("<voice gender='female'>", Style()),
-        ("<voice xml:lang='fr'>", Style(language="fr")),
-        ("<p xml:lang='pt-BR'>", Style(language="pt-BR")),
-        ("<speak xml:lang='fr'>", Style()),
-        ("<lang xml:lang=''>", Style()),
+        ("<prosody rate='x-slow'>", ProsodyStyle(speed=0.6)),
+        ("<prosody rate='80%'>", ProsodyStyle(speed=0.8)),
+        ("<prosody rate='+20%'>", ProsodyStyle(speed=1.2)),
+        ("<prosody rate='-25%'>", ProsodyStyle(speed=0.75)),
+        ("<prosody rate='1.5'>", ProsodyStyle(speed=1.5)),
+        ("<prosody rate='medium' volume='default'>", ProsodyStyle()),
+        ("<prosody volume='silent'>", ProsodyStyle(volume_db=ssml_values.SILENT_DB)),
+        ("<prosody volume='x-soft'>", ProsodyStyle(volume_db=-12)),
+        ("<prosody volume='+4.5dB'>", ProsodyStyle(volume_db=4.5)),
+        ("<prosody volume='100'>", ProsodyStyle()),
+        ("<prosody volume='0'>", ProsodyStyle(volume_db=ssml_values.SILENT_DB)),
+        ("<prosody volume='-100%'>", ProsodyStyle(volume_db=ssml_values.SILENT_DB)),
+        ("<prosody volume='10'>", ProsodyStyle(volume_db=-20)),
+        ("<prosody rate='50%' volume='6dB'><prosody rate='50%' volume='-2dB'>", ProsodyStyle(speed=0.25, volume_db=4)),
+        ("<prosody rate='slow'><voice name=' Anna '>", ProsodyStyle(speed=0.8, voice="Anna")),
+        ("<voice gender='female'>", ProsodyStyle()),
+        ("<voice xml:lang='fr'>", ProsodyStyle(language="fr")),
+        ("<p xml:lang='pt-BR'>", ProsodyStyle(language="pt-BR")),
+        ("<speak xml:lang='fr'>", ProsodyStyle()),
+        ("<lang xml:lang=''>", ProsodyStyle()),
     ],
 )
-def test_styles(opening: str, style: Style) -> None:
+def test_styles(opening: str, style: ProsodyStyle) -> None:
     pieces, problems = read([f"{opening}One"])
     assert [(piece.text, piece.style) for piece in pieces] == [("One", style)]
     assert [problem for problem in problems if "not closed" not in problem] == []
@@ -170,7 +170,7 @@ PROBLEMS = {
 
 @pytest.mark.parametrize("document", PROBLEMS)
 def test_problems_are_told_once_and_the_text_is_spoken(document: str) -> None:
-    ssml = SsmlPieces("en")
+    ssml = SsmlReader("en")
     pieces = [*ssml.feed(document + " " + document), *ssml.finish()]
     assert [problem.what for problem in ssml.problems()] == [PROBLEMS[document]]
     assert ssml.problems() == []
@@ -186,12 +186,12 @@ def test_one_document_cannot_fill_the_log() -> None:
 
 
 def test_pieces_come_before_the_document_is_complete() -> None:
-    ssml = SsmlPieces("en")
+    ssml = SsmlReader("en")
     assert ssml.feed("<speak><p>One is he") == []
-    assert ssml.feed("re. Two is") == [Piece(text="One is here.")]
-    assert ssml.feed("</p>") == [Piece(text="Two is")]
-    assert ssml.feed("Three<break/>") == [Piece(text="Three")]
-    assert ssml.feed("<s>Four</s>") == [Piece(text="Four", pause_seconds=0.5)]
+    assert ssml.feed("re. Two is") == [Segment(text="One is here.")]
+    assert ssml.feed("</p>") == [Segment(text="Two is")]
+    assert ssml.feed("Three<break/>") == [Segment(text="Three")]
+    assert ssml.feed("<s>Four</s>") == [Segment(text="Four", pause_seconds=0.5)]
 
 
 def test_a_bomb_of_entities_does_not_go_off() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text.ssml_reader import (
+from wyoming_pocket_tts.text.markup_parser import (
     BROKEN_TAG,
     DECLARATIONS,
     LONGEST_ASIDE,
@@ -16,82 +16,90 @@ from wyoming_pocket_tts.text.ssml_reader import (
     STRAY_LESS_THAN,
     UNFINISHED,
     UNKNOWN_ENTITY,
-    End,
-    MarkupReader,
-    Problem,
-    Start,
-    Text,
+    EndTag,
+    MarkupError,
+    MarkupTokenizer,
+    StartTag,
+    TextToken,
     Token,
 )
 
 
 def read(deltas: list[str]) -> list[Token]:
     """All tokens, neighbouring texts as one, and then the problems."""
-    reader = MarkupReader()
+    reader = MarkupTokenizer()
     found = [*(token for delta in deltas for token in reader.feed(delta)), *reader.finish()]
-    problems: list[Token] = [token for token in found if isinstance(token, Problem)]
-    return joined([token for token in found if not isinstance(token, Problem)]) + problems
+    problems: list[Token] = [token for token in found if isinstance(token, MarkupError)]
+    return joined([token for token in found if not isinstance(token, MarkupError)]) + problems
 
 
 def joined(tokens: list[Token]) -> list[Token]:
     """Neighbouring texts as one."""
-    stretches = groupby(tokens, key=lambda token: isinstance(token, Text))
+    stretches = groupby(tokens, key=lambda token: isinstance(token, TextToken))
     return [
         token
         for are_texts, stretch in stretches
-        for token in ([Text("".join(t.text for t in stretch if isinstance(t, Text)))] if are_texts else stretch)
+        for token in (
+            [TextToken("".join(t.text for t in stretch if isinstance(t, TextToken)))] if are_texts else stretch
+        )
     ]
 
 
 @pytest.mark.parametrize(
     ("document", "tokens"),
     [
-        ("a<b c='1' D=\"2\">d</b >e", [Text("a"), Start("b", {"c": "1", "d": "2"}), Text("d"), End("b"), Text("e")]),
-        ("<break/><Break time='1s' />", [Start("break"), End("break"), Start("break", {"time": "1s"}), End("break")]),
-        ("<a b='x &lt; &#65;&#x42; > y'>", [Start("a", {"b": "x < AB > y"})]),
-        ("&amp;&lt;&gt;&quot;&apos;&#8364;&#x20aC;", [Text("&<>\"'€€")]),
-        ("a<!-- <b> & --- -->c", [Text("ac")]),
-        ("<?xml version='1.0'?><!DOCTYPE speak PUBLIC 'x' 'y'><?a > b?>c", [Text("c")]),
-        ("<![CDATA[<a> &amp; ]] ]>]]>b", [Text("<a> &amp; ]] ]>b")]),
+        (
+            "a<b c='1' D=\"2\">d</b >e",
+            [TextToken("a"), StartTag("b", {"c": "1", "d": "2"}), TextToken("d"), EndTag("b"), TextToken("e")],
+        ),
+        (
+            "<break/><Break time='1s' />",
+            [StartTag("break"), EndTag("break"), StartTag("break", {"time": "1s"}), EndTag("break")],
+        ),
+        ("<a b='x &lt; &#65;&#x42; > y'>", [StartTag("a", {"b": "x < AB > y"})]),
+        ("&amp;&lt;&gt;&quot;&apos;&#8364;&#x20aC;", [TextToken("&<>\"'€€")]),
+        ("a<!-- <b> & --- -->c", [TextToken("ac")]),
+        ("<?xml version='1.0'?><!DOCTYPE speak PUBLIC 'x' 'y'><?a > b?>c", [TextToken("c")]),
+        ("<![CDATA[<a> &amp; ]] ]>]]>b", [TextToken("<a> &amp; ]] ]>b")]),
         # what is wrong
         ("AT&T <3 is 1 < 2 <", [STRAY_AMPERSAND, STRAY_LESS_THAN, STRAY_LESS_THAN, STRAY_LESS_THAN]),
         ("a &nbsp; &lol; &#0; &#55296; &#9999999; b", [UNKNOWN_ENTITY] * 5),
         ("a &am", [STRAY_AMPERSAND]),
-        ("<a b='1>c</a>", [BROKEN_TAG, Start("a"), Text("c"), End("a")]),
-        ("<a b=1 c>d</a e>", [BROKEN_TAG, Start("a", {"b": "1"}), Text("d"), BROKEN_TAG, End("a")]),
-        ("<a b=1s/>", [Start("a", {"b": "1s"}), End("a")]),
+        ("<a b='1>c</a>", [BROKEN_TAG, StartTag("a"), TextToken("c"), EndTag("a")]),
+        ("<a b=1 c>d</a e>", [BROKEN_TAG, StartTag("a", {"b": "1"}), TextToken("d"), BROKEN_TAG, EndTag("a")]),
+        ("<a b=1s/>", [StartTag("a", {"b": "1s"}), EndTag("a")]),
         ("if a <b and c> d", [STRAY_LESS_THAN]),
         ("see <https://example.com/?a=b> or <a@b.com>", [STRAY_LESS_THAN, STRAY_LESS_THAN]),
         ("a <b and so on", [STRAY_LESS_THAN]),
-        ("a <b c='d' <e>f", [Text("a <b c='d' "), Start("e"), Text("f"), STRAY_LESS_THAN]),
-        ("a<!-- b", [Text("a b"), UNFINISHED]),
-        ("a<![CDATA[ b", [Text("a b"), UNFINISHED]),
-        ("a<![CDA", [Text("a[CDA"), UNFINISHED]),
-        ("a<? b", [Text("a b"), UNFINISHED]),
-        ("<!DOCTYPE s [<!ENTITY a 'b'>] >&a;", [DECLARATIONS, Text("&a;"), UNKNOWN_ENTITY]),
+        ("a <b c='d' <e>f", [TextToken("a <b c='d' "), StartTag("e"), TextToken("f"), STRAY_LESS_THAN]),
+        ("a<!-- b", [TextToken("a b"), UNFINISHED]),
+        ("a<![CDATA[ b", [TextToken("a b"), UNFINISHED]),
+        ("a<![CDA", [TextToken("a[CDA"), UNFINISHED]),
+        ("a<? b", [TextToken("a b"), UNFINISHED]),
+        ("<!DOCTYPE s [<!ENTITY a 'b'>] >&a;", [DECLARATIONS, TextToken("&a;"), UNKNOWN_ENTITY]),
         (f"a<b c='{'d' * LONGEST_TAG}'>", [STRAY_LESS_THAN]),
     ],
 )  # fmt: skip
 def test_examples(document: str, tokens: list[Token]) -> None:
     found = read([document])
-    if not any(isinstance(token, Text | Start) for token in tokens):  # then the text is all there
-        tokens = [Text(document), *tokens]
+    if not any(isinstance(token, TextToken | StartTag) for token in tokens):  # then the text is all there
+        tokens = [TextToken(document), *tokens]
     assert sorted(found, key=repr) == sorted(tokens, key=repr)
     assert read(list(document)) == found
 
 
 def test_text_behind_a_comment_without_end_waits_no_longer_than_a_comment_may_be() -> None:
-    reader = MarkupReader()
+    reader = MarkupTokenizer()
     assert reader.feed("<!--" + "a" * (LONGEST_ASIDE - 5)) == []
-    assert reader.feed("a") == [UNFINISHED, Text("a" * (LONGEST_ASIDE - 4))]
+    assert reader.feed("a") == [UNFINISHED, TextToken("a" * (LONGEST_ASIDE - 4))]
 
 
 def test_text_comes_out_at_once_where_nothing_is_open() -> None:
-    reader = MarkupReader()
-    assert reader.feed("Hello <emph") == [Text("Hello ")]
-    assert reader.feed("asis level='strong'>wor") == [Start("emphasis", {"level": "strong"}), Text("wor")]
-    assert reader.feed("ld <https:") == [Text("ld ")]
-    assert reader.feed("//") == [STRAY_LESS_THAN, Text("<"), Text("https://")]
+    reader = MarkupTokenizer()
+    assert reader.feed("Hello <emph") == [TextToken("Hello ")]
+    assert reader.feed("asis level='strong'>wor") == [StartTag("emphasis", {"level": "strong"}), TextToken("wor")]
+    assert reader.feed("ld <https:") == [TextToken("ld ")]
+    assert reader.feed("//") == [STRAY_LESS_THAN, TextToken("<"), TextToken("https://")]
 
 
 NAMES = st.sampled_from(["speak", "p", "prosody", "x:y"])
@@ -126,9 +134,9 @@ def expats(document: str) -> list[Token]:
     tokens: list[Token] = []
     parser = xml.parsers.expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = lambda name, attributes: tokens.append(Start(name, attributes))
-    parser.EndElementHandler = lambda name: tokens.append(End(name))
-    parser.CharacterDataHandler = lambda text: tokens.append(Text(text))
+    parser.StartElementHandler = lambda name, attributes: tokens.append(StartTag(name, attributes))
+    parser.EndElementHandler = lambda name: tokens.append(EndTag(name))
+    parser.CharacterDataHandler = lambda text: tokens.append(TextToken(text))
     parser.Parse(document, True)
     return joined(tokens)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wyoming_pocket_tts.text.ssml_values import say_as
+from wyoming_pocket_tts.text.ssml import say_as
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.text.any_pieces import pieces_for
-from wyoming_pocket_tts.text.thoughts import Thoughts
+from wyoming_pocket_tts.text.reader import ThinkTagFilter, segment_reader_for
 
 ANSWERS = {
     "<think>Hm. The user greets me.</think>Hello": ["Hello"],
@@ -27,7 +26,7 @@ ANSWERS = {
 
 
 def spoken(deltas: list[str], *, ssml: bool | None = None) -> list[str]:
-    pieces = pieces_for("en", ssml=ssml)
+    pieces = segment_reader_for("en", ssml=ssml)
     found = [piece for delta in deltas for piece in pieces.feed(delta)] + pieces.finish()
     return [piece.text for piece in found if piece.text]
 
@@ -44,7 +43,7 @@ def test_thoughts_are_not_spoken_in_text_of_a_known_kind() -> None:
 
 
 def test_an_answer_begins_as_soon_as_its_thoughts_are_over() -> None:
-    pieces = pieces_for("en", ssml=None)
+    pieces = segment_reader_for("en", ssml=None)
     assert pieces.feed("<think>Hm. Hm. Hm.") == []
     assert [piece.text for piece in pieces.feed("</think>Hello there. And")] == ["Hello there."]
 
@@ -57,7 +56,7 @@ PARTS = st.sampled_from(
 @given(st.lists(PARTS, max_size=20).map("".join), st.data())
 def test_the_cutting_does_not_matter(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
-    whole, cut = Thoughts(), Thoughts()
+    whole, cut = ThinkTagFilter(), ThinkTagFilter()
     said = whole.feed(text) + whole.finish()
     deltas = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert "".join(map(cut.feed, deltas)) + cut.finish() == said
@@ -65,7 +64,7 @@ def test_the_cutting_does_not_matter(text: str, data: st.DataObject) -> None:
 
 @given(st.lists(PARTS.filter(lambda part: "/" not in part), max_size=20).map("".join))
 def test_without_an_end_nothing_is_lost_but_the_first_tag(text: str) -> None:
-    thoughts = Thoughts()
+    thoughts = ThinkTagFilter()
     said = thoughts.feed(text) + thoughts.finish()
     first = min((at for at in (text.find("<think>"), text.find("<thinking>")) if at >= 0), default=-1)
     rest = text if first < 0 else f"{text[:first]} {text[text.index('>', first) + 1 :]}"
@@ -78,7 +77,7 @@ def test_time_is_linear(unit: str) -> None:
 
     def seconds(characters: int) -> float:
         started = time.process_time()
-        thoughts = Thoughts()
+        thoughts = ThinkTagFilter()
         for char in unit * (characters // len(unit)):
             thoughts.feed(char)
         thoughts.finish()

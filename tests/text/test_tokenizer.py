@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pocket.tokenizers import ENTRIES, tokenizer_files, train
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.text.tokenizer import load_tokenizer
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.pocket.text import load_tokenizer
 
 FROM_MODEL = load_tokenizer(tokenizer_files().sentencepiece, kind="sentencepiece", entries=ENTRIES)
 FROM_JSON = load_tokenizer(tokenizer_files().json, kind="tokenizers", entries=ENTRIES)

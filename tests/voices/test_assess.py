@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.kokoro.runtime import load_kokoro
-from wyoming_pocket_tts.speech import Request
-from wyoming_pocket_tts.voices.assess import FindingKind, assess
-from wyoming_pocket_tts.voices.prompt import resample
+from wyoming_pocket_tts.audio.recordings import QualityIssueKind, assess, resample
+from wyoming_pocket_tts.core.types import SynthesisRequest
+from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro
 
 Floats = NDArray[np.float32]
 
@@ -25,14 +24,14 @@ def recordings() -> tuple[list[Floats], int]:
     """The embedded voices, each with all texts: normal speech, one with many pauses, one with none."""
     kokoro = load_kokoro()
     spoken = [
-        np.concatenate(list(kokoro.synthesize(Request(text=text, voice=voice))))
+        np.concatenate(list(kokoro.synthesize(SynthesisRequest(text=text, voice=voice))))
         for voice in kokoro.voices()
         for text in TEXTS
     ]
     return [(samples / 32768).astype(np.float32) for samples in spoken], kokoro.voices()[0].sample_rate_hz
 
 
-def kinds(samples: Floats, rate_hz: int) -> set[FindingKind]:
+def kinds(samples: Floats, rate_hz: int) -> set[QualityIssueKind]:
     return {finding.kind for finding in assess(samples.astype(np.float32), rate_hz)}
 
 
@@ -59,17 +58,17 @@ CLEAN: dict[str, Callable[[Floats], Floats]] = {
     "a little uneven": lambda samples: halves(samples, -3),
     "16 bits": lambda samples: np.round(samples * 32767).astype(np.float32) / np.float32(32768),
 }
-FAULTS: dict[str, tuple[FindingKind, Callable[[Floats], Floats]]] = {
-    "too little": (FindingKind.TOO_SHORT, lambda samples: samples[: 2 * 22_050]),
-    "mostly silence": (FindingKind.TOO_SHORT, lambda samples: np.pad(samples[: 2 * 22_050], (0, 22_050 * 10))),
-    "too much": (FindingKind.TOO_LONG, lambda samples: np.tile(samples, 7)),
-    "over full scale": (FindingKind.CLIPPED, lambda samples: np.clip(samples / np.abs(samples).max() * 2, -1, 1)),
-    "clipped, then quieter": (FindingKind.CLIPPED, lambda samples: np.clip(samples, -0.25, 0.25) * 0.5),
-    "noise": (FindingKind.NOISY, lambda samples: samples + noise(samples, -17)),
-    "noise, then nothing": (FindingKind.NOISY, lambda samples: np.pad(samples + noise(samples, -17), (0, 44_100))),
-    "two levels": (FindingKind.UNEVEN, lambda samples: halves(samples, -14)),
-    "two levels, the second louder": (FindingKind.UNEVEN, lambda samples: halves(samples * 0.2, 14)),
-    "muted": (FindingKind.SILENT, lambda samples: samples * 5e-4),
+FAULTS: dict[str, tuple[QualityIssueKind, Callable[[Floats], Floats]]] = {
+    "too little": (QualityIssueKind.TOO_SHORT, lambda samples: samples[: 2 * 22_050]),
+    "mostly silence": (QualityIssueKind.TOO_SHORT, lambda samples: np.pad(samples[: 2 * 22_050], (0, 22_050 * 10))),
+    "too much": (QualityIssueKind.TOO_LONG, lambda samples: np.tile(samples, 7)),
+    "over full scale": (QualityIssueKind.CLIPPED, lambda samples: np.clip(samples / np.abs(samples).max() * 2, -1, 1)),
+    "clipped, then quieter": (QualityIssueKind.CLIPPED, lambda samples: np.clip(samples, -0.25, 0.25) * 0.5),
+    "noise": (QualityIssueKind.NOISY, lambda samples: samples + noise(samples, -17)),
+    "noise, then nothing": (QualityIssueKind.NOISY, lambda samples: np.pad(samples + noise(samples, -17), (0, 44_100))),
+    "two levels": (QualityIssueKind.UNEVEN, lambda samples: halves(samples, -14)),
+    "two levels, the second louder": (QualityIssueKind.UNEVEN, lambda samples: halves(samples * 0.2, 14)),
+    "muted": (QualityIssueKind.SILENT, lambda samples: samples * 5e-4),
 }
 
 
@@ -84,13 +83,13 @@ def test_the_rate_makes_no_difference(rate_hz: int, recordings: tuple[list[Float
     (one, *_), own_rate_hz = recordings
     resampled = resample(one, own_rate_hz, rate_hz)
     assert kinds(resampled, rate_hz) == set()
-    assert kinds(np.clip(resampled * 4, -0.7, 0.7), rate_hz) == {FindingKind.CLIPPED}
-    assert kinds(halves(resampled, -14), rate_hz) == {FindingKind.UNEVEN}
+    assert kinds(np.clip(resampled * 4, -0.7, 0.7), rate_hz) == {QualityIssueKind.CLIPPED}
+    assert kinds(halves(resampled, -14), rate_hz) == {QualityIssueKind.UNEVEN}
 
 
 @pytest.mark.parametrize(("kind", "change"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_fault_is_found_and_no_other(
-    kind: FindingKind, change: Callable[[Floats], Floats], recordings: tuple[list[Floats], int]
+    kind: QualityIssueKind, change: Callable[[Floats], Floats], recordings: tuple[list[Floats], int]
 ) -> None:
     samples, rate_hz = recordings
     assert [kinds(change(one), rate_hz) for one in samples] == [{kind}] * len(samples)
@@ -98,15 +97,15 @@ def test_a_fault_is_found_and_no_other(
 
 @pytest.mark.parametrize("length", [0, 1, 100, 24_000])
 def test_nothing_is_silence(length: int) -> None:
-    assert kinds(np.zeros(length, np.float32), 24_000) == {FindingKind.SILENT}
+    assert kinds(np.zeros(length, np.float32), 24_000) == {QualityIssueKind.SILENT}
 
 
 @pytest.mark.parametrize("hz", [50, 100, 1_000])
 @pytest.mark.parametrize("rate_hz", [8_000, 24_000, 192_000])
 def test_a_tone_at_full_scale_is_not_clipped(hz: int, rate_hz: int) -> None:
     tone = np.sin(2 * np.pi * hz * np.arange(5 * rate_hz) / rate_hz)
-    assert FindingKind.CLIPPED not in kinds(tone, rate_hz)
-    assert FindingKind.CLIPPED in kinds(np.clip(tone * 3, -1, 1), rate_hz)
+    assert QualityIssueKind.CLIPPED not in kinds(tone, rate_hz)
+    assert QualityIssueKind.CLIPPED in kinds(np.clip(tone * 3, -1, 1), rate_hz)
 
 
 def test_a_finding_says_what_was_measured_and_what_to_do() -> None:

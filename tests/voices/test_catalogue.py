@@ -1,8 +1,8 @@
 import pytest
 
-from wyoming_pocket_tts.errors import VoiceError
-from wyoming_pocket_tts.speech import Voice
-from wyoming_pocket_tts.voices.catalogue import choose_voice
+from wyoming_pocket_tts.core.errors import VoiceError
+from wyoming_pocket_tts.core.types import Voice
+from wyoming_pocket_tts.voices.matching import choose_voice
 
 
 def voice(name: str, *languages: str, speakers: tuple[str, ...] = (), installed: bool = True) -> Voice:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wyoming_pocket_tts.voices.contents import LARGEST_BYTES, complaint_about
-from wyoming_pocket_tts.wav import Format, open_wav
+from wyoming_pocket_tts.audio.files import AudioFormat, open_wav
+from wyoming_pocket_tts.pocket.voice_store import LARGEST_BYTES, complaint_about
 
 
 @pytest.mark.parametrize("name", ["film.wav", "film.safetensors"])
@@ -27,6 +27,6 @@ def test_what_is_no_voice_is_named(name: str, tmp_path: Path) -> None:
 def test_a_recording_may_be_one(tmp_path: Path) -> None:
     file = tmp_path / "anna.wav"
     with open_wav(str(file)) as wav:
-        wav.write(bytes(range(256)) * 200, Format(rate_hz=16_000))
-        wav.finish(Format(rate_hz=16_000))
+        wav.write(bytes(range(256)) * 200, AudioFormat(rate_hz=16_000))
+        wav.finish(AudioFormat(rate_hz=16_000))
     assert complaint_about(file) == ""

@@ -1,7 +1,7 @@
 import pytest
 
-from wyoming_pocket_tts.pocket.voice_files import voice_name
-from wyoming_pocket_tts.voices.names import (
+from wyoming_pocket_tts.pocket.voice_store import voice_name
+from wyoming_pocket_tts.voices.matching import (
     library_voice_name,
     may_come_later,
     ready_made_name,

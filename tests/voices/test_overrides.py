@@ -1,9 +1,8 @@
 from dataclasses import fields
 
-from wyoming_pocket_tts.speech import Manner, Pauses, Reading
-from wyoming_pocket_tts.voices.overrides import Overrides
+from wyoming_pocket_tts.core.types import OptionOverrides, SilenceOptions, SynthesisOptions, TextOptions
 
-FULL = Overrides(
+FULL = OptionOverrides(
     speed=1.5,
     volume_db=0.0,
     rate_hz=16_000,
@@ -20,21 +19,21 @@ FULL = Overrides(
 
 
 def test_nothing_said_changes_nothing() -> None:
-    manner = FULL.on(Manner())
-    assert Overrides().on(manner) == manner
-    assert Overrides().on(Manner()) == Manner()
+    manner = FULL.on(SynthesisOptions())
+    assert OptionOverrides().on(manner) == manner
+    assert OptionOverrides().on(SynthesisOptions()) == SynthesisOptions()
 
 
 def test_everything_said_counts_also_what_is_zero_or_false() -> None:
-    below = Manner(speed=0.5, volume_db=3, temperature=1, eos_threshold=-4, pauses=Pauses(before=1))
-    assert FULL.on(below) == Manner(
+    below = SynthesisOptions(speed=0.5, volume_db=3, temperature=1, eos_threshold=-4, pauses=SilenceOptions(before=1))
+    assert FULL.on(below) == SynthesisOptions(
         speed=1.5,
         volume_db=0,
         rate_hz=16_000,
         temperature=0,
         eos_threshold=0,
-        pauses=Pauses(before=0, between=0.2, after=0.3),
-        reading=Reading(
+        pauses=SilenceOptions(before=0, between=0.2, after=0.3),
+        reading=TextOptions(
             normalize=False,
             emoji="speak",
             replacements=(("TV", "television"),),
@@ -45,5 +44,5 @@ def test_everything_said_counts_also_what_is_zero_or_false() -> None:
 
 
 def test_words_of_two_layers_add_up_and_the_upper_one_wins() -> None:
-    below = Manner(reading=Reading(replacements=(("HA", "Home Assistant"), ("tv", "telly"))))
+    below = SynthesisOptions(reading=TextOptions(replacements=(("HA", "Home Assistant"), ("tv", "telly"))))
     assert FULL.on(below).reading.replacements == (("TV", "television"), ("HA", "Home Assistant"))

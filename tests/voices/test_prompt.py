@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import MissingFile, VoiceError
-from wyoming_pocket_tts.voices.prompt import (
+from wyoming_pocket_tts.audio.recordings import (
     HIGHEST_RATE_HZ,
     LONGEST_SECONDS,
     end_on_pause,
@@ -20,6 +19,7 @@ from wyoming_pocket_tts.voices.prompt import (
     read_audio,
     resample,
 )
+from wyoming_pocket_tts.core.errors import MissingFile, VoiceError
 
 Floats = NDArray[np.float32]
 

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pocket_tts.data.audio import audio_read
+from pocket_tts.data.audio_utils import end_on_pause as peers_end_on_pause
 
-from wyoming_pocket_tts.voices.prompt import end_on_pause, read_audio
+from wyoming_pocket_tts.audio.recordings import end_on_pause, read_audio
 
 pytest.importorskip("torch")
 pytest.importorskip("pocket_tts")
-import torch
-from pocket_tts.data.audio import audio_read
-from pocket_tts.data.audio_utils import end_on_pause as peers_end_on_pause
 
 sample = st.floats(-1, 1, width=32, allow_subnormal=False)
 recording = arrays.arrays(np.float32, st.integers(1, 400), elements=sample)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from wyoming_pocket_tts.errors import MissingFile, VoiceError
-from wyoming_pocket_tts.voices import tensor_file
-from wyoming_pocket_tts.voices.state import VoiceState, check_fits, read_state, trim_model_state, write_state
+from wyoming_pocket_tts.core.errors import MissingFile, VoiceError
+from wyoming_pocket_tts.pocket import tensor_files as tensor_file
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, check_fits, read_state, trim_model_state, write_state
 
 LAYER = "transformer.layers.{}.self_attn"
 Tensors = dict[str, NDArray[Any]]

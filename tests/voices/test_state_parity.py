@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from wyoming_pocket_tts.voices.state import VoiceState, read_state, trim_model_state, write_state
-
-pytest.importorskip("torch")
-pytest.importorskip("pocket_tts")
 import torch
 from pocket_tts import export_model_state
 from pocket_tts.models.model_state import _import_model_state
+
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, read_state, trim_model_state, write_state
+
+pytest.importorskip("torch")
+pytest.importorskip("pocket_tts")
 
 LENGTH, ROOM = 5, 9
 

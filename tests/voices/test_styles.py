@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from wyoming_pocket_tts.voices.styles import style_files
+from wyoming_pocket_tts.pocket.voice_store import style_files
 
 
 def touched(folder: Path, *names: str) -> Path:

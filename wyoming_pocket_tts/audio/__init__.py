@@ -1,1 +1,1 @@
-"""What becomes of speech between the model and the client: tempo, sample rate, volume, silence. Knows no model."""
+"""Sound in and out: effects, files, recordings."""

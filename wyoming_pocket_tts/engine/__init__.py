@@ -1,1 +1,1 @@
-
+"""Many requests, few threads, limited memory."""

@@ -1,15 +1,17 @@
-"""Bounds how many streams exist at once, how many may wait, and how long. Knows nothing about streams or clients."""
+"""Limits, queue, measured throughput."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
-from wyoming_pocket_tts.errors import Cancelled, Overloaded
+from wyoming_pocket_tts.core.errors import Cancelled, ServerOverloaded
 
 _Waiting = deque[asyncio.Future[None]]
 
 
-class Admission:
+class AdmissionController:
     """A counting lock with a bounded queue, whose insiders come first.
 
     An insider goes on with something that was let in before (the next sentence of an answer): it waits ahead of
@@ -57,14 +59,14 @@ class Admission:
             Cancelled: the house was closed meanwhile.
         """
         if self._closed:
-            raise Overloaded("the server is stopping")
+            raise ServerOverloaded("the server is stopping")
         self.review()
         if self._has_room:
             self._active += 1
         elif insider:
             await self._wait_in(self._insiders)
         elif len(self._newcomers) >= self._max_waiting:
-            raise Overloaded(
+            raise ServerOverloaded(
                 f"no place is free (speaking: {self._active}, waiting: {self._max_waiting}); ask again later"
             )
         else:
@@ -104,7 +106,7 @@ class Admission:
                 await self._wait_in(self._newcomers)
         except TimeoutError:
             waited = f"no place became free within {self._queue_seconds:g} s (speaking: {self._active})"
-            raise Overloaded(f"{waited}; ask again later") from None
+            raise ServerOverloaded(f"{waited}; ask again later") from None
 
     async def _wait_in(self, waiting: _Waiting) -> None:
         place = asyncio.get_running_loop().create_future()
@@ -117,3 +119,67 @@ class Admission:
             elif place in waiting:
                 waiting.remove(place)
             raise
+
+
+MARGIN: Final = 1.25
+"""How much faster than it is played a stream has to be made: for what else the machine does, and for other texts."""
+
+_HALF_LIFE_SECONDS: Final = 20.0
+_ENOUGH_SECONDS: Final = 2.0
+
+
+class ThroughputMeter:
+    """Audio made in each second in which at least one stream wanted some. What is long past counts ever less.
+
+    It ages by those seconds alone: after a quiet night the machine is as fast as it was.
+
+    Args:
+        half_life_seconds: after so many of these seconds, what was counted before them counts half.
+        enough_seconds: with fewer of them counted, nothing is said.
+    """
+
+    def __init__(
+        self, *, half_life_seconds: float = _HALF_LIFE_SECONDS, enough_seconds: float = _ENOUGH_SECONDS
+    ) -> None:
+        self._half_life_seconds = half_life_seconds
+        self._enough_seconds = enough_seconds
+        self._wanting = 0
+        self._seen_at = 0.0
+        self._audio_seconds = 0.0
+        self._busy_seconds = 0.0
+
+    def wants(self, now: float) -> None:
+        """One more stream wants audio."""
+        self._pass(now)
+        self._wanting += 1
+
+    def rests(self, now: float) -> None:
+        """One of those that wanted audio has enough, or has ended."""
+        self._pass(now)
+        self._wanting -= 1
+
+    def made(self, seconds: float, now: float) -> None:
+        """Audio was made, for whomever. While nobody wants any it does not count."""
+        self._pass(now)
+        if self._wanting:
+            self._audio_seconds += seconds
+
+    def factor(self, now: float) -> float | None:
+        """Seconds of audio that are made in a second; None until enough was seen."""
+        self._pass(now)
+        if self._busy_seconds < self._enough_seconds:
+            return None
+        return self._audio_seconds / self._busy_seconds
+
+    def _pass(self, now: float) -> None:
+        passed = max(0.0, now - self._seen_at) if self._wanting else 0.0
+        self._seen_at = now
+        if passed:
+            kept = 0.5 ** (passed / self._half_life_seconds)
+            self._audio_seconds *= kept
+            self._busy_seconds = kept * self._busy_seconds + (1 - kept) * self._half_life_seconds / math.log(2)
+
+
+def max_realtime_streams(factor: float | None, *, most: int) -> int:
+    """How many streams are made as fast as they are played: at least one, and ``most`` where the speed is not known."""
+    return most if factor is None else max(1, min(most, math.floor(factor / MARGIN)))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.speech import Pcm, Request, Voice
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
 
 _AMPLITUDE = 8_000
 _GATE_SECONDS = 20.0
@@ -36,7 +36,7 @@ VOICES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One thing that happened to a request."""
 
     what: str
@@ -48,16 +48,16 @@ class Journal:
     """What happened lately, in order. Any thread may write, read and wait."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=_ENTRIES_KEPT)
+        self._entries: deque[JournalEntry] = deque(maxlen=_ENTRIES_KEPT)
         self._grown = threading.Condition()
 
     def note(self, what: str, text: str) -> None:
         """Add an entry."""
         with self._grown:
-            self._entries.append(Entry(what, text))
+            self._entries.append(JournalEntry(what, text))
             self._grown.notify_all()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Everything so far, but for what is long past."""
         with self._grown:
             return list(self._entries)
@@ -111,8 +111,8 @@ class ToneSynthesizer:
         voices: Sequence[Voice] = VOICES,
         seconds_per_character: float = 0.02,
         block_seconds: float = 0.1,
-        gate: Callable[[Request], Gate | None] = lambda _: None,
-        failure: Callable[[Request, int], BaseException | None] = lambda _request, _block: None,
+        gate: Callable[[SynthesisRequest], Gate | None] = lambda _: None,
+        failure: Callable[[SynthesisRequest, int], BaseException | None] = lambda _request, _block: None,
     ) -> None:
         """Choose how it beeps.
 
@@ -134,13 +134,13 @@ class ToneSynthesizer:
         """The voices, the default first."""
         return self._voices
 
-    def samples(self, request: Request) -> int:
+    def samples(self, request: SynthesisRequest) -> int:
         """Length of the whole speech, in samples; none for a text without a letter or digit."""
         if not any(character.isalnum() for character in request.text):
             return 0
         return round(len(request.text) * self._seconds_per_character * request.voice.sample_rate_hz)
 
-    def synthesize(self, request: Request) -> Iterator[Pcm]:
+    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
         """Yield the tone block by block."""
         gate = self._gate(request)
         self.journal.note("begin", request.text)
@@ -159,7 +159,7 @@ class ToneSynthesizer:
             self.journal.note("end", request.text)
 
     @staticmethod
-    def _tone(request: Request, start: int, stop: int) -> Pcm:
+    def _tone(request: SynthesisRequest, start: int, stop: int) -> Pcm:
         frequency_hz = 220.0 + 10.0 * (sum(map(ord, request.voice.name + (request.speaker or ""))) % 64)
         phase = np.arange(start, stop) * (2 * math.pi * frequency_hz / request.voice.sample_rate_hz)
         tone: Pcm = np.round(_AMPLITUDE * np.sin(phase)).astype(np.int16)

@@ -1,14 +1,13 @@
-"""Turns the options of the app's page into settings. A pure translation: what is allowed, the settings themselves say.
+"""App options -> settings, messages in its words."""
 
-The page of an app knows lists, not mappings with names that people give: each item of a list has its name as an option.
-"""
-
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.settings.speaking import is_path
+from wyoming_pocket_tts.config.fields import is_path
+from wyoming_pocket_tts.core.errors import ConfigError
 
 Values = dict[str, Any]
 
@@ -128,3 +127,45 @@ def _put(values: Values, key: str, value: object) -> None:
 
 def _is_empty(value: object) -> bool:
     return value is None or value in ("", [])
+
+
+def option_errors(settings: Path, environment: Mapping[str, str]) -> list[str]:
+    """All that is wrong with the settings that the options became, and what is doubtful; nothing if they would do."""
+    from wyoming_pocket_tts.kokoro.synthesizer import VOICE_FOLDER, VoiceManifest  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.voices.resolver import check_settings  # noqa: PLC0415  (pydantic)
+
+    embedded = [speaker.voice.name for speaker in VoiceManifest.load(VOICE_FOLDER / "voice.json").speakers]
+    try:
+        examined = check_settings(settings, environment=environment, embedded=embedded)
+    except ConfigError:  # it was not even written
+        return []
+    return [*examined.problems, *examined.warnings] if examined.problems else []
+
+
+def in_option_names(text: str, settings: Path) -> str:
+    """The same lines with the option in place of the file's line and the setting."""
+
+    def of_the_page(found: re.Match[str]) -> str:
+        return f"{PLACE}: {option_of(found['setting'])}"
+
+    return re.sub(rf"{re.escape(str(settings))}(, line \d+)?: (?P<setting>[^:\n]*)", of_the_page, text)
+
+
+def rename_in_log(settings: Path) -> None:
+    """Have the log say it so, too, from now on."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_Explanation(settings))
+
+
+class _Explanation(logging.Filter):
+    """Changes what names the file, and lets everything through."""
+
+    def __init__(self, settings: Path) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if str(self._settings) in text:
+            record.msg, record.args = in_option_names(text, self._settings), ()
+        return True

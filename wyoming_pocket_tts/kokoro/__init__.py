@@ -1,1 +1,1 @@
-"""The embedded voice: a small acoustic model and vocoder that ship in the package. Unrelated to Kokoro-82M."""
+"""The embedded voice: an acoustic model of this project, unrelated to Kokoro-82M."""

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from torch.utils.checkpoint import checkpoint
 
-from wyoming_pocket_tts.kokoro.layers import DecoderLayer, EncoderLayer, ResidualConv, sinusoids
+from wyoming_pocket_tts.kokoro.model_transformers import ResidualConv, TransformerDecoderBlock, TransformerEncoderBlock
+from wyoming_pocket_tts.kokoro.positional_encoding import sinusoids
 
 MAX_POSITIONS = 5000
 CHECKPOINT_SEGMENTS = 4
@@ -26,7 +27,7 @@ PLACE_DIM = 3  # numbers that say where in its phoneme a frame stands
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncoderOutput:
     """What the text encoder knows of a batch of sentences."""
 
     memory: Tensor  # [B, P, D]
@@ -81,7 +82,7 @@ class KokoroModel(nn.Module):
         self.speaker = nn.Embedding(n_speakers, hidden_dim)
         self.convs = nn.ModuleList(ResidualConv(hidden_dim, dropout) for _ in range(2))
         self.encoder = nn.ModuleList(
-            EncoderLayer(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_encoder_layers)
+            TransformerEncoderBlock(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_encoder_layers)
         )
         self.encoder_norm = nn.LayerNorm(hidden_dim)
         self.duration = nn.Sequential(
@@ -94,7 +95,7 @@ class KokoroModel(nn.Module):
             nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT), nn.Linear(prenet_dim, hidden_dim),
         )  # fmt: skip
         self.decoder = nn.ModuleList(
-            DecoderLayer(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_decoder_layers)
+            TransformerDecoderBlock(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_decoder_layers)
         )
         self.decoder_norm = nn.LayerNorm(hidden_dim)
         self.mel_out = nn.Linear(hidden_dim, group_dim)
@@ -137,7 +138,7 @@ class KokoroModel(nn.Module):
         mel = self.mel_out(hidden).reshape(len(mels), -1, self.mel_dim)
         return mel, encoded.log_durations, self.stop_out(hidden).squeeze(-1)
 
-    def encode(self, phonemes: Tensor, speakers: Tensor | None = None) -> Encoded:
+    def encode(self, phonemes: Tensor, speakers: Tensor | None = None) -> EncoderOutput:
         """Phonemes [B, P] of speakers [B] to their encoding and durations."""
         if speakers is None:
             speakers = phonemes.new_zeros(len(phonemes))
@@ -149,7 +150,7 @@ class KokoroModel(nn.Module):
         x = x + self.positions[: x.shape[1]]
         x = self._stack(self.encoder, x, mask)
         memory = self.encoder_norm(x) + self.speaker(speakers)[:, None]
-        return Encoded(memory, mask, self.duration(memory.detach()).squeeze(-1))
+        return EncoderOutput(memory, mask, self.duration(memory.detach()).squeeze(-1))
 
     def regulate(self, memory: Tensor, durations: Tensor, steps: int) -> Tensor:
         """Stretch memory [B, P, D] by durations [B, P] to one row a frame, then group: [B, steps, D].
@@ -173,7 +174,7 @@ class KokoroModel(nn.Module):
         condition: Tensor = self.regulated(grouped)
         return condition
 
-    def decode(self, previous: Tensor, condition: Tensor, encoded: Encoded) -> Tensor:
+    def decode(self, previous: Tensor, condition: Tensor, encoded: EncoderOutput) -> Tensor:
         """Groups drawn before [B, S, frames * mel] and condition [B, S, D] to decoder states [B, S, D]."""
         x = self.prenet(previous) + condition + self.positions[: previous.shape[1]]
         hidden: Tensor = self.decoder_norm(self._stack(self.decoder, x, encoded.memory, encoded.mask))

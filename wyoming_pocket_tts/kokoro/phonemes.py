@@ -1,8 +1,4 @@
-"""English words to the phoneme indices that the acoustic model reads. Knows nothing about audio, models or sockets.
-
-Words come from a dictionary made of CMU's (see ``voice/NOTICE.md``); words it lacks go through suffix rules, then
-compounds, then a letter-to-sound model. Numbers and abbreviations must have been spelled out before.
-"""
+"""English grapheme to phoneme."""
 
 import re
 import unicodedata

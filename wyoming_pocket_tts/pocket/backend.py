@@ -1,8 +1,4 @@
-"""What the generation loop asks of an engine. Knows nothing about how PyTorch or ONNX Runtime do it.
-
-An engine holds one loaded model and may be used by any number of threads; what it opens belongs to one speech.
-Arrays are NumPy's, float32.
-"""
+"""Contract between generation and an engine."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +8,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 Samples = NDArray[np.float32]
 """Mono audio, -1 to 1, at the model's rate."""
@@ -23,7 +19,7 @@ Latents = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingParams:
     """How the next latent is drawn.
 
     Attributes:
@@ -48,21 +44,21 @@ class Sampling:
             raise ConfigError(f"noise_clamp is {self.noise_clamp}: it must be 0 or more, or None for no limit")
 
 
-class Frame(NamedTuple):
+class DecodeOutput(NamedTuple):
     """One step of the language model."""
 
     latent: NDArray[np.float32]  # [latent_dim], normalised
     eos_logit: float
 
 
-class LatentStream(Protocol):
+class LatentGenerator(Protocol):
     """A voice that speaks one chunk of text, latent by latent."""
 
-    def prefill(self, tokens: Sequence[int]) -> Frame:
+    def prefill(self, tokens: Sequence[int]) -> DecodeOutput:
         """Read the text; return the first frame."""
         ...
 
-    def step(self, latent: NDArray[np.float32]) -> Frame:
+    def step(self, latent: NDArray[np.float32]) -> DecodeOutput:
         """Read the last frame's latent; return the next frame."""
         ...
 
@@ -74,10 +70,10 @@ class LatentStream(Protocol):
 R = TypeVar("R")
 
 
-class SharedRows(Protocol[R]):
+class BatchRunner(Protocol[R]):
     """Speeches that are computed together: each is a row of every call. Belongs to one thread."""
 
-    def join(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> R:
+    def join(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> R:
         """Begin a chunk in a voice, as ``Backend.open_speech`` does."""
         ...
 
@@ -89,16 +85,16 @@ class SharedRows(Protocol[R]):
         """Read a part of the text, so that a long one does not stop the others."""
         ...
 
-    def prefill(self, row: R, tokens: Sequence[int]) -> Frame:
+    def prefill(self, row: R, tokens: Sequence[int]) -> DecodeOutput:
         """Read the rest of the text; return the first frame."""
         ...
 
-    def step(self, rows: Sequence[R], latents: Sequence[NDArray[np.float32]]) -> Sequence[Frame | ModelError]:
+    def step(self, rows: Sequence[R], latents: Sequence[NDArray[np.float32]]) -> Sequence[DecodeOutput | ModelError]:
         """Read the last frames' latents; return each row's next frame, or why it has none."""
         ...
 
 
-class AudioStream(Protocol):
+class CodecDecoder(Protocol):
     """The codec's decoder at work on one chunk."""
 
     def decode(self, latents: Latents) -> Samples:
@@ -133,15 +129,15 @@ class Backend(Protocol):
         """Let the noise of what is said from now on begin with this number."""
         ...
 
-    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> LatentStream:
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> LatentGenerator:
         """Begin a chunk in a voice, with room for that many positions of text and audio."""
         ...
 
-    def open_decoder(self) -> AudioStream:
+    def open_decoder(self) -> CodecDecoder:
         """Begin to decode."""
         ...
 
-    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
+    def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
         """Hear a voice prompt of any length; return the voice.
 
         Args:
@@ -165,9 +161,9 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class SharedBackend(Backend, Protocol):
+class BatchedBackend(Backend, Protocol):
     """A model whose speeches can be computed together."""
 
-    def open_rows(self) -> SharedRows[Any]:
+    def open_rows(self) -> BatchRunner[Any]:
         """Begin with no speech; may be called again, for others beside these."""
         ...

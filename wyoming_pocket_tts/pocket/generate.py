@@ -1,36 +1,39 @@
-"""The one loop that speaks: latents on one thread, their audio on the caller's, both at once.
+"""Single-sequence generation: frames, EOS rule, codec decoding."""
 
-Knows nothing about PyTorch, ONNX Runtime, files or sockets. An engine (``backend.py``) does the arithmetic.
-"""
-
+import logging
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
+from typing import Generic, TypeVar
 from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.playback import Playback
-from wyoming_pocket_tts.pocket.backend import Backend, Frame, LatentStream, Samples, Sampling
-from wyoming_pocket_tts.pocket.channel import Channel, ChannelClosed
-from wyoming_pocket_tts.pocket.chunk_rules import ChunkRules, frame_limit
-from wyoming_pocket_tts.pocket.decoding import Decoding, Latent, frames_to_wait_for
-from wyoming_pocket_tts.text.prompt import TextChunk
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.core.errors import ConfigError
+from wyoming_pocket_tts.core.types import PlaybackClock
+from wyoming_pocket_tts.pocket.backend import (
+    Backend,
+    CodecDecoder,
+    DecodeOutput,
+    LatentGenerator,
+    Samples,
+    SamplingParams,
+)
+from wyoming_pocket_tts.pocket.text import TextChunk
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 FRAMES_AHEAD = 64
 """Latents that may wait for the decoder: five seconds, so that a reader who pauses does not stop the generation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Speaking:
+class GenerationParams:
     """How a text is spoken.
 
     Attributes:
@@ -45,7 +48,7 @@ class Speaking:
         ConfigError: a value is not possible.
     """
 
-    sampling: Sampling
+    sampling: SamplingParams
     eos_threshold: float
     frames_after_eos: int | None = None
     frames_per_call: int = 0
@@ -57,7 +60,7 @@ class Speaking:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class GenerationRequest:
     """A speech as it is to be: who says what and how.
 
     Attributes:
@@ -66,20 +69,59 @@ class Script:
 
     voice: VoiceState
     chunks: Iterator[TextChunk]
-    how: Speaking
+    how: GenerationParams
 
 
-def chunk_rules(chunk: TextChunk, how: Speaking, *, limit: int) -> ChunkRules:
+class StopCriteria:
+    """Decides frame by frame, for one chunk.
+
+    Args:
+        tokens: of the chunk, for the message.
+        limit: frames after which it is given up.
+        eos_threshold: the end is where the end's logit is above it.
+        frames_after_eos: frames after the end.
+    """
+
+    def __init__(self, tokens: int, *, limit: int, eos_threshold: float, frames_after_eos: int) -> None:
+        self.over = limit < 1
+        """Whether no further frame is wanted."""
+        self._tokens = tokens
+        self._limit = limit
+        self._eos_threshold = eos_threshold
+        self._frames_after_eos = frames_after_eos
+        self._index = 0
+        self._last: int | None = None
+
+    def accept(self, frame: DecodeOutput) -> bool:
+        """Take the next frame; return whether it is spoken. The one that finds the chunk over is not."""
+        index, self._index = self._index, self._index + 1
+        if self._last is None and index >= _FIRST_FRAME_THAT_MAY_END and frame.eos_logit > self._eos_threshold:
+            self._last = index + self._frames_after_eos
+        if self._last is not None and index >= self._last:
+            self.over = True
+            return False
+        if self._index == self._limit:
+            self.over = True
+            _LOGGER.warning(
+                "no end of speech after %d frames of a chunk of %d tokens: "
+                "the voice or the text may not suit the model",
+                self._limit,
+                self._tokens,
+            )
+        return True
+
+
+def chunk_rules(chunk: TextChunk, how: GenerationParams, *, limit: int) -> StopCriteria:
     """The rules of a chunk's end."""
     after_eos = chunk.frames_after_eos if how.frames_after_eos is None else how.frames_after_eos
-    return ChunkRules(len(chunk.tokens), limit=limit, eos_threshold=how.eos_threshold, frames_after_eos=after_eos)
+    return StopCriteria(len(chunk.tokens), limit=limit, eos_threshold=how.eos_threshold, frames_after_eos=after_eos)
 
 
 def speak(
     backend: Backend,
     voice: VoiceState,
     chunks: Iterable[TextChunk],
-    how: Speaking,
+    how: GenerationParams,
     *,
     stop: Event | None = None,
     spoken: Callable[[VoiceState], None] | None = None,
@@ -102,7 +144,7 @@ def speak(
         RuntimeError: the engine failed; what was decoded before has been yielded.
     """
     stop = stop or Event()
-    channel: Channel[Latent] = Channel(FRAMES_AHEAD)
+    channel: BoundedChannel[LatentFrame] = BoundedChannel(FRAMES_AHEAD)
 
     def generate() -> None:
         try:
@@ -125,7 +167,81 @@ def speak(
         end()
 
 
-def _end(channel: Channel[Latent], thread: Thread) -> None:
+@dataclass(frozen=True, slots=True)
+class LatentFrame:
+    """A frame on its way to the decoder, and the chunk that it belongs to."""
+
+    chunk: int
+    values: NDArray[np.float32]
+
+
+T = TypeVar("T")
+
+
+class BoundedChannel(Generic[T]):
+    """Hands items from one writer to one reader, in order.
+
+    Args:
+        capacity: items that may wait; a writer that is ahead of its reader by as many waits.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._changed = Condition()
+        self._finished = False
+        self._error: BaseException | None = None
+        self._closed = False
+
+    def put(self, item: T) -> None:
+        """Add an item, as soon as there is room.
+
+        Raises:
+            ChannelClosed: the reader has closed its end, before or meanwhile.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                raise ChannelClosed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that nothing follows; an error reaches the reader after the last item."""
+        with self._changed:
+            self._finished, self._error = True, error
+            self._changed.notify_all()
+
+    def take(self, at_least: int = 1, *, at_most: int | None = None, patience_seconds: float | None = None) -> list[T]:
+        """Take everything that waits, as soon as it is so many items; fewer, or none, when the writer has finished.
+
+        No more than ``at_most``: the others wait on.
+
+        With patience for so long only: then whatever is there, and at least one item.
+
+        Raises:
+            BaseException: the writer's error, once all items before it are taken.
+        """
+        with self._changed:
+            enough = min(at_least, self._capacity)
+            self._changed.wait_for(lambda: len(self._items) >= enough or self._finished, timeout=patience_seconds)
+            self._changed.wait_for(lambda: self._items or self._finished)
+            count = len(self._items) if at_most is None else min(at_most, len(self._items))
+            items = [self._items.popleft() for _ in range(count)]
+            self._changed.notify_all()
+            if not items and self._error is not None:
+                raise self._error
+            return items
+
+    def close(self) -> None:
+        """The reader goes: the writer's next or waiting ``put`` fails."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+
+
+def _end(channel: BoundedChannel[LatentFrame], thread: Thread) -> None:
     channel.close()
     thread.join()
 
@@ -134,11 +250,11 @@ def _latents(
     backend: Backend,
     voice: VoiceState,
     chunks: Iterable[TextChunk],
-    how: Speaking,
+    how: GenerationParams,
     *,
     stop: Event,
     spoken: Callable[[VoiceState], None] | None,
-) -> Generator[Latent, None, None]:
+) -> Generator[LatentFrame, None, None]:
     """Generate chunk after chunk, each in the voice that the one before it leaves."""
     current = voice
     frames_per_second = backend.sample_rate_hz / backend.frame_samples
@@ -153,7 +269,7 @@ def _latents(
         tail.clear()
         try:
             for latent in chunk_latents(stream, chunk, how, limit=limit, stop=stop):
-                yield Latent(index, latent)
+                yield LatentFrame(index, latent)
                 tail.append(latent)
         finally:  # also of a chunk that its hearer leaves
             if spoken is not None:
@@ -162,23 +278,25 @@ def _latents(
 
 
 def chunk_latents(
-    stream: LatentStream, chunk: TextChunk, how: Speaking, *, limit: int, stop: Event
+    stream: LatentGenerator, chunk: TextChunk, how: GenerationParams, *, limit: int, stop: Event
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the latents ``[latent_dim]`` of one chunk: until a few frames after its end, or until the limit."""
     rules = chunk_rules(chunk, how, limit=limit)
-    frame: Frame | None = None
+    frame: DecodeOutput | None = None
     while not (rules.over or stop.is_set()):
         frame = stream.prefill(chunk.tokens) if frame is None else stream.step(frame.latent)
         if rules.accept(frame):
             yield frame.latent
 
 
-def _audio(backend: Backend, channel: Channel[Latent], how: Speaking, stop: Event) -> Iterator[Samples]:
+def _audio(
+    backend: Backend, channel: BoundedChannel[LatentFrame], how: GenerationParams, stop: Event
+) -> Iterator[Samples]:
     """Decode what waits, in calls that never reach over the end of a chunk."""
-    decoding = Decoding(backend, how.frames_per_call)
+    decoding = CodecStream(backend, how.frames_per_call)
     per_call = decoding.frames_per_call
     frame_seconds = backend.frame_samples / backend.sample_rate_hz
-    playback = Playback()
+    playback = PlaybackClock()
     while True:
         lead_seconds = max(0.0, playback.lead(monotonic()))
         frames = min(per_call, frames_to_wait_for(lead_seconds, frame_seconds))
@@ -191,3 +309,64 @@ def _audio(backend: Backend, channel: Channel[Latent], how: Speaking, stop: Even
             samples = decoding.decode(list(group))
             playback.add(len(samples) / backend.sample_rate_hz, monotonic())
             yield samples
+
+
+_LOGGER = logging.getLogger(__name__)
+
+_FIRST_FRAME_THAT_MAY_END = 6
+"""Before speech has begun, some voices look as if they had finished."""
+_TOKENS_PER_SECOND = 3.0
+_SPARE_SECONDS = 2.0
+
+
+def frame_limit(tokens: int, frames_per_second: float) -> int:
+    """Give the number of steps after which a chunk of so many tokens is given up."""
+    return math.ceil((tokens / _TOKENS_PER_SECOND + _SPARE_SECONDS) * frames_per_second)
+
+
+_FADES_PER_SECOND = 200
+"""The first 5 ms of a chunk fade in: a codec that starts from nothing begins with a small click."""
+FRAMES_PER_CALL = 4
+"""Frames decoded at once at most, unless told otherwise: more are no faster, and take memory for each."""
+
+
+class CodecStream:
+    """The audio of one speech.
+
+    Args:
+        backend: the model.
+        frames_per_call: frames decoded at once at most; 0 leaves it to this.
+    """
+
+    def __init__(self, backend: Backend, frames_per_call: int = 0) -> None:
+        self.frames_per_call = frames_per_call or FRAMES_PER_CALL
+        self._backend = backend
+        self._decoder: CodecDecoder | None = None
+        self._chunk = -1
+
+    def decode(self, latents: Sequence[LatentFrame]) -> Samples:
+        """Decode the next frames, all of one chunk and no more than ``frames_per_call``."""
+        begins = self._decoder is None or latents[0].chunk != self._chunk
+        if self._decoder is None or begins:
+            self._decoder, self._chunk = self._backend.open_decoder(), latents[0].chunk
+        samples = self._decoder.decode(np.stack([latent.values for latent in latents]))
+        return _faded_in(samples, self._backend.sample_rate_hz) if begins else samples
+
+
+def frames_to_wait_for(lead_seconds: float, frame_seconds: float) -> int:
+    """How many frames are worth waiting for, at least one.
+
+    Frames that are decoded together are cheaper. Whoever is ahead can wait for some, as long as that takes no more than
+    half of the lead, even if they come no faster than they play.
+    """
+    return max(1, int(lead_seconds / 2 / frame_seconds))
+
+
+def _faded_in(samples: Samples, rate_hz: int) -> Samples:
+    count = min(rate_hz // _FADES_PER_SECOND, len(samples))
+    ramp = np.linspace(0, 1, rate_hz // _FADES_PER_SECOND, dtype=np.float32)[:count]
+    return np.concatenate([samples[:count] * ramp, samples[count:]])
+
+
+class ChannelClosed(Exception):  # noqa: N818  (named for the state)
+    """The reader has gone: nobody will take what was to be put."""

@@ -1,7 +1,4 @@
-"""What a Pocket TTS model is: its dimensions, files and text rules, checked. Knows no file and no released model.
-
-The fields have the names of upstream's YAML files, so that a config written for one loads in the other.
-"""
+"""Model config, upstream YAML format."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from wyoming_pocket_tts.text.prompt import TextRules
+from wyoming_pocket_tts.pocket.text import TextRules
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
 """A width or length. Bounded, so that a hostile file cannot ask for more memory than any machine has."""

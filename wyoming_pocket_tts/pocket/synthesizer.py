@@ -1,7 +1,4 @@
-"""One Pocket TTS model in memory as a synthesizer.
-
-Knows nothing about how models and voices are brought here, what clients wrote, nor who asks.
-"""
+"""One loaded model as a `Synthesizer`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from wyoming_pocket_tts.errors import EmptyText, SpeechError, VoiceError, VoiceOutOfReach
-from wyoming_pocket_tts.pocket.choir import Listener
-from wyoming_pocket_tts.pocket.prompt_cache import PromptCache
-from wyoming_pocket_tts.pocket.tts_model import TTSModel
-from wyoming_pocket_tts.pocket.voice_files import VoiceFiles
-from wyoming_pocket_tts.speech import Derived, Pcm, Request, Voice
+from wyoming_pocket_tts.core.errors import EmptyText, TtsError, VoiceError, VoiceUnavailable
+from wyoming_pocket_tts.core.types import Derived, Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.pocket.batch_engine import Listener
+from wyoming_pocket_tts.pocket.model import TTSModel
+from wyoming_pocket_tts.pocket.voice_state import VoiceStateCache
+from wyoming_pocket_tts.pocket.voice_store import ModelVoices
 
 _VOICES_IN_MEMORY = 4
 """Some six megabytes each for the larger models."""
@@ -32,17 +29,17 @@ class PocketSynthesizer:
     Whoever made it closes it: with ONNX Runtime it has a thread while it speaks.
     """
 
-    def __init__(self, model: TTSModel, voices: VoiceFiles, *, listener: Listener | None = None) -> None:
+    def __init__(self, model: TTSModel, voices: ModelVoices, *, listener: Listener | None = None) -> None:
         self._model = model
         self._voices = voices
-        self._states = PromptCache(_VOICES_IN_MEMORY)
+        self._states = VoiceStateCache(_VOICES_IN_MEMORY)
         self._choir = model.choir(listener)
 
     def voices(self) -> Sequence[Voice]:
         """The ready-made voices, the default one first, and those of one's own."""
         return self._voices.voices()
 
-    def synthesize(self, request: Request) -> Derived[Any]:
+    def synthesize(self, request: SynthesisRequest) -> Derived[Any]:
         """Speak in blocks of one frame of 80 ms or several; nothing for a text without a word.
 
         Raises:
@@ -51,7 +48,7 @@ class PocketSynthesizer:
         """
         return Derived(lambda: self._begin(request), lambda pieces: (_pcm(np.asarray(piece)) for piece in pieces))
 
-    def close(self, deadline_seconds: float = 5.0, reason: SpeechError | None = None) -> None:
+    def close(self, deadline_seconds: float = 5.0, reason: TtsError | None = None) -> None:
         """End what is being spoken, which fails, and the thread that speaks; a model that hangs is left behind.
 
         Args:
@@ -71,11 +68,11 @@ class PocketSynthesizer:
         """Whether a call that was under way when it was closed is so still: what it needs stays in memory."""
         return self._choir is not None and self._choir.is_left_behind
 
-    def _begin(self, request: Request) -> Iterator[Any]:
+    def _begin(self, request: SynthesisRequest) -> Iterator[Any]:
         path, manner = self._voices.path(request), request.manner
         try:
             state = self._states.get(_identity(path), lambda: self._model.get_state_for_audio_prompt(path))
-        except VoiceOutOfReach:
+        except VoiceUnavailable:
             raise
         except VoiceError:
             self._voices.give_up(path)
@@ -94,7 +91,7 @@ def _identity(path: Path) -> tuple[Path, int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise VoiceOutOfReach(f"{path}: the voice is not there ({error.strerror or error})") from error
+        raise VoiceUnavailable(f"{path}: the voice is not there ({error.strerror or error})") from error
     return path, status.st_mtime_ns, status.st_size
 
 

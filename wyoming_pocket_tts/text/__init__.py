@@ -1,1 +1,1 @@
-
+"""From written text to spoken segments."""

@@ -1,9 +1,4 @@
-"""Text that arrives in pieces becomes sentences, each as soon as it is certain. Knows nothing about what is spoken.
-
-A decision looks at the text around a mark and never at how the text was cut into deltas, so that every cutting gives
-the same sentences. It waits for at most ``LOOKAHEAD_CHARS`` more characters, and what waits is at most
-``HARD_LIMIT_CHARS`` long, so that time is linear and memory bounded whatever comes.
-"""
+"""Incremental sentence splitter."""
 
 # ruff: noqa: RUF001  (marks that look like others are this module's trade)
 
@@ -13,7 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from wyoming_pocket_tts.text.language_data import Boundaries
+    from wyoming_pocket_tts.text.normalization.data import SentenceBoundaries
+
 
 FIRST_PIECE_CHARS: Final = 60
 """A first sentence longer than this is cut at a clause, so that audio starts: as much as Assist sends at once."""
@@ -52,13 +48,13 @@ _DOTTED_LETTERS = re.compile(r"[^\W\d_]{1,2}(?:\.[^\W\d_]{1,2})+\Z")
 
 
 @lru_cache(maxsize=64)  # documents may name any language
-def _boundaries(language: str) -> "Boundaries":
-    from wyoming_pocket_tts.text.language_data import load_boundaries  # noqa: PLC0415  (costs more than this module)
+def _boundaries(language: str) -> "SentenceBoundaries":
+    from wyoming_pocket_tts.text.normalization.data import load_boundaries  # noqa: PLC0415  (costs more than this module)
 
     return load_boundaries(language)
 
 
-class Part(NamedTuple):
+class SentencePart(NamedTuple):
     """A sentence, or as much of one as is spoken at once."""
 
     text: str
@@ -66,7 +62,7 @@ class Part(NamedTuple):
     """Whether the sentence ends here; it goes on where it was cut for its length."""
 
 
-class SentenceStream:
+class SentenceSplitter:
     """Collects one text and hands out its sentences, without the space around them. Not for several threads at once.
 
     Args:
@@ -96,7 +92,7 @@ class SentenceStream:
         """The sentences that became certain with ``delta``, in order; often none."""
         return [part.text for part in self.feed_parts(delta)]
 
-    def feed_parts(self, delta: str) -> list[Part]:
+    def feed_parts(self, delta: str) -> list[SentencePart]:
         """The same, and whether each ends its sentence."""
         self._text += delta
         parts = list(self._advance())
@@ -112,17 +108,17 @@ class SentenceStream:
         """The rest of the text. The stream is then ready for another text."""
         return [part.text for part in self.finish_parts()]
 
-    def finish_parts(self) -> list[Part]:
+    def finish_parts(self) -> list[SentencePart]:
         """The same, and whether each ends its sentence."""
         self._finished = True
         parts = list(self._advance())
         rest = self._text[self._start :].strip()
         self._reset()
-        return [*parts, Part(rest, ends=True)] if rest else parts
+        return [*parts, SentencePart(rest, ends=True)] if rest else parts
 
-    def _advance(self) -> Iterator[Part]:
+    def _advance(self) -> Iterator[SentencePart]:
         while (cut := self._next_cut()) is not None:
-            part = Part(self._text[self._start : cut].strip(), ends=not self._too_long)
+            part = SentencePart(self._text[self._start : cut].strip(), ends=not self._too_long)
             self._begin(cut)
             if part.text:
                 self._first = False
@@ -283,5 +279,5 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
     """The sentences of a whole text. Its first one is not cut early: nothing has to be waited for."""
-    stream = SentenceStream(language, cut_first_early=False)
+    stream = SentenceSplitter(language, cut_first_early=False)
     return [*stream.feed(text), *stream.finish()]

@@ -1,18 +1,15 @@
-"""Reads SSML as it comes: what to say, in which style, with which pauses. Knows nothing about voices or protocols.
+"""SSML elements and values."""
 
-Nothing that is wrong in a document keeps its words from being spoken; it becomes a line for the log. What is
-understood is listed in ``docs/ssml.md``.
-"""
-
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
-from wyoming_pocket_tts.errors import shown
-from wyoming_pocket_tts.text import ssml_values
-from wyoming_pocket_tts.text.pieces import DEFAULT_PAUSE_SECONDS, Complaint, Piece, PieceBuilder, Style
-from wyoming_pocket_tts.text.ssml_reader import End, MarkupReader, Problem, Start, Text, Token
+from wyoming_pocket_tts.core.errors import quote_untrusted
+from wyoming_pocket_tts.text.markup_parser import EndTag, MarkupError, MarkupTokenizer, StartTag, TextToken, Token
+from wyoming_pocket_tts.text.segments import DEFAULT_PAUSE_SECONDS, ProsodyStyle, Segment, SegmentBuilder, TextWarning
 
 DEEPEST: Final = 64
 """Elements within one another; those further inside are ignored, their text is not."""
@@ -44,33 +41,33 @@ _UNUSED_PROSODY: Final = ("pitch", "range", "contour", "duration")
 class _Element:
     """One that is open."""
 
-    start: Start
-    style: Style
+    start: StartTag
+    style: ProsodyStyle
 
 
-class SsmlPieces:
+class SsmlReader:
     """Reads one document."""
 
     def __init__(self, language: str) -> None:
         """Begin a document for a voice of this language (BCP-47)."""
         self._language = language
-        self._reader = MarkupReader()
-        self._builder = PieceBuilder(language)
+        self._reader = MarkupTokenizer()
+        self._builder = SegmentBuilder(language)
         self._open: list[_Element] = []
         self._too_deep = 0
         self._aside: list[str] | None = None
         """Text of the element that replaces or hides it, while that is open."""
         self._aside_depth = 0
         self._after_space = True
-        self._problems: list[Complaint] = []
+        self._problems: list[TextWarning] = []
         self._told: set[str] = set()
 
-    def feed(self, delta: str) -> list[Piece]:
+    def feed(self, delta: str) -> list[Segment]:
         """Take more text; return the pieces that are certain now, in order."""
         self._take(self._reader.feed(delta))
         return self._builder.take()
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[Segment]:
         """Return what is left."""
         self._take(self._reader.finish())
         if self._open:
@@ -78,7 +75,7 @@ class SsmlPieces:
         self._speak_aside()
         return self._builder.finish()
 
-    def problems(self) -> list[Complaint]:
+    def problems(self) -> list[TextWarning]:
         """What was wrong since this was last asked; each kind is told once for a document."""
         problems, self._problems = self._problems, []
         return problems
@@ -86,20 +83,20 @@ class SsmlPieces:
     def _take(self, tokens: list[Token]) -> None:
         for token in tokens:
             match token:
-                case Text(text):
+                case TextToken(text):
                     self._text(text)
-                case Start():
+                case StartTag():
                     self._start(token)
-                case End(name):
+                case EndTag(name):
                     self._end(name)
-                case Problem(what):
+                case MarkupError(what):
                     self._problem(what)
 
     def _problem(self, what: str, kind: str = "markup that is not well formed") -> None:
         """Tell of it; ``kind`` is of our own words alone."""
         if what not in self._told and len(self._told) < MOST_PROBLEMS:
             self._told.add(what)
-            self._problems.append(Complaint(kind, f"SSML: {what}"))
+            self._problems.append(TextWarning(kind, f"SSML: {what}"))
 
     # Text
 
@@ -122,8 +119,8 @@ class SsmlPieces:
             self._builder.say(text, self._style)
 
     @property
-    def _style(self) -> Style:
-        return self._open[-1].style if self._open else Style()
+    def _style(self) -> ProsodyStyle:
+        return self._open[-1].style if self._open else ProsodyStyle()
 
     def _end_piece(self) -> None:
         self._builder.end_piece()
@@ -131,7 +128,7 @@ class SsmlPieces:
 
     # Tags
 
-    def _start(self, start: Start) -> None:
+    def _start(self, start: StartTag) -> None:
         name = start.name
         if len(self._open) == DEEPEST:
             self._problem(f"more than {DEEPEST} elements within one another; those inside are ignored")
@@ -153,7 +150,7 @@ class SsmlPieces:
             self._aside = []
             self._aside_depth = len(self._open)
 
-    def _is_aside(self, start: Start) -> bool:
+    def _is_aside(self, start: StartTag) -> bool:
         if start.name == "sub" and "alias" not in start.attributes:
             self._problem("<sub> without an alias: its text is read", "<sub>")
             return False
@@ -205,57 +202,224 @@ class SsmlPieces:
             return attributes["alias"]
         kind = attributes.get("interpret-as", "")
         language = element.style.language or self._language
-        said = ssml_values.say_as(text, kind, attributes.get("format", ""), language)
+        said = say_as(text, kind, attributes.get("format", ""), language)
         if said is None:
-            self._problem(f"<say-as interpret-as={shown(kind)}> is not known: its text is read", "<say-as>")
+            self._problem(f"<say-as interpret-as={quote_untrusted(kind)}> is not known: its text is read", "<say-as>")
             return text
         return said
 
-    def _pause_seconds(self, start: Start) -> float:
+    def _pause_seconds(self, start: StartTag) -> float:
         """Of a ``break``: its time, else its strength, else the usual."""
         time, strength = start.attributes.get("time"), start.attributes.get("strength")
-        pause = None if time is None else ssml_values.seconds(time)
+        pause = None if time is None else seconds(time)
         if time is not None and pause is None:
-            self._problem(f"<break time={shown(time)}>: write a time such as 500ms or 1.5s", "<break>")
+            self._problem(f"<break time={quote_untrusted(time)}>: write a time such as 500ms or 1.5s", "<break>")
         if pause is None and strength is not None:
-            pause = ssml_values.STRENGTHS.get(strength.strip().lower())
+            pause = STRENGTHS.get(strength.strip().lower())
             if pause is None:
-                known = ", ".join(ssml_values.STRENGTHS)
-                self._problem(f"<break strength={shown(strength)}>: write one of {known}", "<break>")
+                known = ", ".join(STRENGTHS)
+                self._problem(f"<break strength={quote_untrusted(strength)}>: write one of {known}", "<break>")
         return DEFAULT_PAUSE_SECONDS if pause is None else pause
 
-    def _inner_style(self, start: Start) -> Style:
+    def _inner_style(self, start: StartTag) -> ProsodyStyle:
         style, attributes = self._style, start.attributes
         language = attributes.get("xml:lang", "").strip()
         if language and start.name != "speak":  # documents carry one by habit, whatever they are written in
             if _LANGUAGE.fullmatch(language):
                 style = replace(style, language=language)
             else:
-                self._problem(f"xml:lang={shown(language)} is no language tag such as de or en-US", "xml:lang")
+                self._problem(
+                    f"xml:lang={quote_untrusted(language)} is no language tag such as de or en-US", "xml:lang"
+                )
         if start.name == "voice" and attributes.get("name", "").strip():
             style = replace(style, voice=attributes["name"].strip())
         if start.name == "prosody":
             style = replace(
                 style,
-                speed=style.speed * self._value(start, "rate", ssml_values.speed, 1.0),
-                volume_db=style.volume_db + self._value(start, "volume", ssml_values.volume_db, 0.0),
+                speed=style.speed * self._value(start, "rate", speed, 1.0),
+                volume_db=style.volume_db + self._value(start, "volume", volume_db, 0.0),
             )
             for name in _UNUSED_PROSODY:
                 if name in attributes:
                     self._problem(f"<prosody {name}> is not supported: the voice keeps its own", "<prosody>")
         return style
 
-    def _value(self, start: Start, name: str, read: Callable[[str], float | None], otherwise: float) -> float:
+    def _value(self, start: StartTag, name: str, read: Callable[[str], float | None], otherwise: float) -> float:
         written = start.attributes.get(name)
         if written is None:
             return otherwise
         value = read(written)
         if value is None:
-            self._problem(f"<prosody {name}={shown(written)}> cannot be understood: it is ignored", "<prosody>")
+            self._problem(
+                f"<prosody {name}={quote_untrusted(written)}> cannot be understood: it is ignored", "<prosody>"
+            )
             return otherwise
         return value
 
 
 def _tag(name: str) -> str:
     """For the log; names may be as long as tags."""
-    return f"<{shown(name)[1:-1]}>"
+    return f"<{quote_untrusted(name)[1:-1]}>"
+
+
+SILENT_DB: Final = -math.inf
+"""Of ``volume="silent"``: nothing within it is heard, however loud."""
+
+_TIME: Final = re.compile(r"\+?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|s)", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})\s*(%|db)?", re.ASCII | re.IGNORECASE)
+
+STRENGTHS: Final = {"none": 0.0, "x-weak": 0.1, "weak": 0.25, "medium": 0.5, "strong": 0.75, "x-strong": 1.25}
+"""Seconds of a ``break``."""
+RATES: Final = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
+"""Factors of a ``prosody rate``."""
+VOLUMES: Final = {
+    "silent": SILENT_DB, "x-soft": -12.0, "soft": -6.0, "medium": 0.0, "default": 0.0, "loud": 4.0, "x-loud": 8.0,
+}  # fmt: skip
+"""Decibels of a ``prosody volume``."""
+_SLOWEST, _FASTEST = 0.1, 10.0
+
+
+def seconds(value: str) -> float | None:
+    """The time that ``500ms`` or ``0.5s`` means; None for anything else."""
+    match = _TIME.fullmatch(value.strip())
+    if match is None:
+        return None
+    return float(match[1]) / (1_000 if match[2].lower() == "ms" else 1)
+
+
+def speed(value: str) -> float | None:
+    """The factor that a rate means: a word, ``80%``, ``+20%``, ``1.2``; None for anything else."""
+    value = value.strip().lower()
+    if value in RATES:
+        return RATES[value]
+    match = _NUMBER.fullmatch(value)
+    if match is None or match[3] == "db" or (match[1] and not match[3]):
+        return None
+    amount = float(match[2]) / (100 if match[3] else 1)
+    factor = {"": amount, "+": 1 + amount, "-": 1 - amount}[match[1]]
+    return factor if _SLOWEST <= factor <= _FASTEST else None
+
+
+def volume_db(value: str) -> float | None:
+    """The gain that a volume means: a word, ``+6dB``, 0 to 100, ``+10%``; None for anything else."""
+    value = value.strip().lower()
+    if value in VOLUMES:
+        return VOLUMES[value]
+    match = _NUMBER.fullmatch(value)
+    if match is None:
+        return None
+    sign = -1 if match[1] == "-" else 1
+    amount = float(match[2])
+    if match[3] == "db":
+        return sign * amount
+    if match[1]:
+        factor = 1 + sign * amount / 100
+    elif amount <= 100:  # noqa: PLR2004  (per cent)
+        factor = amount / 100
+    else:
+        return None
+    return SILENT_DB if factor <= 0 else 20 * math.log10(factor)
+
+
+def say_as(text: str, kind: str, order: str, language: str) -> str | None:
+    """The text in a form that is read as it is meant; None for a kind that nobody knows.
+
+    Letters and digits become words at once. Dates, times and amounts are left to be read like any text, which knows
+    how to; only the order of a date's parts is made plain.
+
+    Args:
+        text: what is written.
+        kind: of ``interpret-as``.
+        order: of ``format``; for dates as ``mdy``.
+        language: BCP-47 tag.
+    """
+    text = " ".join(text.split())
+    sayer = _KINDS.get(kind.strip().lower())
+    if sayer is None:
+        return None
+    return sayer(text, order.strip().lower(), language.replace("_", "-").partition("-")[0].lower()) or text
+
+
+def _spelled(text: str, _order: str, language: str) -> str:
+    said = (_digit(char, language) if char.isdecimal() else char.upper() for char in text if not char.isspace())
+    return ", ".join(said)
+
+
+def _digits(text: str, _order: str, language: str) -> str:
+    groups = ("".join(char for char in group if char.isdecimal()) for group in re.split(r"[^\w.]+", text))
+    return ", ".join(" ".join(_digit(char, language) for char in group) for group in groups if group)
+
+
+def _telephone(text: str, order: str, language: str) -> str:
+    plus = "+" if text.startswith("+") else ""
+    digits = _digits(text, order, language)
+    return f"{_plus(language)} {digits}" if plus and digits else digits
+
+
+def _cardinal(text: str, _order: str, language: str) -> str:
+    return _number(text, language, "cardinal")
+
+
+def _ordinal(text: str, _order: str, language: str) -> str:
+    match = re.fullmatch(r"([+-]?\d+)\D{0,3}", text)
+    return _number(match[1], language, "ordinal") if match else ""
+
+
+def _date(text: str, order: str, _language: str) -> str:
+    parts = re.findall(r"\d+", text)
+    if sorted(order) != ["d", "m", "y"] or len(parts) != len(order) or not re.fullmatch(r"[\d\s./-]+", text):
+        return text
+    year, month, day = (int(parts[order.index(part)][:4]) for part in "ymd")
+    if not (1 <= month <= 12 and 1 <= day <= 31 and year >= 1_000):  # noqa: PLR2004  (a calendar's)
+        return text
+    return f"{year:04}-{month:02}-{day:02}"
+
+
+def _as_it_is(text: str, _order: str, _language: str) -> str:
+    return text
+
+
+_KINDS: Final[dict[str, Callable[[str, str, str], str]]] = {
+    "characters": _spelled,
+    "character": _spelled,
+    "spell-out": _spelled,
+    "verbatim": _spelled,
+    "digits": _digits,
+    "number_digit": _digits,
+    "cardinal": _cardinal,
+    "number": _cardinal,
+    "ordinal": _ordinal,
+    "telephone": _telephone,
+    "date": _date,
+    **dict.fromkeys(("time", "currency", "unit", "fraction", "address", "name", "duration", "measure"), _as_it_is),
+}
+
+_MOST_DIGITS: Final = 15
+"""Of a number that is said as one: few enough for a ``float`` to hold them all."""
+_PLUS: Final = {"es": "más", "fr": "plus", "it": "più", "pt": "mais"}
+
+
+def _digit(digit: str, language: str) -> str:
+    return _number(str(int(digit)), language, "cardinal") or digit
+
+
+def _plus(language: str) -> str:
+    return _PLUS.get(language, "plus")
+
+
+@lru_cache(maxsize=1_024)  # a digit takes a tenth of a millisecond
+def _number(text: str, language: str, kind: str) -> str:
+    """A number in words; nothing where the text is none or the language has no words here."""
+    from num2words import num2words  # type: ignore[import-untyped]  # noqa: PLC0415  (loads all its languages, for the few who ask)
+
+    plain = text.replace(",", "") if language == "en" else text
+    if not re.fullmatch(r"[+-]?\d+(?:\.\d+)?", plain, re.ASCII):
+        return ""
+    if sum(map(str.isdecimal, plain)) > _MOST_DIGITS:
+        return _digits(plain, "", language) if kind == "cardinal" and plain.isdecimal() else ""
+    value = float(plain) if "." in plain else int(plain)  # from text it makes a Decimal, forty times slower
+    try:
+        words: str = num2words(value, lang=language, to=kind)
+    except (NotImplementedError, ValueError, TypeError, OverflowError, IndexError):
+        return ""
+    return words.replace(",", "")

@@ -1,1 +1,1 @@
-
+"""Voices and satellites: catalog, matching, the user's own voices."""

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from tests.pocket.random_models import reduced, write_random_model
+from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts.pocket import config as configs
-from wyoming_pocket_tts.pocket.config import ModelConfig
-from wyoming_pocket_tts.pocket.onnx.install import Progress
+from wyoming_pocket_tts.pocket import registry as configs
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.worker_client import Progress
 
 LIMIT_SECONDS = 30.0
 

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.pocket.random_models import Floats, random_tensor
-from wyoming_pocket_tts.graph import DataFile
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.pocket.config import ModelConfig
-from wyoming_pocket_tts.pocket.onnx.mimi import decoder_graph, encoder_graph
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.states import from_metadata
-from wyoming_pocket_tts.pocket.tensors import expected_tensors
+from wyoming_pocket_tts.inference.graph import ExternalDataFile
+from wyoming_pocket_tts.inference.session import OnnxSession, from_metadata
+from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph, encoder_graph
+from wyoming_pocket_tts.pocket.random_model import Floats, random_tensor
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.torch.mimi import Mimi
+from wyoming_pocket_tts.pocket.weights import expected_tensors
 
 
 def codec_weights(config: ModelConfig, seed: int = 1) -> dict[str, Floats]:
@@ -41,7 +40,7 @@ def torch_codec(config: ModelConfig, weights: dict[str, Floats]) -> Mimi:
 
 def write_decoder(directory: Path, config: ModelConfig, weights: dict[str, Floats], precision: Precision) -> Path:
     path = directory / f"decoder.{precision}.onnx"
-    with DataFile(path.with_suffix(".data")) as data:
+    with ExternalDataFile(path.with_suffix(".data")) as data:
         mean, std = weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"]
         decoder_graph(config.mimi, weights, mean, std, data, precision=precision).save(path)
     return path
@@ -49,7 +48,7 @@ def write_decoder(directory: Path, config: ModelConfig, weights: dict[str, Float
 
 def write_encoder(directory: Path, config: ModelConfig, weights: dict[str, Floats]) -> Path:
     path = directory / "encoder.onnx"
-    with DataFile(path.with_suffix(".data")) as data:
+    with ExternalDataFile(path.with_suffix(".data")) as data:
         encoder_graph(config.mimi, weights, data).save(path)
     return path
 
@@ -57,7 +56,7 @@ def write_encoder(directory: Path, config: ModelConfig, weights: dict[str, Float
 class Streamed:
     """A stream through a graph; allocates its states from the description in the file."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: OnnxSession) -> None:
         self._network = network
         self._specs = from_metadata(network.metadata)
         self.states = {spec.name: spec.initial() for spec in self._specs}
@@ -71,7 +70,7 @@ class Streamed:
         return result
 
 
-def in_pieces(network: Network, name: str, whole: Floats, size: int, *, joined: int) -> Floats:
+def in_pieces(network: OnnxSession, name: str, whole: Floats, size: int, *, joined: int) -> Floats:
     """Run ``whole`` [1, N, ...] through a new stream, ``size`` of its second axis a call."""
     stream = Streamed(network)
     return np.concatenate([stream(**{name: piece}) for piece in _cut(whole, size)], axis=joined)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.pocket.random_models import Floats, random_tensor
-from wyoming_pocket_tts.graph import DataFile
-from wyoming_pocket_tts.inference import Array, Network
-from wyoming_pocket_tts.pocket.config import ModelConfig
-from wyoming_pocket_tts.pocket.onnx.flow_lm import flow_lm_graph
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.tensors import expected_tensors
+from wyoming_pocket_tts.inference.graph import ExternalDataFile
+from wyoming_pocket_tts.inference.session import Array, OnnxSession
+from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.flow_graphs import flow_lm_graph
+from wyoming_pocket_tts.pocket.random_model import Floats, random_tensor
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.weights import expected_tensors
 
 
 def random_weights(config: ModelConfig, seed: int = 3) -> dict[str, Floats]:
@@ -27,7 +27,7 @@ def write_flow_lm(
     directory: Path, config: ModelConfig, weights: dict[str, Floats], *, precision: Precision, steps: int = 1
 ) -> Path:
     path = directory / f"flow_lm.{precision}.onnx"
-    with DataFile(path.with_suffix(".data")) as data:
+    with ExternalDataFile(path.with_suffix(".data")) as data:
         flow_lm_graph(config, weights, data, precision=precision, steps=steps).save(path)
     return path
 
@@ -35,7 +35,7 @@ def write_flow_lm(
 class Streams:
     """As many streams as rows, each at its own position."""
 
-    def __init__(self, network: Network, config: ModelConfig, *, rows: int = 1, room: int = 256) -> None:
+    def __init__(self, network: OnnxSession, config: ModelConfig, *, rows: int = 1, room: int = 256) -> None:
         sizes = config.flow_lm.transformer
         self.config = config
         self.position = np.zeros(rows, np.int64)

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pocket.random_models import reduced, write_random_model
+from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts import TTSModel, export_model_state
-from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
-from wyoming_pocket_tts.pocket.backend import Sampling
-from wyoming_pocket_tts.pocket.config import released_model
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.pocket.backend import SamplingParams
 from wyoming_pocket_tts.pocket.loading import choose_precision
-from wyoming_pocket_tts.pocket.onnx.noise import Noise
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
+from wyoming_pocket_tts.pocket.onnx.kv_cache import NoiseSampler
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import released_model
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 TEXT = "The door is open. The window is closed, and it rains."
 MODELS = ["english_2m_2026-10", "english_2026-01"]
@@ -179,18 +180,18 @@ def test_it_stays_on_the_processor(onnx: TTSModel) -> None:
         onnx.to("cuda")
 
 
-def drawn(sampling: Sampling, count: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+def drawn(sampling: SamplingParams, count: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
     out = np.empty((1, count), np.float32)
-    Noise(sampling, np.random.SeedSequence(seed)).draw(out)
+    NoiseSampler(sampling, np.random.SeedSequence(seed)).draw(out)
     return out
 
 
 def test_noise_is_what_was_asked_for() -> None:
-    assert not drawn(Sampling(0.0), 10).any()
-    assert abs(drawn(Sampling(0.49), 100_000).std() - 0.7) < 0.01
-    assert np.array_equal(drawn(Sampling(1.0), 32, seed=5), drawn(Sampling(1.0), 32, seed=5))
-    assert not np.array_equal(drawn(Sampling(1.0), 32, seed=5), drawn(Sampling(1.0), 32, seed=6))
-    clamped = drawn(Sampling(1.0, noise_clamp=0.5), 10_000)
+    assert not drawn(SamplingParams(0.0), 10).any()
+    assert abs(drawn(SamplingParams(0.49), 100_000).std() - 0.7) < 0.01
+    assert np.array_equal(drawn(SamplingParams(1.0), 32, seed=5), drawn(SamplingParams(1.0), 32, seed=5))
+    assert not np.array_equal(drawn(SamplingParams(1.0), 32, seed=5), drawn(SamplingParams(1.0), 32, seed=6))
+    clamped = drawn(SamplingParams(1.0, noise_clamp=0.5), 10_000)
     assert np.abs(clamped).max() <= 0.5
     reference = torch.nn.init.trunc_normal_(torch.empty(100_000), a=-0.5, b=0.5)
     assert abs(float(clamped.std()) - float(reference.std())) < 0.01

@@ -12,10 +12,10 @@ import pytest
 
 from tests.pocket.onnx.bundles import write_small_model
 from tests.pocket.random_models import changed
-from wyoming_pocket_tts.errors import ConfigError, ModelError
-from wyoming_pocket_tts.pocket.config import ModelConfig
-from wyoming_pocket_tts.pocket.mapped_tensors import MappedTensors
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError
+from wyoming_pocket_tts.core.system import cpu_name
 from wyoming_pocket_tts.pocket.onnx.bundle import (
+    Precision,
     bundle_directory,
     bundle_key,
     looks_like_ours,
@@ -23,11 +23,11 @@ from wyoming_pocket_tts.pocket.onnx.bundle import (
     sampler_steps,
 )
 from wyoming_pocket_tts.pocket.onnx.convert import convert
-from wyoming_pocket_tts.pocket.onnx.cpu import cpu_name
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.probe import Probe, prove
-from wyoming_pocket_tts.pocket.onnx.protocol import Message, Order, Progress, UnfitPrecision
+from wyoming_pocket_tts.pocket.onnx.verify import GoldenSample, prove
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.tensor_files import SafetensorsFile
 from wyoming_pocket_tts.pocket.weights import load_weights
+from wyoming_pocket_tts.pocket.worker_client import Message, Progress, UnsupportedPrecision, WorkerTask
 
 KEY = "0" * 64
 
@@ -43,7 +43,7 @@ def converted(
     """Convert in this process."""
     directory.mkdir()
     steps = sampler_steps(config)
-    order = Order(
+    order = WorkerTask(
         task="convert", directory=directory, key=KEY, name=None, config=config, precision=precision, steps=steps
     )
     messages: list[Message] = [] if told is None else told
@@ -75,7 +75,7 @@ def test_it_knows_what_it_was_made_from(original: Path, config: ModelConfig) -> 
 
 
 def test_its_tables_are_the_weights(original: Path, config: ModelConfig) -> None:
-    file, weights = MappedTensors(open_bundle(original).tables), load_weights(config).tensors
+    file, weights = SafetensorsFile(open_bundle(original).tables), load_weights(config).tensors
     expected = {
         "text_table": "conditioner.embed.weight",
         "text_proj": "conditioner.proj.weight",
@@ -102,7 +102,7 @@ def test_exact_graphs_agree_with_numpy(name: str, tmp_path: Path) -> None:
     """Grouped keys and a narrow table, one head that knows no time and one that does, wide and narrow outputs."""
     config = write_small_model(tmp_path / "model", name, layers=1)
     directory = converted(config, tmp_path / "bundle", Precision.FP32)
-    probe = Probe.read(directory / "probe.safetensors", config)
+    probe = GoldenSample.read(directory / "probe.safetensors", config)
     assert prove(directory, config, Precision.FP32, probe).hidden_error < 1e-5
     assert np.abs(probe.hidden).max() > 0.1
     assert np.abs(probe.audio).max() > 1e-3
@@ -116,12 +116,12 @@ def noise(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flow.data", "codec.data", "decoder.onnx", "flow.onnx"])
 def test_what_computes_something_else_is_not_proved(damage: str, bundle: Path, config: ModelConfig) -> None:
-    probe = Probe.read(bundle / "probe.safetensors", config)
+    probe = GoldenSample.read(bundle / "probe.safetensors", config)
     proof = prove(bundle, config, Precision.INT8, probe)
     assert proof.hidden_error < 0.1
     assert proof.codec_snr_db > 20
     noise(bundle / damage)
-    with pytest.raises(UnfitPrecision, match="int8"):
+    with pytest.raises(UnsupportedPrecision, match="int8"):
         prove(bundle, config, Precision.INT8, probe)
 
 

@@ -10,15 +10,17 @@ import pytest
 import torch
 
 from tests.pocket.onnx.flow_lm_runner import Streams, random_weights, write_flow_lm
-from tests.pocket.random_models import Floats, changed
-from wyoming_pocket_tts.errors import ConfigError, ModelError
-from wyoming_pocket_tts.graph import DataFile
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.pocket.backend import Sampling
-from wyoming_pocket_tts.pocket.config import ModelConfig, released_model
-from wyoming_pocket_tts.pocket.onnx.flow_lm import flow_lm_graph, rotation_tables
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.torch.backend import PocketNetwork, TorchBackend, TorchSpeech
+from tests.pocket.random_models import changed
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError
+from wyoming_pocket_tts.inference.graph import ExternalDataFile
+from wyoming_pocket_tts.inference.session import OnnxSession
+from wyoming_pocket_tts.pocket.backend import SamplingParams
+from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.flow_graphs import flow_lm_graph, rotation_tables
+from wyoming_pocket_tts.pocket.random_model import Floats
+from wyoming_pocket_tts.pocket.registry import released_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.torch.backend import PocketNetwork, TorchBackend, TorchLatentGenerator
 from wyoming_pocket_tts.pocket.torch.transformer import rotation
 
 TOLERANCE = 1e-4
@@ -47,7 +49,7 @@ class Model:
     config: ModelConfig
     weights: dict[str, Floats]
     steps: int
-    fp32: Network
+    fp32: OnnxSession
 
     def bos(self, rows: int = 1) -> Floats:
         return np.repeat(self.weights["flow_lm.bos_emb"][None, None], rows, axis=0)
@@ -63,7 +65,7 @@ def a_model(case: str, directory: Path) -> Model:
     config = changed(released_model(name), differences)
     weights = random_weights(config)
     path = write_flow_lm(directory, config, weights, precision=Precision.FP32, steps=steps)
-    return Model(config, weights, steps, Network(path))
+    return Model(config, weights, steps, OnnxSession(path))
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -81,7 +83,7 @@ class KnownNoise(TorchBackend):
 
     noise: Floats
 
-    def draw(self, sampling: Sampling) -> torch.Tensor:
+    def draw(self, sampling: SamplingParams) -> torch.Tensor:
         return torch.from_numpy(self.noise.copy())
 
 
@@ -94,7 +96,7 @@ def torch_backend(model: Model) -> KnownNoise:
     return KnownNoise(model.config, network.requires_grad_(requires_grad=False).eval(), fingerprint="random")
 
 
-def in_torch(model: Model, voice: Floats) -> tuple[KnownNoise, TorchSpeech]:
+def in_torch(model: Model, voice: Floats) -> tuple[KnownNoise, TorchLatentGenerator]:
     """Begin to speak in a voice that was heard as ``voice`` [1, T, D]."""
     backend = torch_backend(model)
     cache = backend.network.flow_lm.new_cache(capacity=voice.shape[1])
@@ -102,7 +104,7 @@ def in_torch(model: Model, voice: Floats) -> tuple[KnownNoise, TorchSpeech]:
         backend.network.flow_lm.fill(torch.from_numpy(voice), cache)
     state = backend._voice_of(cache)
     positions = len(TOKENS) + 1 + FRAMES + NOISY_FRAMES
-    return backend, backend.open_speech(state, positions=positions, sampling=Sampling(0.0, steps=model.steps))
+    return backend, backend.open_speech(state, positions=positions, sampling=SamplingParams(0.0, steps=model.steps))
 
 
 def embedded(model: Model, tokens: Sequence[int]) -> Floats:
@@ -192,7 +194,7 @@ def test_several_positions_of_several_streams_need_an_empty_past(small: Model) -
 def test_fewer_bits_cost_exactness(precision: str, least: float, most: float, tmp_path: Path) -> None:
     model = a_model("english", tmp_path)
     path = write_flow_lm(tmp_path, model.config, model.weights, precision=Precision(precision), steps=model.steps)
-    exact, coarse = Streams(model.fp32, model.config), Streams(Network(path), model.config)
+    exact, coarse = Streams(model.fp32, model.config), Streams(OnnxSession(path), model.config)
     errors = []
     for streams in (exact, coarse):
         streams.read(model.vectors(1, VOICE))
@@ -217,14 +219,17 @@ def test_tables_turn_as_the_network_does() -> None:
 
 def test_heads_that_onnx_runtime_cannot_turn_are_refused(small: Model, tmp_path: Path) -> None:
     config = changed(small.config, {"flow_lm": {"transformer": {"attn_dim": 192, "num_heads": 8}}})
-    with DataFile(tmp_path / "refused.data") as data, pytest.raises(ConfigError, match=r"24 wide .* multiple of 16"):
+    with (
+        ExternalDataFile(tmp_path / "refused.data") as data,
+        pytest.raises(ConfigError, match=r"24 wide .* multiple of 16"),
+    ):
         flow_lm_graph(config, small.weights, data, precision=Precision.FP32, steps=1)
 
 
 def test_graphs_of_other_steps_share_their_data(small: Model, tmp_path: Path) -> None:
     def size(*steps: int) -> int:
         path = tmp_path / "shared.data"
-        with DataFile(path) as data:
+        with ExternalDataFile(path) as data:
             for count in steps:
                 graph = flow_lm_graph(small.config, small.weights, data, precision=Precision.INT8, steps=count)
                 graph.save(tmp_path / f"{count}.onnx")

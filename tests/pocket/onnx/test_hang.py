@@ -8,23 +8,20 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from tests.engine.speakers import PATIENCE_SECONDS, Noting
 from tests.pocket.onnx.bundles import write_small_model
-from tests.residency.speakers import PATIENCE_SECONDS, Noting
-from tests.serving.client import Service, errors, kinds, service
-from wyoming_pocket_tts import export_model_state
+from tests.server.client import Service, errors, kinds, service
+from wyoming_pocket_tts.engine.eviction import ManagerTimeouts
+from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager, ModelRouter
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
+from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
 from wyoming_pocket_tts.pocket.onnx.backend import OnnxBackend
-from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
-from wyoming_pocket_tts.pocket.onnx.install import install
-from wyoming_pocket_tts.pocket.onnx.rows import Rows
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted
+from wyoming_pocket_tts.pocket.onnx.kv_cache import SlotPool
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
-from wyoming_pocket_tts.pocket.tts_model import TTSModel
-from wyoming_pocket_tts.pocket.voice_files import VoiceFiles
-from wyoming_pocket_tts.repertoire import Repertoire
-from wyoming_pocket_tts.residency.ledger import Patience
-from wyoming_pocket_tts.residency.residency import Residency
-from wyoming_pocket_tts.residency.resident import Resident
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
+from wyoming_pocket_tts.pocket.voice_store import ModelVoices
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -41,8 +38,8 @@ class Hangs:
         self.hung = threading.Event()
         self.gate = threading.Event()
 
-    def open_rows(self, backend: OnnxBackend) -> Rows:
-        rows, step, steps = OnnxBackend.open_rows(backend), Rows.step, iter(range(1000))
+    def open_rows(self, backend: OnnxBackend) -> SlotPool:
+        rows, step, steps = OnnxBackend.open_rows(backend), SlotPool.step, iter(range(1000))
 
         def hang(*arguments: object) -> object:
             if self.wanted and next(steps) == 1:
@@ -55,13 +52,13 @@ class Hangs:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     directory = tmp_path_factory.mktemp("model")
     config = write_small_model(directory)
     sizes, rng = config.flow_lm.transformer, np.random.default_rng(2)
     layers = rng.standard_normal((sizes.num_layers, 2, 20, sizes.kv_heads, sizes.head_dim), dtype=np.float32)
     export_model_state(VoiceState(layers=tuple(layers)), directory / "alba.safetensors")
-    return install(None, config, data_dir=directory)
+    return ensure_converted(None, config, data_dir=directory)
 
 
 @pytest.fixture
@@ -74,8 +71,8 @@ def hangs() -> Iterator[Hangs]:
             thread.join(PATIENCE_SECONDS)
 
 
-def resident(residency: Residency, bundle: Bundle, label: str, hangs: Hangs | None) -> Resident:
-    voices = VoiceFiles(
+def resident(residency: ModelManager, bundle: ModelBundle, label: str, hangs: Hangs | None) -> ManagedSynthesizer:
+    voices = ModelVoices(
         name=label, voices=["alba"], language="en", rate_hz=24_000, directory=bundle.directory.parents[1]
     )
 
@@ -88,7 +85,7 @@ def resident(residency: Residency, bundle: Bundle, label: str, hangs: Hangs | No
         return PocketSynthesizer(TTSModel(loaded), voices)
 
     place = residency.add(label, bring, title=f"the model {label}", size_bytes=1, speaker=bring())
-    return Resident(residency, place, voices.voices)
+    return ManagedSynthesizer(residency, place, voices.voices)
 
 
 async def speaks(house: Service, voice: str) -> None:
@@ -98,11 +95,11 @@ async def speaks(house: Service, voice: str) -> None:
 
 
 async def test_who_listens_is_told_and_the_next_request_is_spoken(
-    bundle: Bundle, hangs: Hangs, caplog: pytest.LogCaptureFixture
+    bundle: ModelBundle, hangs: Hangs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    residency, hears = Residency(patience=Patience(stuck=STUCK_SECONDS)), Noting()
+    residency, hears = ModelManager(patience=ManagerTimeouts(stuck=STUCK_SECONDS)), Noting()
     residency.observe(hears)
-    repertoire = Repertoire(resident(residency, bundle, "sound", None), {})
+    repertoire = ModelRouter(resident(residency, bundle, "sound", None), {})
     repertoire.add("bad", resident(residency, bundle, "bad", hangs))
     residency.start()
     try:

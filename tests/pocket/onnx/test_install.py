@@ -17,24 +17,23 @@ import psutil
 import pytest
 
 from tests.pocket.fake_hub import Served, fake_hub
-from tests.pocket.onnx.bundles import (
-    INSTALLING,
-    LIMIT_SECONDS,
-    children,
-    install_elsewhere,
-    until,
-    write_small_model,
-)
+from tests.pocket.onnx.bundles import INSTALLING, LIMIT_SECONDS, children, install_elsewhere, until, write_small_model
 from tests.pocket.random_models import changed
-from wyoming_pocket_tts.errors import Cancelled, DownloadError, ModelError
-from wyoming_pocket_tts.pocket.config import ModelConfig, load_config
+from wyoming_pocket_tts.core.errors import Cancelled, DownloadError, ModelError
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.onnx import install as installing
-from wyoming_pocket_tts.pocket.onnx.bundle import Bundle, bundle_directory, open_bundle
-from wyoming_pocket_tts.pocket.onnx.child import run_child
-from wyoming_pocket_tts.pocket.onnx.install import Progress, install, installed
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.protocol import Finished, Order, UnfitPrecision, parse
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision, bundle_directory, open_bundle
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted, find_converted
+from wyoming_pocket_tts.pocket.registry import load_config
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.worker_client import (
+    DoneMessage,
+    Progress,
+    UnsupportedPrecision,
+    WorkerTask,
+    parse,
+    run_task,
+)
 
 MODEL = "model.yaml"
 INT8, FP32 = Precision.INT8, Precision.FP32
@@ -57,7 +56,7 @@ def config(model: Path) -> ModelConfig:
 def original(config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the model in it."""
     data_dir = tmp_path_factory.mktemp("data")
-    install(None, config, data_dir=data_dir)
+    ensure_converted(None, config, data_dir=data_dir)
     return data_dir
 
 
@@ -75,7 +74,7 @@ def place(data_dir: Path, config: ModelConfig) -> Path:
     return bundle_directory(data_dir, None, config, precision=INT8)
 
 
-def whole(bundle: Bundle) -> bool:
+def whole(bundle: ModelBundle) -> bool:
     bundle.verify()
     return sorted(path.name for path in bundle.directory.iterdir()) == sorted([*bundle.files, "manifest.json"])
 
@@ -87,41 +86,43 @@ def nothing_left(data_dir: Path) -> bool:
 
 def test_a_model_is_converted_once(config: ModelConfig, tmp_path: Path) -> None:
     told: list[Progress] = []
-    assert installed(None, config, data_dir=tmp_path, precision=INT8) is None
-    bundle = install(None, config, data_dir=tmp_path, report=told.append)
+    assert find_converted(None, config, data_dir=tmp_path, precision=INT8) is None
+    bundle = ensure_converted(None, config, data_dir=tmp_path, report=told.append)
     assert bundle.precision is INT8
     assert whole(bundle)
     assert nothing_left(tmp_path)
     assert {progress.stage for progress in told} == {"download", "convert", "verify"}
-    assert bundle == install(None, config, data_dir=tmp_path, report=never, run=never)
-    assert bundle == installed(None, config, data_dir=tmp_path, precision=INT8)
-    assert installed(None, config, data_dir=tmp_path, precision=FP32) is None
+    assert bundle == ensure_converted(None, config, data_dir=tmp_path, report=never, run=never)
+    assert bundle == find_converted(None, config, data_dir=tmp_path, precision=INT8)
+    assert find_converted(None, config, data_dir=tmp_path, precision=FP32) is None
 
 
 def test_text_rules_are_those_of_today(config: ModelConfig, data_dir: Path) -> None:
     newer = changed(config, {"remove_semicolons": True})
-    assert install(None, newer, data_dir=data_dir, run=never).config.remove_semicolons
+    assert ensure_converted(None, newer, data_dir=data_dir, run=never).config.remove_semicolons
 
 
 def test_it_can_be_made_anew(config: ModelConfig, data_dir: Path) -> None:
     before = place(data_dir, config).stat().st_ino
-    assert whole(install(None, config, data_dir=data_dir, anew=True))
+    assert whole(ensure_converted(None, config, data_dir=data_dir, anew=True))
     assert place(data_dir, config).stat().st_ino != before
     assert nothing_left(data_dir)
 
 
 def test_converting_needs_little_memory(config: ModelConfig, tmp_path: Path) -> None:
     """What does not grow with the model: Python, the runtime, and a graph of 40 MB that is tried."""
-    order = Order(task="convert", directory=tmp_path, key="0" * 64, name=None, config=config, precision=INT8, steps=1)
+    order = WorkerTask(
+        task="convert", directory=tmp_path, key="0" * 64, name=None, config=config, precision=INT8, steps=1
+    )
     with subprocess.Popen(
-        [sys.executable, "-m", "wyoming_pocket_tts.pocket.onnx.convert"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "wyoming_pocket_tts.pocket.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdin.write(order.model_dump_json().encode() + b"\n")
         child.stdin.flush()
         last = parse(child.stdout.readlines()[-1])
-    assert isinstance(last, Finished)
+    assert isinstance(last, DoneMessage)
     assert last.peak_bytes is not None
     assert last.peak_bytes < 250_000_000
 
@@ -161,7 +162,7 @@ def test_what_is_damaged_is_made_anew_with_a_message(
     damage: Callable[[Path], None], message: str, config: ModelConfig, data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(place(data_dir, config))
-    assert whole(install(None, config, data_dir=data_dir))
+    assert whole(ensure_converted(None, config, data_dir=data_dir))
     assert message in caplog.text
     assert "converted anew" in caplog.text
     assert nothing_left(data_dir)
@@ -171,10 +172,10 @@ def test_a_bundle_of_another_model_is_not_used(
     config: ModelConfig, data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = place(data_dir, config)
-    other = install(None, config, data_dir=data_dir, precision=FP32).directory
+    other = ensure_converted(None, config, data_dir=data_dir, precision=FP32).directory
     shutil.rmtree(here)
     other.rename(here)
-    bundle = install(None, config, data_dir=data_dir)
+    bundle = ensure_converted(None, config, data_dir=data_dir)
     assert bundle.precision is INT8
     assert "made from something else" in caplog.text
 
@@ -189,7 +190,7 @@ def test_what_somebody_put_there_is_kept(
         here.mkdir()
     (here / "diary.txt").write_text("Dear diary")
     (here / "manifest.json").unlink(missing_ok=True)
-    assert whole(install(None, config, data_dir=data_dir))
+    assert whole(ensure_converted(None, config, data_dir=data_dir))
     (aside,) = here.parent.glob(f"{here.name}.set-aside-*")
     assert (aside / "diary.txt").read_text() == "Dear diary"
     assert str(aside) in caplog.text
@@ -201,13 +202,13 @@ def test_neither_a_file_nor_a_link_is_taken_for_a_model(
     here = place(data_dir, config)
     here.rename(tmp_path / "elsewhere")
     here.symlink_to(tmp_path / "elsewhere")
-    assert whole(install(None, config, data_dir=data_dir))
+    assert whole(ensure_converted(None, config, data_dir=data_dir))
     assert not here.is_symlink()
     assert "is a link" in caplog.text
     open_bundle(tmp_path / "elsewhere").verify()
     shutil.rmtree(here)
     here.write_text("Dear diary")
-    assert whole(install(None, config, data_dir=data_dir))
+    assert whole(ensure_converted(None, config, data_dir=data_dir))
     assert {
         path.read_text() for path in here.parent.glob("*.set-aside-*") if path.is_file() and not path.is_symlink()
     } == {"Dear diary"}
@@ -219,7 +220,7 @@ def test_leftovers_are_cleared_but_for_what_is_not_ours(config: ModelConfig, tmp
     for directory, name in ((ours, "flow.data"), (theirs, "diary.txt")):
         directory.mkdir(parents=True)
         (directory / name).touch()
-    install(None, config, data_dir=tmp_path)
+    ensure_converted(None, config, data_dir=tmp_path)
     assert not ours.exists()
     assert (theirs / "diary.txt").exists()
 
@@ -254,9 +255,9 @@ def test_a_killed_child_breaks_nothing(how: signal.Signals, config: ModelConfig,
     with pytest.raises(
         ModelError, match="killed, most likely because memory" if how is signal.SIGKILL else "status -15"
     ):
-        install(None, config, data_dir=tmp_path, report=kill)
+        ensure_converted(None, config, data_dir=tmp_path, report=kill)
     assert nothing_left(tmp_path)
-    assert whole(install(None, config, data_dir=tmp_path))
+    assert whole(ensure_converted(None, config, data_dir=tmp_path))
 
 
 def test_a_killed_parent_takes_its_child_with_it(
@@ -300,7 +301,7 @@ def test_what_a_killed_parent_left_is_cleared_by_the_next(model: Path, config: M
     child.resume()
     psutil.wait_procs([child], timeout=10)
     assert not nothing_left(tmp_path)
-    assert whole(install(None, config, data_dir=tmp_path))
+    assert whole(ensure_converted(None, config, data_dir=tmp_path))
     assert nothing_left(tmp_path)
 
 
@@ -312,7 +313,7 @@ def test_giving_up_ends_the_child_at_once(waiting: ModelConfig, tmp_path: Path) 
         stop.set()
 
     with pytest.raises(Cancelled):
-        install(None, waiting, data_dir=tmp_path, report=give_up, stop=stop)
+        ensure_converted(None, waiting, data_dir=tmp_path, report=give_up, stop=stop)
     assert not children()
     assert nothing_left(tmp_path)
 
@@ -322,7 +323,7 @@ def test_an_error_in_the_report_ends_the_child_too(waiting: ModelConfig, tmp_pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        install(None, waiting, data_dir=tmp_path, report=interrupt)
+        ensure_converted(None, waiting, data_dir=tmp_path, report=interrupt)
     assert not children()
     assert nothing_left(tmp_path)
 
@@ -332,12 +333,12 @@ def test_an_error_in_the_report_ends_the_child_too(waiting: ModelConfig, tmp_pat
 
 def test_of_two_threads_one_converts_and_the_other_uses_it(config: ModelConfig, tmp_path: Path) -> None:
     second_waits = threading.Event()
-    conversions: list[Order] = []
+    conversions: list[WorkerTask] = []
 
-    def slowly(order: Order, **options: object) -> None:
+    def slowly(order: WorkerTask, **options: object) -> None:
         conversions.append(order)
         assert second_waits.wait(LIMIT_SECONDS)
-        run_child(order, **options)  # type: ignore[arg-type]
+        run_task(order, **options)  # type: ignore[arg-type]
 
     def report(progress: Progress) -> None:
         if progress.stage == "wait":
@@ -345,7 +346,7 @@ def test_of_two_threads_one_converts_and_the_other_uses_it(config: ModelConfig, 
 
     with ThreadPoolExecutor(2) as threads:
         both = [
-            threads.submit(install, None, config, data_dir=tmp_path, report=report, run=slowly, anew=anew)
+            threads.submit(ensure_converted, None, config, data_dir=tmp_path, report=report, run=slowly, anew=anew)
             for anew in (False, True)
         ]
         first, second = (future.result() for future in both)
@@ -367,7 +368,7 @@ def test_of_two_processes_one_converts(model: Path, tmp_path: Path) -> None:
 def test_waiting_for_another_can_be_given_up(waiting: ModelConfig, tmp_path: Path) -> None:
     stop, gate = threading.Event(), threading.Event()
 
-    def hold(order: Order, **_: object) -> None:
+    def hold(order: WorkerTask, **_: object) -> None:
         assert gate.wait(LIMIT_SECONDS)
         raise ModelError("released")
 
@@ -376,10 +377,10 @@ def test_waiting_for_another_can_be_given_up(waiting: ModelConfig, tmp_path: Pat
         stop.set()
 
     with ThreadPoolExecutor(1) as threads:
-        holder = threads.submit(install, None, waiting, data_dir=tmp_path, run=hold)
+        holder = threads.submit(ensure_converted, None, waiting, data_dir=tmp_path, run=hold)
         until(lambda: any(tmp_path.glob("models/*.partial")) or any(tmp_path.glob("models/.*.partial")))
         with pytest.raises(Cancelled):
-            install(None, waiting, data_dir=tmp_path, report=give_up, stop=stop, run=never)
+            ensure_converted(None, waiting, data_dir=tmp_path, report=give_up, stop=stop, run=never)
         gate.set()
         with pytest.raises(ModelError, match="released"):
             holder.result()
@@ -397,10 +398,10 @@ def test_a_processor_without_products_of_8_bits_gets_what_is_faster_there(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(installing, "cpu_flags", lambda: frozenset({"fp", "asimd", "crc32"}))  # a Raspberry Pi 4
-    bundle = install(None, config, data_dir=tmp_path, precision=precision)
+    bundle = ensure_converted(None, config, data_dir=tmp_path, precision=precision)
     assert bundle.precision is Precision.FP32
     assert "does not multiply 8-bit numbers" in caplog.text
-    again = install(None, config, data_dir=tmp_path, precision=precision, run=never)
+    again = ensure_converted(None, config, data_dir=tmp_path, precision=precision, run=never)
     assert again.directory == bundle.directory
 
 
@@ -412,7 +413,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(model: Path, config: ModelConfi
     assert process.returncode == 1
     assert f"ModelError: {tmp_path / 'models'}: File too large: free some space" in stderr
     assert nothing_left(tmp_path)
-    assert whole(install(None, config, data_dir=tmp_path))
+    assert whole(ensure_converted(None, config, data_dir=tmp_path))
 
 
 def test_a_disk_that_is_really_full(config: ModelConfig, tmp_path: Path) -> None:
@@ -423,10 +424,10 @@ def test_a_disk_that_is_really_full(config: ModelConfig, tmp_path: Path) -> None
         pytest.skip("only those who may mount can make a small disk")
     try:
         with pytest.raises(ModelError, match="No space left on device: free some space, or choose another place"):
-            install(None, config, data_dir=small)
+            ensure_converted(None, config, data_dir=small)
         assert nothing_left(small)
         subprocess.run(["mount", "-o", "remount,size=200m", str(small)], check=True)
-        assert whole(install(None, config, data_dir=small))
+        assert whole(ensure_converted(None, config, data_dir=small))
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
@@ -434,7 +435,7 @@ def test_a_disk_that_is_really_full(config: ModelConfig, tmp_path: Path) -> None
 def test_a_place_that_cannot_be_written_to_is_named(config: ModelConfig, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match=r"file/models: Not a directory; .* --data-dir"):
-        install(None, config, data_dir=tmp_path / "file")
+        ensure_converted(None, config, data_dir=tmp_path / "file")
 
 
 @pytest.mark.parametrize(
@@ -459,13 +460,13 @@ def test_wrong_files_are_named(
     for name, path in places.items():
         text = text.replace(name, path)
     with pytest.raises(ModelError, match=message):
-        install(None, changed(config, json.loads(text)), data_dir=tmp_path)
+        ensure_converted(None, changed(config, json.loads(text)), data_dir=tmp_path)
     assert nothing_left(tmp_path)
 
 
 def test_nothing_is_downloaded_when_that_is_forbidden(waiting: ModelConfig, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="not to be used"):
-        install(None, waiting, data_dir=tmp_path, local_files_only=True)
+        ensure_converted(None, waiting, data_dir=tmp_path, local_files_only=True)
 
 
 # --- processors
@@ -476,28 +477,28 @@ def test_a_precision_that_does_not_work_gives_way(
 ) -> None:
     tried = []
 
-    def refuse(order: Order, **options: object) -> None:
+    def refuse(order: WorkerTask, **options: object) -> None:
         tried.append(order.precision)
         if order.precision is not FP32:
-            raise UnfitPrecision(f"{order.precision} does not run on this machine")
-        run_child(order, **options)  # type: ignore[arg-type]
+            raise UnsupportedPrecision(f"{order.precision} does not run on this machine")
+        run_task(order, **options)  # type: ignore[arg-type]
 
-    bundle = install(None, config, data_dir=tmp_path, precision=Precision.INT4, run=refuse)
+    bundle = ensure_converted(None, config, data_dir=tmp_path, precision=Precision.INT4, run=refuse)
     assert tried == ["int4", "int8", "fp32"]
     assert bundle.precision is FP32
     assert whole(bundle)
     assert "int8 does not run on this machine; fp32 is used instead of int8" in caplog.text
     caplog.clear()
-    assert install(None, config, data_dir=tmp_path, precision=Precision.INT4, run=never) == bundle
+    assert ensure_converted(None, config, data_dir=tmp_path, precision=Precision.INT4, run=never) == bundle
     assert "in fp32 instead of int4" in caplog.text
 
 
 def test_where_none_works_it_is_said(config: ModelConfig, tmp_path: Path) -> None:
-    def refuse(order: Order, **_: object) -> None:
-        raise UnfitPrecision(f"{order.precision} does not run on this machine")
+    def refuse(order: WorkerTask, **_: object) -> None:
+        raise UnsupportedPrecision(f"{order.precision} does not run on this machine")
 
     with pytest.raises(ModelError, match="fp32 does not run on this machine"):
-        install(None, config, data_dir=tmp_path, precision=Precision.MIXED, run=refuse)
+        ensure_converted(None, config, data_dir=tmp_path, precision=Precision.MIXED, run=refuse)
     assert nothing_left(tmp_path)
 
 
@@ -512,7 +513,7 @@ def test_a_processor_that_meets_an_instruction_that_it_lacks(
             for child in children():
                 child.send_signal(signal.SIGILL)
 
-    bundle = install(None, config, data_dir=tmp_path, report=fail)
+    bundle = ensure_converted(None, config, data_dir=tmp_path, report=fail)
     assert bundle.precision is FP32
     assert "int8 does not run on this machine: it ended with SIGILL; fp32 is used" in caplog.text
 
@@ -521,16 +522,16 @@ def test_on_another_processor_it_is_proved_again(
     config: ModelConfig, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installing, "cpu_name", lambda: "another+avx2")
-    orders: list[Order] = []
+    orders: list[WorkerTask] = []
 
-    def watched(order: Order, **options: object) -> None:
+    def watched(order: WorkerTask, **options: object) -> None:
         orders.append(order)
-        run_child(order, **options)  # type: ignore[arg-type]
+        run_task(order, **options)  # type: ignore[arg-type]
 
     before = place(data_dir, config).stat().st_ino
-    assert whole(install(None, config, data_dir=data_dir, run=watched))
+    assert whole(ensure_converted(None, config, data_dir=data_dir, run=watched))
     assert [order.task for order in orders] == ["prove"]
-    assert whole(install(None, config, data_dir=data_dir, run=never))
+    assert whole(ensure_converted(None, config, data_dir=data_dir, run=never))
     assert open_bundle(place(data_dir, config)).proved_on[-1] == "another+avx2"
     assert place(data_dir, config).stat().st_ino == before
 
@@ -541,13 +542,13 @@ def test_what_another_processor_cannot_run_is_made_anew(
     monkeypatch.setattr(installing, "cpu_name", lambda: "another")
     orders: list[tuple[str, str]] = []
 
-    def refuse(order: Order, **options: object) -> None:
+    def refuse(order: WorkerTask, **options: object) -> None:
         orders.append((order.task, order.precision))
         if order.precision is INT8:
-            raise UnfitPrecision("int8 has an error of 140% in the language model on this machine")
-        run_child(order, **options)  # type: ignore[arg-type]
+            raise UnsupportedPrecision("int8 has an error of 140% in the language model on this machine")
+        run_task(order, **options)  # type: ignore[arg-type]
 
-    assert install(None, config, data_dir=data_dir, run=refuse).precision is FP32
+    assert ensure_converted(None, config, data_dir=data_dir, run=refuse).precision is FP32
     assert orders == [("prove", "int8"), ("convert", "int8"), ("convert", "fp32")]
     assert caplog.text.count("converted anew") == 1
     assert "error of 140%" in caplog.text
@@ -570,12 +571,12 @@ def test_weights_that_can_clone_are_used_when_they_have_come(
                 "weights_path_without_voice_cloning": config.weights_path,
             },
         )
-        without = install(None, gated, data_dir=tmp_path)
+        without = ensure_converted(None, gated, data_dir=tmp_path)
         assert (without.has_voice_cloning, without.encoder) == (False, None)
         assert not (without.directory / "encoder.onnx").exists()
         assert whole(without)
         assert "model.safetensors" in caplog.text  # the child's warning reaches our log
-        assert install(None, gated, data_dir=tmp_path, run=never) == without
+        assert ensure_converted(None, gated, data_dir=tmp_path, run=never) == without
         server.files["model.safetensors"] = Served(weights)
         fetch(f"{server.url}/model.safetensors")
-    assert install(None, gated, data_dir=tmp_path).has_voice_cloning
+    assert ensure_converted(None, gated, data_dir=tmp_path).has_voice_cloning

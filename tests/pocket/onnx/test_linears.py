@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pocket.random_models import Floats
-from wyoming_pocket_tts.graph import Graph
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.pocket.onnx.linears import BLOCK, Linears, quantised
+from wyoming_pocket_tts.inference.graph import GraphBuilder
+from wyoming_pocket_tts.inference.quantized import BLOCK, LinearBuilder, quantised
+from wyoming_pocket_tts.inference.session import OnnxSession
+from wyoming_pocket_tts.pocket.random_model import Floats
 
 
 def product(x: Floats, weight: Floats, bias: Floats | None, bits: int | None, directory: Path) -> Floats:
-    graph = Graph("linear")
+    graph = GraphBuilder("linear")
     inputs = graph.input("x", np.float32, ["rows", weight.shape[1]])
-    graph.output(Linears(graph, bits).large(inputs, weight, bias, name="weight"), "y", np.float32, ["rows", "N"])
+    graph.output(LinearBuilder(graph, bits).large(inputs, weight, bias, name="weight"), "y", np.float32, ["rows", "N"])
     graph.save(directory / "linear.onnx")
-    return Network(directory / "linear.onnx")(x=x)[0]
+    return OnnxSession(directory / "linear.onnx")(x=x)[0]
 
 
 @pytest.mark.parametrize(("bits", "tolerance"), [(None, 1e-6), (8, 0.015), (4, 0.15)])

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.pocket.onnx.bundles import write_small_model
-from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
-from wyoming_pocket_tts.pocket.onnx.install import install
-from wyoming_pocket_tts.pocket.onnx.memory_size import memory_bytes
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision, memory_bytes
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted
 
 PROGRAM = """
 import sys
@@ -40,8 +38,8 @@ print(resident() - before)
 """
 
 
-def bundle_of(directory: Path, *, layers: int, precision: Precision = Precision.INT8) -> Bundle:
-    return install(None, write_small_model(directory, layers=layers), data_dir=directory, precision=precision)
+def bundle_of(directory: Path, *, layers: int, precision: Precision = Precision.INT8) -> ModelBundle:
+    return ensure_converted(None, write_small_model(directory, layers=layers), data_dir=directory, precision=precision)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="another system tells it otherwise")

@@ -16,11 +16,13 @@ from tests.pocket.onnx.codec_runner import (
     write_decoder,
     write_encoder,
 )
-from tests.pocket.random_models import Floats, changed
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.pocket.config import ModelConfig, released_model
-from wyoming_pocket_tts.pocket.onnx.mimi import decoder_graph
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from tests.pocket.random_models import changed
+from wyoming_pocket_tts.inference.session import OnnxSession
+from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph
+from wyoming_pocket_tts.pocket.random_model import Floats
+from wyoming_pocket_tts.pocket.registry import released_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 FRAMES = 100
 TOLERANCE = 1e-5
@@ -59,11 +61,11 @@ class Case:
     frames: Floats  # [1, FRAMES, conditioning_dim], of that audio
     directory: Path
 
-    def decoder(self, precision: Precision = Precision.FP32) -> Network:
-        return Network(write_decoder(self.directory, self.config, self.weights, precision))
+    def decoder(self, precision: Precision = Precision.FP32) -> OnnxSession:
+        return OnnxSession(write_decoder(self.directory, self.config, self.weights, precision))
 
-    def encoder(self) -> Network:
-        return Network(write_encoder(self.directory, self.config, self.weights))
+    def encoder(self) -> OnnxSession:
+        return OnnxSession(write_encoder(self.directory, self.config, self.weights))
 
 
 @torch.inference_mode()

@@ -18,18 +18,19 @@ import pytest
 import torch
 
 from tests.pocket.onnx.portable_runner import Floats, PortableModel, PortableSpeech
-from tests.pocket.random_models import changed, reduced, write_random_model
+from tests.pocket.random_models import changed, reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts.pocket.backend import Sampling
-from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
-from wyoming_pocket_tts.pocket.config import ModelConfig, load_config, released_model
-from wyoming_pocket_tts.pocket.generate import Speaking, speak
+from wyoming_pocket_tts.pocket.backend import SamplingParams
+from wyoming_pocket_tts.pocket.generate import GenerationParams, frame_limit, speak
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import load_config, released_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.text import TextChunk
 from wyoming_pocket_tts.pocket.torch.backend import TorchBackend, build_network
-from wyoming_pocket_tts.pocket.torch.flow_head import Sampler
+from wyoming_pocket_tts.pocket.torch.flow_lm import FlowSampler
+from wyoming_pocket_tts.pocket.voice_state import write_state
 from wyoming_pocket_tts.pocket.weights import load_weights
-from wyoming_pocket_tts.text.prompt import TextChunk
-from wyoming_pocket_tts.voices.state import write_state
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -145,7 +146,7 @@ def test_the_models_say_what_torch_says(case: Case, optimised: bool) -> None:
     speech = PortableSpeech(case.fp32, optimised=optimised)
     speech.hear(heard)
     voice = case.backend.listen(case.recording)
-    sampling = Sampling(0.0, steps=case.steps)
+    sampling = SamplingParams(0.0, steps=case.steps)
     reference = case.backend.open_speech(voice, positions=len(TOKENS) + FRAMES, sampling=sampling)
     read, frame = speech.prefill(TOKENS), reference.prefill(TOKENS)
     latents: list[Floats] = []
@@ -176,7 +177,7 @@ def test_the_head_leaves_steps_and_noise_to_the_caller(case: Case) -> None:
     speech = PortableSpeech(case.fp32)
     assert speech.manifest["sampler"]["takes_any_steps"] == (flow.n_times > 0)
     for steps in (1, 5) if flow.n_times else (1,):
-        sampler = Sampler(case.backend.network.flow_lm.flow_net, rule=flow.type, steps=steps)
+        sampler = FlowSampler(case.backend.network.flow_lm.flow_net, rule=flow.type, steps=steps)
         expected = sampler(torch.from_numpy(condition), torch.from_numpy(noise)).numpy()
         np.testing.assert_allclose(speech.sample(condition, noise, steps), expected, atol=TOLERANCE)
 
@@ -281,7 +282,7 @@ def test_the_program_of_the_documentation_speaks_as_torch_does(small: Case, tmp_
     )
 
     chunk = TextChunk("", tuple(TOKENS), words=5)
-    how = Speaking(Sampling(0.0), small.config.default_eos_threshold)
+    how = GenerationParams(SamplingParams(0.0), small.config.default_eos_threshold)
     expected = np.concatenate(list(speak(small.backend, voice, [chunk], how)))
     with wave.open(str(tmp_path / "speech.wav")) as file:
         assert file.getframerate() == small.config.mimi.sample_rate

@@ -13,15 +13,15 @@ import pytest
 
 from tests.pocket.onnx.bundles import write_small_model
 from tests.pocket.onnx.portable_runner import PortableModel
-from wyoming_pocket_tts.cli import main
-from wyoming_pocket_tts.errors import AccessDenied, ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.cli.main import main
+from wyoming_pocket_tts.core.errors import AccessDenied, ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.inference.session import METADATA_KEY
 from wyoming_pocket_tts.pocket import hub
-from wyoming_pocket_tts.pocket.chunk_rules import frame_limit
-from wyoming_pocket_tts.pocket.config import ModelConfig
+from wyoming_pocket_tts.pocket.generate import frame_limit
 from wyoming_pocket_tts.pocket.onnx import portable
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
-from wyoming_pocket_tts.pocket.onnx.states import METADATA_KEY
-from wyoming_pocket_tts.voices.state import VoiceState, write_state
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, write_state
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(folder: Path) -> ModelConfig:
-    from wyoming_pocket_tts.pocket.config import load_config  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.registry import load_config  # noqa: PLC0415
 
     return load_config(folder / "model.yaml")
 

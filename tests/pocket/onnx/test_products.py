@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from tests.pocket.onnx.codec_runner import signal_to_noise_db
-from tests.pocket.random_models import Floats
-from wyoming_pocket_tts.graph import Graph
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.pocket.onnx.products import FloatProducts, Int8Products, Products, Window, quantize_columns
+from wyoming_pocket_tts.inference.graph import GraphBuilder
+from wyoming_pocket_tts.inference.quantized import ConvWindow, Float32MatMul, Int8MatMul, MatMulOps, quantize_columns
+from wyoming_pocket_tts.inference.session import OnnxSession
+from wyoming_pocket_tts.pocket.random_model import Floats
 
 ROWS, CHANNELS, OUTPUTS = 40, 512, 64
 RANDOM = np.random.default_rng(0)
 
 
-def a_window(size: int, **more: float) -> Window:
+def a_window(size: int, **more: float) -> ConvWindow:
     taps = [RANDOM.standard_normal((CHANNELS, OUTPUTS), dtype=np.float32) for _ in range(size)]
-    return Window(taps, RANDOM.standard_normal(OUTPUTS, dtype=np.float32), **more)  # type: ignore[arg-type]
+    return ConvWindow(taps, RANDOM.standard_normal(OUTPUTS, dtype=np.float32), **more)  # type: ignore[arg-type]
 
 
 def some_rows(largest: float = 0.0) -> Floats:
@@ -27,7 +27,7 @@ def some_rows(largest: float = 0.0) -> Floats:
     return rows
 
 
-def by_definition(window: Window, rows: Floats) -> Floats:
+def by_definition(window: ConvWindow, rows: Floats) -> Floats:
     past = (len(window.taps) - 1) * window.dilation
     result = np.empty((ROWS - past, OUTPUTS))
     for t in range(ROWS - past):
@@ -37,12 +37,12 @@ def by_definition(window: Window, rows: Floats) -> Floats:
     return result.astype(np.float32)
 
 
-def computed(products: Products, window: Window, rows: Floats, path: Path) -> Floats:
-    g = Graph("window")
+def computed(products: MatMulOps, window: ConvWindow, rows: Floats, path: Path) -> Floats:
+    g = GraphBuilder("window")
     x = g.input("rows", np.float32, ["rows", CHANNELS])
     g.output(products.windows(g, x, window), "y", np.float32, ["windows", OUTPUTS])
     g.save(path)
-    return Network(path)(rows=rows)[0]
+    return OnnxSession(path)(rows=rows)[0]
 
 
 @pytest.mark.parametrize("excess", [0.0, 1.0])
@@ -50,17 +50,17 @@ def computed(products: Products, window: Window, rows: Floats, path: Path) -> Fl
 def test_windows_are_their_sums(size: int, dilation: int, excess: float, tmp_path: Path) -> None:
     window, rows = a_window(size, dilation=dilation, excess=excess), some_rows()
     expected = by_definition(window, rows)
-    exact = computed(FloatProducts(), window, rows, tmp_path / "exact.onnx")
+    exact = computed(Float32MatMul(), window, rows, tmp_path / "exact.onnx")
     np.testing.assert_allclose(exact, expected, rtol=0, atol=1e-3)  # of sums of hundreds of numbers
-    assert signal_to_noise_db(expected, computed(Int8Products(), window, rows, tmp_path / "rounded.onnx")) > 35
+    assert signal_to_noise_db(expected, computed(Int8MatMul(), window, rows, tmp_path / "rounded.onnx")) > 35
 
 
 def test_sixteen_bits_for_rows_with_an_outlier(tmp_path: Path) -> None:
     rows, window = some_rows(largest=40.0), a_window(3)
-    fine = Window(window.taps, window.bias, has_outliers=True)
+    fine = ConvWindow(window.taps, window.bias, has_outliers=True)
     expected = by_definition(window, rows)
     coarse_db, fine_db = (
-        signal_to_noise_db(expected, computed(Int8Products(), one, rows, tmp_path / f"{one.has_outliers}.onnx"))
+        signal_to_noise_db(expected, computed(Int8MatMul(), one, rows, tmp_path / f"{one.has_outliers}.onnx"))
         for one in (window, fine)
     )
     assert coarse_db + 6 < fine_db

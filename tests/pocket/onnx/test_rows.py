@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.pocket.random_models import changed, reduced, write_random_model
+from tests.pocket.random_models import changed, reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts.errors import ModelError, VoiceError
-from wyoming_pocket_tts.inference import Binding
-from wyoming_pocket_tts.pocket.backend import Frame, Sampling
-from wyoming_pocket_tts.pocket.config import load_config, released_model
+from wyoming_pocket_tts.core.errors import ModelError, VoiceError
+from wyoming_pocket_tts.inference.session import IoBinding
+from wyoming_pocket_tts.pocket.backend import DecodeOutput, SamplingParams
 from wyoming_pocket_tts.pocket.loading import load_for_onnx
 from wyoming_pocket_tts.pocket.onnx.backend import OnnxBackend
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.rows import Row, Rows
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.kv_cache import Slot, SlotPool
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import load_config, released_model
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 TOLERANCE = 1e-4
-SAMPLING = Sampling(0.0)
+SAMPLING = SamplingParams(0.0)
 ROOM = 120
 """Positions of each chunk, beside its voice."""
 
@@ -54,13 +55,13 @@ def a_voice(backend: OnnxBackend, length: int, seed: int = 0) -> VoiceState:
 class Told:
     """A chunk in rows, and what the same chunk says alone."""
 
-    row: Row
-    alone: Iterator[Frame]
-    last: Frame
+    row: Slot
+    alone: Iterator[DecodeOutput]
+    last: DecodeOutput
     frames: int = 1
 
-    def check(self, frame: Frame | ModelError) -> None:
-        assert isinstance(frame, Frame)
+    def check(self, frame: DecodeOutput | ModelError) -> None:
+        assert isinstance(frame, DecodeOutput)
         expected = next(self.alone)
         assert np.abs(frame.latent - expected.latent).max() < TOLERANCE
         assert abs(frame.eos_logit - expected.eos_logit) < TOLERANCE
@@ -72,7 +73,7 @@ class Stage:
     """Everybody who speaks in some rows."""
 
     backend: OnnxBackend
-    rows: Rows
+    rows: SlotPool
     speaking: list[Told] = field(default_factory=list)
 
     def begin(self, voice: VoiceState, tokens: list[int], *, pieces: int = 1) -> Told:
@@ -86,7 +87,7 @@ class Stage:
         self.speaking.append(told)
         return told
 
-    def alone(self, voice: VoiceState, tokens: list[int]) -> Iterator[Frame]:
+    def alone(self, voice: VoiceState, tokens: list[int]) -> Iterator[DecodeOutput]:
         speech = self.backend.open_speech(voice, positions=ROOM, sampling=SAMPLING)
         frame = speech.prefill(tokens)
         while True:
@@ -159,7 +160,7 @@ def test_a_place_keeps_its_voice_for_the_next_speech(backend: OnnxBackend, monke
     voice, other = a_voice(backend, 20), a_voice(backend, 30)
     stage.end(stage.begin(voice, [1, 2]))
     copied: list[VoiceState] = []
-    monkeypatch.setattr("wyoming_pocket_tts.pocket.onnx.rows.put_voice", lambda _, voice: copied.append(voice))
+    monkeypatch.setattr("wyoming_pocket_tts.pocket.onnx.kv_cache.write_voice", lambda _, voice: copied.append(voice))
     stage.end(stage.begin(voice, [3, 4]))
     assert copied == []
     stage.rows.join(voice, positions=3, sampling=SAMPLING)
@@ -188,12 +189,12 @@ def test_too_long_a_voice_is_refused_and_takes_no_place(backend: OnnxBackend) ->
 
 def test_another_number_of_sampler_steps_is_refused(backend: OnnxBackend) -> None:
     with pytest.raises(ModelError, match="converted for 1 sampler steps, not 2"):
-        backend.open_rows().join(a_voice(backend, 30), positions=3, sampling=Sampling(0.0, steps=2))
+        backend.open_rows().join(a_voice(backend, 30), positions=3, sampling=SamplingParams(0.0, steps=2))
 
 
 def test_noise_is_each_rows_own(backend: OnnxBackend) -> None:
     """Two speeches with seeds of their own, together or one after the other."""
-    voice, warm = a_voice(backend, 20), Sampling(0.8)
+    voice, warm = a_voice(backend, 20), SamplingParams(0.8)
 
     def spoken(*, together: bool) -> list[Floats]:
         backend.seed(4)
@@ -207,7 +208,7 @@ def test_noise_is_each_rows_own(backend: OnnxBackend) -> None:
                 for index, frame in zip(
                     group, rows.step([pair[i] for i in group], [said[i] for i in group]), strict=True
                 ):
-                    assert isinstance(frame, Frame)
+                    assert isinstance(frame, DecodeOutput)
                     said[index] = frame.latent
         return said
 
@@ -220,9 +221,9 @@ def test_noise_is_each_rows_own(backend: OnnxBackend) -> None:
 def test_a_call_that_fails_for_all_is_tried_for_each(backend: OnnxBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(backend, backend.open_rows())
     told = [stage.begin(a_voice(backend, 20), [number, 2, 3]) for number in range(3)]
-    run, calls = Binding.run, 0
+    run, calls = IoBinding.run, 0
 
-    def failing(binding: Binding) -> None:
+    def failing(binding: IoBinding) -> None:
         nonlocal calls
         calls += 1
         if calls in {1, 3}:  # the step of all three, and the second of them alone
@@ -230,7 +231,7 @@ def test_a_call_that_fails_for_all_is_tried_for_each(backend: OnnxBackend, monke
         run(binding)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Binding, "run", failing)
+        patched.setattr(IoBinding, "run", failing)
         frames = stage.rows.step([each.row for each in told], [each.last.latent for each in told])
     assert isinstance(frames[1], ModelError)
     told[0].check(frames[0])

@@ -10,16 +10,17 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.pocket.random_models import reduced, write_random_model
+from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts import TTSModel, export_model_state
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.errors import Cancelled, VoiceError
-from wyoming_pocket_tts.pocket.config import released_model
+from wyoming_pocket_tts.core.errors import Cancelled, VoiceError
+from wyoming_pocket_tts.core.types import Pcm, SynthesisOptions, SynthesisRequest
+from wyoming_pocket_tts.engine.scheduler import Scheduler
+from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
+from wyoming_pocket_tts.pocket.random_model import write_random_model
+from wyoming_pocket_tts.pocket.registry import released_model
 from wyoming_pocket_tts.pocket.synthesizer import PocketSynthesizer
-from wyoming_pocket_tts.pocket.voice_files import VoiceFiles
-from wyoming_pocket_tts.speech import Manner, Pcm, Request
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
+from wyoming_pocket_tts.pocket.voice_store import ModelVoices
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,7 +53,7 @@ def voices(model: TTSModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made_of(model: TTSModel, voices: Path) -> PocketSynthesizer:
-    files = VoiceFiles(name="m", voices=VOICES, language="en", rate_hz=model.sample_rate, directory=voices)
+    files = ModelVoices(name="m", voices=VOICES, language="en", rate_hz=model.sample_rate, directory=voices)
     return PocketSynthesizer(model, files)
 
 
@@ -64,8 +65,8 @@ def synthesizer(model: TTSModel, voices: Path) -> Iterator[PocketSynthesizer]:
     assert not [thread for thread in threading.enumerate() if thread.name == "pocket-choir"]
 
 
-def asked(synthesizer: PocketSynthesizer, text: str, voice: int = 0) -> Request:
-    return Request(text=text, voice=synthesizer.voices()[voice])
+def asked(synthesizer: PocketSynthesizer, text: str, voice: int = 0) -> SynthesisRequest:
+    return SynthesisRequest(text=text, voice=synthesizer.voices()[voice])
 
 
 def alone(model: TTSModel, voices: Path, text: str, voice: int) -> Pcm:
@@ -75,7 +76,7 @@ def alone(model: TTSModel, voices: Path, text: str, voice: int) -> Pcm:
     return pcm
 
 
-async def spoken(workers: Workers, request: Request) -> Pcm:
+async def spoken(workers: Scheduler, request: SynthesisRequest) -> Pcm:
     async with workers.stream(request) as blocks:
         return np.concatenate([block async for block in blocks])
 
@@ -84,7 +85,7 @@ async def test_everybody_hears_what_they_would_hear_alone(
     model: TTSModel, voices: Path, synthesizer: PocketSynthesizer
 ) -> None:
     expected = {(text, voice): alone(model, voices, text, voice) for text in TEXTS for voice in (0, 1)}
-    async with Workers(synthesizer, threads=2) as workers:
+    async with Scheduler(synthesizer, threads=2) as workers:
 
         async def one(number: int, text: str, voice: int) -> None:
             await asyncio.sleep(number * 0.007)  # they come one after the other, while others speak
@@ -99,7 +100,7 @@ async def test_who_leaves_in_the_middle_changes_nothing_for_the_others(
     model: TTSModel, voices: Path, synthesizer: PocketSynthesizer
 ) -> None:
     expected = alone(model, voices, TEXTS[3], 0)
-    async with Workers(synthesizer, threads=2) as workers:
+    async with Scheduler(synthesizer, threads=2) as workers:
 
         async def leave(blocks_heard: int) -> None:
             async with workers.stream(asked(synthesizer, TEXTS[3], 1)) as blocks:
@@ -117,13 +118,15 @@ def test_a_text_without_words_is_silent_and_a_voice_that_is_not_there_told(synth
     assert list(synthesizer.synthesize(asked(synthesizer, " "))) == []
     stranger = replace(synthesizer.voices()[0], name="nobody")
     with pytest.raises(VoiceError, match="nobody"):
-        next(synthesizer.synthesize(Request(text="Hello.", voice=stranger)))
+        next(synthesizer.synthesize(SynthesisRequest(text="Hello.", voice=stranger)))
 
 
 def test_a_manner_is_each_streams_own(synthesizer: PocketSynthesizer) -> None:
     """Noise for one of two that share their calls."""
     cold = asked(synthesizer, TEXTS[0])
-    warm = Request(text=TEXTS[0], voice=cold.voice, manner=Manner(temperature=0.9, eos_threshold=100.0))
+    warm = SynthesisRequest(
+        text=TEXTS[0], voice=cold.voice, manner=SynthesisOptions(temperature=0.9, eos_threshold=100.0)
+    )
     speeches = [synthesizer.synthesize(request) for request in (cold, warm, cold)]
     begun = [next(speech) for speech in speeches]
     said = [np.concatenate([first, *speech]).astype(np.int32) for first, speech in zip(begun, speeches, strict=True)]

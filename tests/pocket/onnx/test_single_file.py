@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from wyoming_pocket_tts.graph import DataFile, Graph
-from wyoming_pocket_tts.pocket.onnx.single_file import embed_data
+from wyoming_pocket_tts.inference.graph import ExternalDataFile, GraphBuilder
+from wyoming_pocket_tts.pocket.onnx.portable import embed_data
 
 
 @pytest.mark.parametrize("rows", [3, 40, 700])
@@ -16,8 +16,8 @@ def test_one_file_holds_what_two_did(tmp_path: Path, rows: int) -> None:
     """Constants of all sizes: within the model, in the data file, larger than what is copied at once."""
     path, data_path = tmp_path / "model.onnx", tmp_path / "model.data"
     rng = np.random.default_rng(rows)
-    with DataFile(data_path) as data:
-        graph = Graph("sum", data=data)
+    with ExternalDataFile(data_path) as data:
+        graph = GraphBuilder("sum", data=data)
         x = graph.input("x", np.float32, [rows, 500])
         for array in (rng.standard_normal((rows, 500), np.float32), np.array(2, np.float32)):
             x = graph.add(x, graph.constant(array))

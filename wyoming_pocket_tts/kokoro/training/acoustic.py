@@ -1,11 +1,12 @@
-"""Trains the acoustic model: resumable, with progress, metrics and a picture of what it draws."""
+"""Train the acoustic model."""
 
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
-from wyoming_pocket_tts.kokoro.features import Floats
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.kokoro.model import KokoroModel, durations_in_frames
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example, batches
-from wyoming_pocket_tts.kokoro.training.progress import save
 
 DURATION_WEIGHT = 0.2
 STOP_WEIGHT = 0.2
@@ -27,7 +27,7 @@ Durations = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class AcousticTrainingOptions:
     """How to train."""
 
     steps: int = 12_000
@@ -90,10 +90,12 @@ def losses(model: KokoroModel, batch: Batch) -> dict[str, Tensor]:
     return {"total": total, "mel": l1, "duration": duration, "stop": stop}
 
 
-class Trainer:
+class AcousticTrainer:
     """Owns the model, its optimiser and its running average; everything it knows survives in ``checkpoint.pt``."""
 
-    def __init__(self, model: KokoroModel, data: Dataset, folder: Path, options: Options, device: str = "cpu") -> None:
+    def __init__(
+        self, model: KokoroModel, data: Dataset, folder: Path, options: AcousticTrainingOptions, device: str = "cpu"
+    ) -> None:
         self.options, self.data, self.folder, self.device = options, data, folder, torch.device(device)
         self.model = model.to(self.device)
         self.model.mel_mean.copy_(torch.from_numpy(data.mean))
@@ -178,8 +180,8 @@ class Trainer:
         ]
         example = held_out[len(held_out) // 2]
         predicted = averaged.inference(torch.from_numpy(example.phonemes).to(self.device), speaker=example.speaker)
-        target = Drawn("target", self.data.mel(example), example.durations)
-        free_running = Drawn("predicted", predicted.cpu().numpy(), self._durations(averaged, example))
+        target = AlignmentPlot("target", self.data.mel(example), example.durations)
+        free_running = AlignmentPlot("predicted", predicted.cpu().numpy(), self._durations(averaged, example))
         draw(target, free_running, self.folder / "mel.png")
         return {f"held_out_{name}": float(np.mean([row[name].item() for row in rows])) for name in rows[0]}
 
@@ -191,7 +193,7 @@ class Trainer:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class AlignmentPlot:
     """A row of the picture."""
 
     title: str
@@ -199,7 +201,7 @@ class Drawn:
     durations: Durations  # [P], frames
 
 
-def draw(target: Drawn, predicted: Drawn, path: Path) -> None:
+def draw(target: AlignmentPlot, predicted: AlignmentPlot, path: Path) -> None:
     """A PNG: target and free-running predicted mel above one another, each with its alignment."""
     import matplotlib as mpl  # noqa: PLC0415  (slow to import, and only pictures need it)
 
@@ -216,3 +218,12 @@ def draw(target: Drawn, predicted: Drawn, path: Path) -> None:
     axes[1].set(xlabel="frame (12.5 ms); white: phoneme boundaries")
     figure.savefig(path, dpi=80)
     plt.close(figure)
+
+
+def save(checkpoint: Path, state: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Replace ``checkpoint`` at once, so that a run always finds a whole one, and add a row to ``metrics.jsonl``."""
+    partial = checkpoint.with_suffix(".part")
+    torch.save(dict(state), partial)
+    partial.replace(checkpoint)
+    with checkpoint.with_name("metrics.jsonl").open("a", encoding="utf-8") as rows:
+        rows.write(json.dumps(dict(metrics)) + "\n")

@@ -1,19 +1,14 @@
-"""The text both speakers read: public-domain prose and sentences a house says. Knows nothing about audio.
-
-Sources, all free to ship: the Jargon File (public domain, Debian ``dict-jargon``), Ambrose Bierce's *The Devil's
-Dictionary* (copyright expired, Debian ``dict-devil``), and the templates of ``house.yaml``.
-The text that the shipped voice has heard lies compressed beside this file, so that training can be repeated without
-those packages. A rebuild gives a text of the same kind, not the same text: dictionaries, templates and the generator
-have changed since.
-"""
+"""Texts to read."""
 
 import gzip
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from wyoming_pocket_tts.kokoro.training.house import House
+import yaml
 
 CORPUS = Path(__file__).with_name("corpus.txt.gz")
 DICTIONARIES = (Path("/usr/share/dictd/jargon.dict.dz"), Path("/usr/share/dictd/devil.dict.dz"))
@@ -73,7 +68,7 @@ def build(words: frozenset[str], n_house: int = 8000, seed: int = 7) -> list[str
     for path in DICTIONARIES:
         for sentence in prose(gzip.decompress(path.read_bytes()).decode("utf-8", "replace"), words):
             unique.setdefault(sentence)
-    house = House(rng)
+    house = SentenceGenerator(rng)
     while n_house:
         sentence = house.sentence()
         if sentence not in unique:
@@ -92,3 +87,174 @@ def write(sentences: Iterable[str], path: Path = CORPUS) -> None:
 def read(path: Path = CORPUS) -> list[str]:
     """The sentences of the corpus; the last ``HELD_OUT`` are for validation and tests."""
     return gzip.decompress(path.read_bytes()).decode().splitlines()
+
+
+TEMPLATES = Path(__file__).with_name("house.yaml")
+
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_LARGEST = 999_999  # that ``cardinal`` can say
+_PARTS_OF_DAY = ("", " in the morning", " in the afternoon", " in the evening", " at night", " A M", " P M")
+_ROUND_MINUTES = (0, 0, 5, 10, 15, 20, 30, 45)
+_ODD_MINUTES = 0.3  # share of times of day with any minute at all
+_LARGEST_TERM = 99  # of a sum or a product
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+Slot = Callable[[random.Random], str]
+"""What stands for a placeholder: draws its text."""
+
+
+def cardinal(n: int) -> str:
+    """``n`` (0 to 999 999) in words."""
+    thousands, below_thousand = divmod(n, 1000)
+    if thousands:
+        return f"{cardinal(thousands)} thousand" + (f" {cardinal(below_thousand)}" if below_thousand else "")
+    hundreds, below_hundred = divmod(n, 100)
+    if hundreds:
+        return f"{_ONES[hundreds]} hundred" + (f" and {cardinal(below_hundred)}" if below_hundred else "")
+    if n < len(_ONES):
+        return _ONES[n]
+    tens, ones = divmod(n, 10)
+    return _TENS[tens] + (f" {_ONES[ones]}" if ones else "")
+
+
+def clock(rng: random.Random) -> str:
+    """A time of day in words, more often a round one."""
+    hour = cardinal(rng.randint(1, 12))
+    minute = rng.randint(1, 59) if rng.random() < _ODD_MINUTES else rng.choice(_ROUND_MINUTES)
+    part_of_day = rng.choice(_PARTS_OF_DAY)
+    if minute == 0:
+        return hour + (part_of_day or " o'clock")
+    return f"{hour} {'oh ' if minute < 10 else ''}{cardinal(minute)}{part_of_day}"  # noqa: PLR2004  (one digit)
+
+
+def addition(rng: random.Random) -> str:
+    a, b = rng.randint(1, _LARGEST_TERM), rng.randint(1, _LARGEST_TERM)
+    return f"{cardinal(a)} plus {cardinal(b)} is {cardinal(a + b)}"
+
+
+def multiplication(rng: random.Random) -> str:
+    a, b = rng.randint(1, _LARGEST_TERM), rng.randint(1, _LARGEST_TERM)
+    return f"{cardinal(a)} times {cardinal(b)} equals {cardinal(a * b)}"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSlot:
+    """A whole number from ``low`` to ``high``, with a digit after the point if ``decimal``."""
+
+    low: int
+    high: int
+    decimal: bool
+
+    def __call__(self, rng: random.Random) -> str:
+        whole = cardinal(rng.randint(self.low, self.high))
+        return f"{whole} point {cardinal(rng.randint(0, 9))}" if self.decimal else whole
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSlot:
+    """One of some texts."""
+
+    options: tuple[str, ...]
+
+    def __call__(self, rng: random.Random) -> str:
+        return rng.choice(self.options)
+
+
+Template = tuple[str | Slot, ...]
+
+
+class SentenceGenerator:
+    """A seeded writer of household sentences.
+
+    Raises:
+        ValueError: the file of templates is not as it must be; the message says where.
+    """
+
+    def __init__(self, rng: random.Random, path: Path = TEMPLATES) -> None:
+        self._rng = rng
+        self._groups = load(path)
+
+    def sentence(self) -> str:
+        """The next sentence: any group is as likely as any other, and so is any template of a group."""
+        template = self._rng.choice(self._rng.choice(self._groups))
+        drawn: list[str] = []
+        for part in template:
+            drawn.append(part if isinstance(part, str) else self._draw(part, drawn))
+        sentence = "".join(drawn)
+        return sentence[:1].upper() + sentence[1:]
+
+    def _draw(self, slot: Slot, drawn: Sequence[str]) -> str:
+        text = slot(self._rng)
+        while isinstance(slot, ChoiceSlot) and text in drawn:  # "eggs, eggs and milk"
+            text = slot(self._rng)
+        return text
+
+
+def load(path: Path) -> list[list[Template]]:
+    """The groups of templates in ``path``, ready to be filled in."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(raw, dict) or raw.keys() != {"words", "sentences"}:
+        raise ValueError(f"{path.name}: expected the sections 'words' and 'sentences'")
+    lists = {name: ChoiceSlot(tuple(words)) for name, words in _texts(raw["words"], f"{path.name}: words").items()}
+    groups = _texts(raw["sentences"], f"{path.name}: sentences")
+    used = {name for templates in groups.values() for line in templates for name in _BRACES.findall(line)}
+    if unused := lists.keys() - used:
+        raise ValueError(f"{path.name}: no sentence uses the words of {', '.join(sorted(unused))}")
+    return [[parse(line, lists) for line in templates] for templates in groups.values()]
+
+
+def _texts(raw: object, where: str) -> dict[str, list[str]]:
+    """``raw`` if it maps names to lists of texts, none of them empty."""
+    if not isinstance(raw, dict) or not raw:
+        raise ValueError(f"{where}: expected names with lists")
+    for name, texts in raw.items():
+        if not isinstance(name, str) or not isinstance(texts, list) or not texts:
+            raise ValueError(f"{where}: {name}: expected a list of texts")
+        for text in texts:
+            if not isinstance(text, str) or not text:  # YAML reads a bare "on" or "12" as something else
+                raise ValueError(f"{where}: {name}: {text!r} is not a text; put it in quotes")
+        if repeated := [text for text, count in Counter(texts).items() if count > 1]:
+            raise ValueError(f"{where}: {name}: {repeated[0]!r} is there twice")
+    return raw
+
+
+def parse(line: str, lists: Mapping[str, ChoiceSlot]) -> Template:
+    """The template that ``line`` writes down: its texts and, between them, its slots."""
+    pieces = _BRACES.split(line)  # text, placeholder, text, ...
+    for text in pieces[::2]:
+        if "{" in text or "}" in text:
+            raise ValueError(f"{line!r}: a brace without its partner")
+    try:
+        template = tuple(_slot(piece, lists) if at % 2 else piece for at, piece in enumerate(pieces))
+    except ValueError as error:
+        raise ValueError(f"{line!r}: {error}") from None
+    choices = [part for part in template if isinstance(part, ChoiceSlot)]
+    for choice in choices:  # ``House`` draws until it has a word that the sentence lacks: there must be one
+        if len(choice.options) < sum(not set(choice.options).isdisjoint(other.options) for other in choices):
+            raise ValueError(f"{line!r}: too few words to choose from: {', '.join(choice.options)}")
+    return template
+
+
+def _slot(placeholder: str, lists: Mapping[str, ChoiceSlot]) -> Slot:
+    if "|" in placeholder:
+        options = tuple(placeholder.split("|"))
+        if "" in options:
+            raise ValueError(f"{{{placeholder}}} has an empty choice")
+        return ChoiceSlot(options)
+    if placeholder in lists:
+        return lists[placeholder]
+    plain: dict[str, Slot] = {"clock": clock, "addition": addition, "multiplication": multiplication}
+    if placeholder in plain:
+        return plain[placeholder]
+    numeric = re.fullmatch(r"(number|decimal) (\d+) (\d+)", placeholder)
+    if numeric is None:
+        raise ValueError(f"{{{placeholder}}} is not known")
+    low, high = int(numeric[2]), int(numeric[3])
+    if not low < high <= _LARGEST:
+        raise ValueError(f"{{{placeholder}}}: expected two numbers in order, up to {_LARGEST}")
+    return NumberSlot(low, high, decimal=numeric[1] == "decimal")

@@ -1,16 +1,19 @@
-"""Recordings to training examples: symbols aligned with the teacher's phones, durations, mel frames. Knows no model."""
+"""Record the teacher, align, batch."""
 
 import json
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from wyoming_pocket_tts.kokoro import features
 from wyoming_pocket_tts.kokoro.phonemes import (
     FULL_VOWELS,
     INDEX,
@@ -21,7 +24,7 @@ from wyoming_pocket_tts.kokoro.phonemes import (
     flatten,
     without_stress,
 )
-from wyoming_pocket_tts.kokoro.training import teacher
+from wyoming_pocket_tts.kokoro.synthesizer import FRAMES_PER_SECOND, MEL_DIM, log_mel
 from wyoming_pocket_tts.kokoro.training.corpus import HELD_OUT
 
 FULL_SCALE = 32768  # of recordings
@@ -101,22 +104,25 @@ def _merged(symbol: str, phone: str) -> str:
 
 def lengths_in_frames(ends_seconds: Sequence[float], n_frames: int) -> list[int]:
     """Frames of each phone; the last takes what is left, so that they add up to ``n_frames``."""
-    ends = np.rint(np.asarray(ends_seconds) * features.FRAMES_PER_SECOND).astype(int).clip(0, n_frames)
+    ends = np.rint(np.asarray(ends_seconds) * FRAMES_PER_SECOND).astype(int).clip(0, n_frames)
     ends[-1] = n_frames
     lengths: list[int] = np.diff(np.maximum.accumulate(ends), prepend=0).tolist()
     return lengths
 
 
-def prepare(root: Path, phonemizer: Phonemizer, speakers: Sequence[str] = teacher.SPEAKERS) -> None:
+SPEAKERS = ("rms", "slt")
+
+
+def prepare(root: Path, phonemizer: Phonemizer, speakers: Sequence[str] = SPEAKERS) -> None:
     """Write ``frames.f16`` (all log-mels end to end) and ``examples.jsonl`` for the recordings under ``root``."""
     at = 0
     with (root / "frames.f16").open("wb") as frames, (root / "examples.jsonl").open("w", encoding="utf-8") as lines:
         for speaker, name in enumerate(speakers):
-            samples = teacher.audio(root / name)
-            for number, said in enumerate(tqdm(list(teacher.utterances(root / name)), desc=f"features of {name}")):
+            samples = audio(root / name)
+            for number, said in enumerate(tqdm(list(utterances(root / name)), desc=f"features of {name}")):
                 recorded = samples[said.start_sample : said.start_sample + said.n_samples]
                 piece = np.asarray(recorded.astype(np.float32) / FULL_SCALE, np.float32)
-                mel = features.log_mel(piece)
+                mel = log_mel(piece)
                 ours = flatten(phonemizer.words(said.text))
                 symbols, durations = align(ours, said.phones, lengths_in_frames(said.ends_seconds, len(mel)))
                 frames.write(mel.astype(np.float16).tobytes())
@@ -141,7 +147,7 @@ class Dataset:
     @classmethod
     def open(cls, root: Path, longest_frames: int = 1000, held_out: int = HELD_OUT) -> "Dataset":
         """What ``prepare`` wrote to ``root``; the last ``held_out`` sentences of the text are kept back."""
-        frames = np.memmap(root / "frames.f16", np.float16, "r").reshape(-1, features.MEL_DIM)
+        frames = np.memmap(root / "frames.f16", np.float16, "r").reshape(-1, MEL_DIM)
         rows = [json.loads(line) for line in (root / "examples.jsonl").read_text().splitlines()]
         last = max(row["number"] for row in rows) + 1 - held_out
         train = [_example(row) for row in rows if row["number"] < last and row["n_frames"] <= longest_frames]
@@ -173,3 +179,73 @@ def batches(examples: Sequence[Example], size: int, rng: np.random.Generator) ->
     starts = np.arange(0, len(order) - size + 1, size)
     for start in rng.permutation(starts):
         yield [examples[i] for i in order[start : start + size]]
+
+
+SAMPLE_RATE_HZ = 16000
+
+Samples = NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One sentence as the teacher spoke it; ``ends_seconds[i]`` is where ``phones[i]`` ends."""
+
+    text: str
+    start_sample: int
+    n_samples: int
+    phones: list[str]
+    ends_seconds: list[float]
+
+
+def speak(text: str, speaker: str, folder: Path) -> tuple[Samples, list[str], list[float]]:
+    """Let the teacher say ``text``: samples [n] int16, phones, end of each in seconds."""
+    wav = folder / f"{speaker}.wav"
+    command = ["flite", "-voice", speaker, "-psdur", "-t", text, "-o", str(wav)]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  (no shell reads the text)
+    pairs = [printed.rsplit(":", 1) for printed in run.stdout.split()]
+    samples, rate = soundfile.read(wav, dtype="int16")
+    if rate != SAMPLE_RATE_HZ:
+        raise ValueError(f"flite voice {speaker!r} speaks at {rate} Hz, expected {SAMPLE_RATE_HZ}")
+    return samples, [phone for phone, _ in pairs], [float(end) for _, end in pairs]
+
+
+def record(sentences: Sequence[str], speaker: str, folder: Path) -> None:
+    """Have ``speaker`` read all ``sentences`` into ``folder``; already recorded ones are kept."""
+    if shutil.which("flite") is None:
+        raise SystemExit("the teacher is missing: apt-get install flite")
+    folder.mkdir(parents=True, exist_ok=True)
+    done = list(utterances(folder))
+    end = done[-1].start_sample + done[-1].n_samples if done else 0
+    audio_path, lines_path = folder / "audio.i16", folder / "utterances.jsonl"
+    audio_path.touch()
+    with (
+        audio_path.open("r+b") as audio,
+        lines_path.open("a", encoding="utf-8") as lines,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        audio.truncate(end * 2)
+        audio.seek(end * 2)
+        for text in tqdm(sentences[len(done) :], desc=speaker, initial=len(done), total=len(sentences)):
+            samples, phones, ends = speak(text, speaker, Path(scratch))
+            audio.write(samples.tobytes())
+            audio.flush()
+            lines.write(json.dumps(asdict(Utterance(text, end, len(samples), phones, ends))) + "\n")
+            lines.flush()
+            end += len(samples)
+
+
+def utterances(folder: Path) -> Iterator[Utterance]:
+    """What ``folder`` holds, in order; a torn last line is dropped from the file."""
+    path = folder / "utterances.jsonl"
+    if not path.exists():
+        return
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    if torn:
+        path.write_bytes(whole + b"\n" if whole else b"")
+    for line in whole.splitlines():
+        yield Utterance(**json.loads(line))
+
+
+def audio(folder: Path) -> Samples:
+    """All samples of a speaker [n] int16, mapped, not read."""
+    return np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")

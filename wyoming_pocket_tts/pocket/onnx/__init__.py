@@ -1,1 +1,1 @@
-"""Pocket TTS as ONNX graphs, written node by node from the released weights, and the engine that runs them."""
+"""Pocket TTS on ONNX Runtime."""

@@ -1,7 +1,4 @@
-"""Runs a converted model in ONNX Runtime for the generation loop. Knows nothing about text, files' origins or threads.
-
-Any number of threads may speak with it at once; what a speech changes belongs to the speech.
-"""
+"""Backend on ONNX Runtime."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,29 +6,32 @@ from functools import cached_property
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError, VoiceError
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
-from wyoming_pocket_tts.pocket.mapped_tensors import MappedTensors
-from wyoming_pocket_tts.pocket.onnx.bundle import Bundle
-from wyoming_pocket_tts.pocket.onnx.flow_run import FlowRun, empty_caches
-from wyoming_pocket_tts.pocket.onnx.noise import Noise
-from wyoming_pocket_tts.pocket.onnx.rows import FlowModel, Rows, check_room, put_voice
-from wyoming_pocket_tts.pocket.onnx.stream import StreamRun
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError, VoiceError
+from wyoming_pocket_tts.core.types import Floats
+from wyoming_pocket_tts.inference.session import OnnxSession, StreamingSession
+from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples, SamplingParams
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle
+from wyoming_pocket_tts.pocket.onnx.kv_cache import (
+    BatchedFlowModel,
+    FlowSession,
+    NoiseSampler,
+    SlotPool,
+    check_positions,
+    empty_caches,
+    write_voice,
+)
+from wyoming_pocket_tts.pocket.tensor_files import SafetensorsFile
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 _POSITIONS_PER_PREFILL = 256
 """Attention over a long voice prompt is done in parts: its memory grows with their length."""
 _FRAMES_PER_ENCODING = 25
 _REMEDY = "delete its directory to have it converted again"
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class EmbeddingTables:
     """What is looked up outside the graphs, mapped from the bundle's file.
 
     Attributes:
@@ -52,13 +52,13 @@ class Tables:
     deviation: Floats
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "Tables":
+    def of(cls, bundle: ModelBundle) -> "EmbeddingTables":
         """Map the bundle's tables.
 
         Raises:
             ModelError: the file is damaged.
         """
-        file = MappedTensors(bundle.tables)
+        file = SafetensorsFile(bundle.tables)
         tensors = {name: file.read(entry) for name, entry in file.entries.items()}
         width = bundle.config.flow_lm.transformer.d_model
         try:
@@ -89,17 +89,17 @@ class OnnxBackend:
         codec_threads: threads that decode.
     """
 
-    def __init__(self, bundle: Bundle, *, flow_threads: int = 1, codec_threads: int = 1) -> None:
+    def __init__(self, bundle: ModelBundle, *, flow_threads: int = 1, codec_threads: int = 1) -> None:
         self.config = bundle.config
         self.fingerprint = bundle.fingerprint
         self.sample_rate_hz = bundle.config.mimi.sample_rate
         self.frame_samples = bundle.config.mimi.frame_samples
         self.fixed_steps: int | None = bundle.steps
         self.device = "cpu"
-        self.tables = Tables.of(bundle)
-        self.flow = Network(bundle.flow, threads=flow_threads, remedy=_REMEDY)
+        self.tables = EmbeddingTables.of(bundle)
+        self.flow = OnnxSession(bundle.flow, threads=flow_threads, remedy=_REMEDY)
         self._bundle = bundle
-        self._decoder = Network(bundle.decoder, threads=codec_threads, remedy=_REMEDY, keeps_memory=True)
+        self._decoder = OnnxSession(bundle.decoder, threads=codec_threads, remedy=_REMEDY, keeps_memory=True)
         self._lock = Lock()
         self._seeds = np.random.SeedSequence()
 
@@ -108,18 +108,18 @@ class OnnxBackend:
         with self._lock:
             self._seeds = np.random.SeedSequence(number)
 
-    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "OnnxSpeech":
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> "OnnxLatentGenerator":
         """Begin a chunk in a voice.
 
         Raises:
             VoiceError: voice and text together are too long.
         """
-        return OnnxSpeech(self, voice, positions=positions, noise=self._begin_noise(sampling))
+        return OnnxLatentGenerator(self, voice, positions=positions, noise=self._begin_noise(sampling))
 
-    def open_rows(self) -> Rows:
+    def open_rows(self) -> SlotPool:
         """Let speeches share the language model's calls."""
-        return Rows(
-            FlowModel(
+        return SlotPool(
+            BatchedFlowModel(
                 flow=self.flow,
                 config=self.config,
                 embed=self.tables.embed,
@@ -128,11 +128,11 @@ class OnnxBackend:
             )
         )
 
-    def open_decoder(self) -> "OnnxDecoder":
+    def open_decoder(self) -> "OnnxCodecDecoder":
         """Begin to decode."""
-        return OnnxDecoder(StreamRun(self._decoder, source="latents", result="audio"), self.frame_samples)
+        return OnnxCodecDecoder(StreamingSession(self._decoder, source="latents", result="audio"), self.frame_samples)
 
-    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:  # noqa: ARG002  (see Backend)
+    def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:  # noqa: ARG002  (see Backend)
         """Hear a voice prompt; it is filled up with silence to whole frames.
 
         Raises:
@@ -167,36 +167,38 @@ class OnnxBackend:
         return array
 
     def _heard(self, voice: VoiceState | None, inputs: Floats) -> VoiceState:
-        speech = OnnxSpeech(self, voice, positions=len(inputs), noise=Noise(Sampling(0.0), self._next_seed()))
+        speech = OnnxLatentGenerator(
+            self, voice, positions=len(inputs), noise=NoiseSampler(SamplingParams(0.0), self._next_seed())
+        )
         speech.fill(inputs)
         return speech.state()
 
     def _encode(self, samples: Samples) -> Floats:
         """Encode ``[N]`` samples into ``[T, conditioning_dim]``."""
         audio: Floats = np.pad(samples, (0, -len(samples) % self.frame_samples)).astype(np.float32, copy=False)
-        run = StreamRun(self._encoder, source="audio", result="frames")
+        run = StreamingSession(self._encoder, source="audio", result="frames")
         width, step = self.config.mimi.conditioning_dim, _FRAMES_PER_ENCODING * self.frame_samples
         pieces = [np.ascontiguousarray(audio[start : start + step])[None] for start in range(0, len(audio), step)]
         return np.concatenate([run(piece, (1, piece.shape[1] // self.frame_samples, width))[0] for piece in pieces])
 
     @cached_property
-    def _encoder(self) -> Network:
+    def _encoder(self) -> OnnxSession:
         """Opened when the first recording comes: most services never hear one."""
         if self._bundle.encoder is None:
             raise VoiceError("this model was converted from weights that cannot clone voices")
-        return Network(self._bundle.encoder, remedy=_REMEDY)
+        return OnnxSession(self._bundle.encoder, remedy=_REMEDY)
 
-    def _begin_noise(self, sampling: Sampling) -> Noise:
+    def _begin_noise(self, sampling: SamplingParams) -> NoiseSampler:
         if sampling.steps != self._bundle.steps:
             raise ModelError(f"the model was converted for {self._bundle.steps} sampler steps, not {sampling.steps}")
-        return Noise(sampling, self._next_seed())
+        return NoiseSampler(sampling, self._next_seed())
 
     def _next_seed(self) -> np.random.SeedSequence:
         with self._lock:
             return self._seeds.spawn(1)[0]
 
 
-class OnnxSpeech:
+class OnnxLatentGenerator:
     """A voice that speaks one chunk.
 
     Args:
@@ -206,23 +208,23 @@ class OnnxSpeech:
         noise: what latents are drawn from.
     """
 
-    def __init__(self, backend: OnnxBackend, voice: VoiceState | None, *, positions: int, noise: Noise) -> None:
+    def __init__(self, backend: OnnxBackend, voice: VoiceState | None, *, positions: int, noise: NoiseSampler) -> None:
         self._backend = backend
         self._noise = noise
         self._length = voice.length if voice else 0
-        check_room(self._length + positions)
+        check_positions(self._length + positions)
         self._caches = empty_caches(backend.config, rows=1, room=self._length + positions)
         if voice:
-            put_voice(self._caches[:, :, 0], voice)
-        self._run = FlowRun(backend.flow, backend.config, self._caches)
+            write_voice(self._caches[:, :, 0], voice)
+        self._run = FlowSession(backend.flow, backend.config, self._caches)
 
-    def prefill(self, tokens: Sequence[int]) -> Frame:
+    def prefill(self, tokens: Sequence[int]) -> DecodeOutput:
         """Read the text and the sign that audio begins, in one pass; return the first frame."""
         self._advance(len(tokens) + 1)
         self._run.read(self._backend.tables.embed(tokens)[None], self._backend.tables.bos)
         return self._frame()
 
-    def step(self, latent: Floats) -> Frame:
+    def step(self, latent: Floats) -> DecodeOutput:
         """Read the last frame's latent; return the next frame."""
         self._advance(1)
         self._run.step(latent[None])
@@ -246,14 +248,14 @@ class OnnxSpeech:
         self._length += positions
         self._run.lengths[0] = self._length
 
-    def _frame(self) -> Frame:
-        return Frame(self._run.latent[0].copy(), float(self._run.eos_logit[0]))
+    def _frame(self) -> DecodeOutput:
+        return DecodeOutput(self._run.latent[0].copy(), float(self._run.eos_logit[0]))
 
 
-class OnnxDecoder:
+class OnnxCodecDecoder:
     """The codec's decoder at work on one chunk."""
 
-    def __init__(self, run: StreamRun, frame_samples: int) -> None:
+    def __init__(self, run: StreamingSession, frame_samples: int) -> None:
         self._stream = run
         self._frame_samples = frame_samples
 

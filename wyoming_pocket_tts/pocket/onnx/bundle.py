@@ -1,36 +1,62 @@
-"""A converted model in a directory of its own: where it is, what is in it, and whether it is whole.
-
-Knows neither how it is made nor how it runs.
-"""
+"""Converted model on disk: manifest, hashes, size."""
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Annotated, Any, Final, Literal, TypeGuard, get_args
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError
-from wyoming_pocket_tts.pocket.onnx.manifest import (
-    FILE_NAMES,
-    FORMAT,
-    MANIFEST,
-    MAX_STEPS,
-    REFERENCE_NAMES,
-    FileName,
-    FileRecord,
-    read_manifest,
-)
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 _BLOCK_BYTES = 1 << 20
 
 
+FileName = Literal[
+    "flow.onnx", "flow.data", "decoder.onnx", "encoder.onnx", "codec.data", "tables.safetensors", "probe.safetensors",
+    "tokenizer.json", "tokenizer.model",
+]  # fmt: skip
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FileRecord(_Strict):
+    """What a file must be."""
+
+    bytes: Annotated[int, Field(ge=1, le=16 << 30)]
+    sha256: _Hash
+
+
+class Precision(StrEnum):
+    """A choice between speed and memory on one side and exactness on the other."""
+
+    FP32 = "fp32"
+    """The same numbers as the PyTorch network's, but for rounding."""
+    INT8 = "int8"
+    """Large matrices of the language model and of the codec in 8 bits."""
+    MIXED = "mixed"
+    """As ``INT8``, but the codec's convolutions stay exact."""
+    INT4 = "int4"
+    """As ``INT8``, but the language model's large matrices in 4 bits: audibly another reading of the same text."""
+
+    @property
+    def language_model_bits(self) -> int | None:
+        """Bits of a number in the language model's large matrices; None for float32."""
+        return {Precision.FP32: None, Precision.INT8: 8, Precision.MIXED: 8, Precision.INT4: 4}[self]
+
+
 @dataclass(frozen=True)
-class Bundle:
+class ModelBundle:
     """A converted model.
 
     Attributes:
@@ -107,7 +133,7 @@ class Bundle:
                 raise ModelError(f"{path}: is damaged: its hash is another than when it was written")
 
 
-def open_bundle(directory: Path) -> Bundle:
+def open_bundle(directory: Path) -> ModelBundle:
     """Open a directory after a quick look: the manifest, and that all files are there in their size.
 
     Raises:
@@ -124,7 +150,7 @@ def open_bundle(directory: Path) -> Bundle:
             raise ModelError(f"{path}: is no plain file")
         if status.st_size != record.bytes:
             raise ModelError(f"{path}: is damaged: it has {status.st_size} bytes instead of {record.bytes}")
-    return Bundle(
+    return ModelBundle(
         directory=directory,
         config=manifest.config,
         name=manifest.name,
@@ -219,3 +245,126 @@ def _identity(source: str) -> Any:  # noqa: ANN401  (what JSON can hold)
     except OSError:
         return [str(path)]
     return [str(path), status.st_size, status.st_mtime_ns]
+
+
+FORMAT: Final = 1
+"""Counts up when graphs or tables change in a way that matters to who runs them."""
+MANIFEST = "manifest.json"
+MAX_STEPS: Final = 256
+FILE_NAMES: Final[frozenset[str]] = frozenset(get_args(FileName))
+REFERENCE_NAMES: Final = ("reference.onnx", "reference.data")
+"""There only while a bundle is made: the exact decoder and its data."""
+_NEEDED: Final = FILE_NAMES - {"encoder.onnx", "tokenizer.json", "tokenizer.model"}
+_LARGEST_BYTES = 200_000
+_CHECKSUM = "checksum"
+_Text = Annotated[str, Field(max_length=1000)]
+
+
+class BundleManifest(_Strict):
+    """All about a bundle."""
+
+    format: Literal[1]
+    key: _Hash
+    """Of what it was made from, and how; see ``bundle.bundle_key``."""
+    name: _Text | None
+    """The released model; None for one of the user's own."""
+    config: ModelConfig
+    precision: Annotated[Precision, Field(strict=False)]
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    fingerprint: _Text
+    """Of the weights that voices depend on."""
+    has_voice_cloning: bool
+    proved_on: Annotated[tuple[_Text, ...], Field(strict=False, max_length=16)]
+    """Processors, as ``cpu.cpu_name`` names them, on which it was compared with its reference."""
+    made_by: _Text
+    files: Mapping[FileName, FileRecord]
+
+
+def is_file_name(name: str) -> TypeGuard[FileName]:
+    """Whether a bundle may have a file of this name."""
+    return name in FILE_NAMES
+
+
+def write_manifest(directory: Path, manifest: BundleManifest) -> None:
+    """Write it beside the old one, if there is one, and put it in its place.
+
+    Raises:
+        OSError: the directory cannot be written to.
+    """
+    values = manifest.model_dump(mode="json")
+    aside = directory / f".{MANIFEST}.{os.getpid()}"
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump({**values, _CHECKSUM: _checksum(values)}, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(directory / MANIFEST)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_manifest(directory: Path) -> BundleManifest:
+    """Read and check it.
+
+    Raises:
+        ModelError: it is missing, damaged, changed, or of another version of this program.
+    """
+    path = directory / MANIFEST
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"{directory}: is no converted model: {MANIFEST}: {error.strerror or error}") from error
+    values = _parsed(raw, path)
+    if values.get("format") != FORMAT:
+        raise ModelError(f"{path}: has another format than this version of the program reads ({FORMAT})")
+    if values.pop(_CHECKSUM, None) != _checksum(values):
+        raise ModelError(f"{path}: was changed after it was written")
+    try:
+        manifest = BundleManifest.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise ModelError(f"{path}: is damaged: {error.errors()[0]['msg']}") from error
+    names = set(manifest.files)
+    tokenizers = names & {"tokenizer.json", "tokenizer.model"}
+    if not names >= _NEEDED or len(tokenizers) != 1 or ("encoder.onnx" in names) != manifest.has_voice_cloning:
+        raise ModelError(f"{path}: is damaged: it does not name the files that such a model has")
+    return manifest
+
+
+def _parsed(raw: bytes, path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(raw) if len(raw) <= _LARGEST_BYTES else None
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path}: is damaged: it is no JSON object of less than {_LARGEST_BYTES} bytes")
+    return values
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+_DECODER_SHARE: Final = 0.9
+"""Of the codec's file. Much of that is the encoder, which is not loaded; what decoding computes with is as much."""
+_POSITIONS: Final = 1000
+"""Keys and values of two speeches at once, and of their voices."""
+_NUMBER_BYTES: Final = 4
+
+
+def memory_bytes(bundle: ModelBundle) -> int:
+    """Estimate what the model takes that speaks for one or two at a time, beside the libraries that all share."""
+    weights_bytes = _file_bytes(bundle, "flow.data") + _DECODER_SHARE * _file_bytes(bundle, "codec.data")
+    return int(weights_bytes) + cache_bytes(bundle.config)
+
+
+def cache_bytes(config: ModelConfig) -> int:
+    """The part of that for keys and values."""
+    sizes = config.flow_lm.transformer
+    return _POSITIONS * sizes.num_layers * 2 * sizes.kv_heads * sizes.head_dim * _NUMBER_BYTES
+
+
+def _file_bytes(bundle: ModelBundle, name: FileName) -> int:
+    record = bundle.files.get(name)
+    return 0 if record is None else record.bytes

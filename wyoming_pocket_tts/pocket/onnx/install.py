@@ -1,8 +1,4 @@
-"""Has a model converted on this machine, once: the bundle that is there and whole, or a new one. Knows no graph.
-
-Whoever converts holds a lock, works in a directory aside, and puts the result in its place by renaming. What a killed
-conversion left is cleared by the next one; what is no work of ours is put aside and never deleted.
-"""
+"""Find or convert a bundle; lock, staging directory."""
 
 import logging
 import os
@@ -14,28 +10,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from wyoming_pocket_tts.errors import ModelError, SpeechError
-from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.core.errors import ModelError, TtsError
+from wyoming_pocket_tts.core.system import cpu_flags, cpu_name, has_integer_products, locked, sync
+from wyoming_pocket_tts.pocket.hub import is_here
 from wyoming_pocket_tts.pocket.onnx.bundle import (
-    Bundle,
+    ModelBundle,
+    Precision,
     bundle_directory,
     bundle_key,
     looks_like_ours,
     open_bundle,
+    read_manifest,
     sampler_steps,
+    write_manifest,
 )
-from wyoming_pocket_tts.pocket.onnx.child import Report, run_child
-from wyoming_pocket_tts.pocket.onnx.cpu import cpu_flags, cpu_name, has_integer_products
-from wyoming_pocket_tts.pocket.onnx.disk import sync
-from wyoming_pocket_tts.pocket.onnx.lock import locked
-from wyoming_pocket_tts.pocket.onnx.manifest import read_manifest, write_manifest
-from wyoming_pocket_tts.pocket.onnx.precision import Precision
-from wyoming_pocket_tts.pocket.onnx.protocol import Order, Progress, UnfitPrecision
 from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.worker_client import Progress, Report, UnsupportedPrecision, WorkerTask, run_task
 
-__all__ = ["Progress", "install", "installed"]
-
-logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 _MOST_PROOFS = 8
 _INSTEAD = {Precision.INT4: Precision.INT8, Precision.INT8: Precision.FP32, Precision.MIXED: Precision.FP32}
@@ -46,7 +38,7 @@ _IN_8_BITS = (Precision.INT8, Precision.MIXED)
 Run = Callable[..., None]
 
 
-def install(
+def ensure_converted(
     name: str | None,
     config: ModelConfig,
     *,
@@ -58,8 +50,8 @@ def install(
     hearing: bool = False,
     report: Report = lambda _: None,
     stop: Event | None = None,
-    run: Run = run_child,
-) -> Bundle:
+    run: Run = run_task,
+) -> ModelBundle:
     """Return the converted model; download and convert it first unless it is there and whole.
 
     Blocks for seconds, or for as long as downloads take. Several processes may do it at the same time: one converts,
@@ -88,7 +80,7 @@ def install(
     target = bundle_directory(data_dir, name, config, precision=precision, steps=steps)
     job = _Job(
         target=target,
-        order=Order(
+        order=WorkerTask(
             task="convert",
             directory=target,
             key=bundle_key(config, precision=precision, steps=steps),
@@ -107,13 +99,13 @@ def install(
         found = _identity(target)
         bundle = (None if anew else job.usable()) or job.convert_once(instead_of=found)
     if bundle.precision is not precision:
-        logger.warning("%s: this machine computes it in %s instead of %s", target.name, bundle.precision, precision)
+        _LOGGER.warning("%s: this machine computes it in %s instead of %s", target.name, bundle.precision, precision)
     return replace(bundle, config=config)
 
 
-def installed(
+def find_converted(
     name: str | None, config: ModelConfig, *, data_dir: Path, precision: Precision, steps: int | None = None
-) -> Bundle | None:
+) -> ModelBundle | None:
     """The bundle if there is one that looks whole: a quick look, without reading it and without a warning."""
     steps = sampler_steps(config, steps)
     try:
@@ -128,12 +120,12 @@ class _Job:
     """One call of ``install``."""
 
     target: Path
-    order: Order
+    order: WorkerTask
     report: Report
     stop: Event
     run: Run
 
-    def usable(self) -> Bundle | None:
+    def usable(self) -> ModelBundle | None:
         """The bundle that is there, if it is whole, ours, and proved on this machine; otherwise say why not."""
         if not os.path.lexists(self.target):
             return None
@@ -147,14 +139,14 @@ class _Job:
             if cpu_name() not in bundle.proved_on:
                 self._prove(bundle)
         except ModelError as error:
-            logger.warning("%s; the model is converted anew", error)
+            _LOGGER.warning("%s; the model is converted anew", error)
             return None
         if self._can_now_clone(bundle):
-            logger.info("%s: weights that can clone voices are here now; the model is converted anew", self.target)
+            _LOGGER.info("%s: weights that can clone voices are here now; the model is converted anew", self.target)
             return None
         return bundle
 
-    def convert_once(self, *, instead_of: object) -> Bundle:
+    def convert_once(self, *, instead_of: object) -> ModelBundle:
         """Convert under a lock, unless another process did so since what stood there was looked at."""
         models = self.target.parent
         models.mkdir(parents=True, exist_ok=True)
@@ -167,14 +159,14 @@ class _Job:
             while precision is not None:
                 try:
                     return self._convert(precision, lock)
-                except UnfitPrecision as error:
+                except UnsupportedPrecision as error:
                     precision, refused = _INSTEAD.get(precision), precision
                     if precision is None:
                         raise
-                    logger.warning("%s; %s is used instead of %s", error, precision, refused)
+                    _LOGGER.warning("%s; %s is used instead of %s", error, precision, refused)
         raise AssertionError("a precision was tried")
 
-    def _convert(self, precision: Precision, lock: int) -> Bundle:
+    def _convert(self, precision: Precision, lock: int) -> ModelBundle:
         aside = self.target.with_name(f".{self.target.name}.{secrets.token_hex(4)}.partial")
         aside.mkdir()
         try:
@@ -196,7 +188,7 @@ class _Job:
             else:
                 kept = self.target.with_name(f"{self.target.name}.set-aside-{secrets.token_hex(4)}")
                 self.target.rename(kept)
-                logger.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
+                _LOGGER.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
         aside.rename(self.target)
         sync(self.target.parent)
         if old is not None:
@@ -206,12 +198,12 @@ class _Job:
         """Delete what conversions left that were killed: we hold the lock, so none of them is alive."""
         for path in self.target.parent.glob(f".{self.target.name}.*.partial"):
             if looks_like_ours(path):
-                logger.info("%s: is left of a conversion that was killed; it is deleted", path)
+                _LOGGER.info("%s: is left of a conversion that was killed; it is deleted", path)
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                logger.warning("%s: holds files that are not this program's; delete it if you do not need them", path)
+                _LOGGER.warning("%s: holds files that are not this program's; delete it if you do not need them", path)
 
-    def _prove(self, bundle: Bundle) -> None:
+    def _prove(self, bundle: ModelBundle) -> None:
         """Compare the bundle with its reference on this machine, and remember that where it can be written."""
         order = self.order.model_copy(
             update={"task": "prove", "directory": bundle.directory, "precision": bundle.precision}
@@ -222,19 +214,19 @@ class _Job:
         try:
             write_manifest(bundle.directory, manifest.model_copy(update={"proved_on": proved_on}))
         except OSError as error:
-            logger.info("%s: cannot be written to; it is compared at every start (%s)", bundle.directory, error)
+            _LOGGER.info("%s: cannot be written to; it is compared at every start (%s)", bundle.directory, error)
 
-    def _can_now_clone(self, bundle: Bundle) -> bool:
+    def _can_now_clone(self, bundle: ModelBundle) -> bool:
         """Whether the weights that were out of reach when the bundle was made have been downloaded since."""
         weights = self.order.config.weights_path
-        return not bundle.has_voice_cloning and weights is not None and hub.is_here(weights)
+        return not bundle.has_voice_cloning and weights is not None and is_here(weights)
 
 
 def _sensible(precision: Precision) -> Precision:
     """The precision itself, or an exact one where 8 bits would be many times as slow as that."""
     if precision not in _IN_8_BITS or has_integer_products(cpu_flags()):
         return precision
-    logger.warning(
+    _LOGGER.warning(
         "this processor does not multiply 8-bit numbers (on ARM it lacks the dot product, on x86 AVX2): a model in %s "
         "would be many times as slow as in fp32, which is used instead; 'wyoming-pocket-tts benchmark' shows which "
         "models are fast enough here",
@@ -248,7 +240,7 @@ def _readable_errors(models: Path) -> Iterator[None]:
     """Say what the system's errors mean to the person who chose the data directory."""
     try:
         yield
-    except SpeechError:  # some are OSErrors as well
+    except TtsError:  # some are OSErrors as well
         raise
     except OSError as error:
         raise ModelError(

@@ -1,7 +1,4 @@
-"""Exports a model as a set of portable files: five ONNX models of standard operators, tokenizer, voices, manifest.
-
-Knows no graph and no runtime. The set is written aside and appears, or takes the place of an older one, by renaming.
-"""
+"""Export for other programs: files, manifest."""
 
 import json
 import os
@@ -9,32 +6,37 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import onnx
 import safetensors.numpy
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
-from wyoming_pocket_tts.errors import ConfigError, ModelError, SpeechError, shown
-from wyoming_pocket_tts.graph import DataFile
-from wyoming_pocket_tts.pocket import config as configs
-from wyoming_pocket_tts.pocket.fit import check_voice
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError, TtsError, quote_untrusted
+from wyoming_pocket_tts.inference.graph import OPSET, ExternalDataFile, StreamingGraph
+from wyoming_pocket_tts.inference.session import StateSpec
 from wyoming_pocket_tts.pocket.hub import fetch as fetch_from_hub
-from wyoming_pocket_tts.pocket.onnx.portable_codec import mimi_decoder_graph, mimi_encoder_graph
-from wyoming_pocket_tts.pocket.onnx.portable_flow_lm import flow_lm_main_graph, text_conditioner_graph
-from wyoming_pocket_tts.pocket.onnx.portable_head import flow_lm_flow_graph
-from wyoming_pocket_tts.pocket.onnx.portable_manifest import describe_model, describe_set
-from wyoming_pocket_tts.pocket.onnx.single_file import embed_data
-from wyoming_pocket_tts.pocket.onnx.streaming import StreamingGraph
+from wyoming_pocket_tts.pocket.onnx.bundle import file_hash
+from wyoming_pocket_tts.pocket.onnx.portable_graphs import (
+    flow_lm_flow_graph,
+    flow_lm_main_graph,
+    mimi_decoder_graph,
+    mimi_encoder_graph,
+    text_conditioner_graph,
+    time_inputs,
+)
+from wyoming_pocket_tts.pocket.registry import voice_state_source
 from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.text import MAX_TOKENS, TextChunk, load_tokenizer
+from wyoming_pocket_tts.pocket.voice_state import check_voice_matches_model, read_state
+from wyoming_pocket_tts.pocket.voice_store import VOICE_SUFFIX
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
-from wyoming_pocket_tts.text.tokenizer import load_tokenizer
-from wyoming_pocket_tts.voices.state import read_state
-from wyoming_pocket_tts.voices.styles import VOICE_SUFFIX
 
 MANIFEST: Final = "manifest.json"
 ENCODER: Final = "mimi_encoder"
@@ -42,11 +44,11 @@ _VOICES = "voices"
 LARGEST_FILE_BYTES: Final = 2_000_000_000
 """What fits into a model file; the constants of larger models lie in a file beside it."""
 
-_Write = Callable[[ModelConfig, Mapping[str, NDArray[np.float32]], DataFile], StreamingGraph]
+_Write = Callable[[ModelConfig, Mapping[str, NDArray[np.float32]], ExternalDataFile], StreamingGraph]
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """A complete set.
 
     Attributes:
@@ -70,7 +72,7 @@ def export_portable(
     fetch: Callable[[str], Path] = fetch_from_hub,
     report: Callable[[str], None] = lambda _: None,
     largest_file_bytes: int = LARGEST_FILE_BYTES,
-) -> Exported:
+) -> ExportResult:
     """Write the set.
 
     Needs memory for one constant at a time.
@@ -120,7 +122,7 @@ def export_portable(
         )
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     sizes = {model: described["bytes"] + described.get("data_bytes", 0) for model, described in models.items()}
-    return Exported(target, sizes, weights.has_voice_cloning)
+    return ExportResult(target, sizes, weights.has_voice_cloning)
 
 
 def _write_models(
@@ -140,7 +142,7 @@ def _write_models(
     for number, (model, write) in enumerate(writers.items(), 1):
         report(f"[{number}/{len(writers)}] Writing {model}")
         path, data_path = (directory / f"{model}{suffix}" for suffix in (".onnx", ".data"))
-        with DataFile(data_path) as data:
+        with ExternalDataFile(data_path) as data:
             written = write(config, weights.tensors, data)
             written.save(path)
         structure = onnx.load(path, load_external_data=False)
@@ -166,10 +168,10 @@ def _voice_source(model: str | None, voice: str) -> str:
         return voice
     if model is None:
         raise ConfigError(
-            f"{shown(voice)}: a model of one's own has no ready-made voices; name a voice file, {VOICE_SUFFIX}, that"
-            " `wyoming-pocket-tts export-voice` made for it"
+            f"{quote_untrusted(voice)}: a model of one's own has no ready-made voices; name a voice file, "
+            f"{VOICE_SUFFIX}, that `wyoming-pocket-tts export-voice` made for it"
         )
-    return configs.voice_state_source(model, voice.lower())
+    return voice_state_source(model, voice.lower())
 
 
 def _voice_name(voice: str) -> str:
@@ -179,7 +181,7 @@ def _voice_name(voice: str) -> str:
 def _write_voice(file: Path, voice: str, config: ModelConfig, weights: Weights, directory: Path) -> str:
     """Write a voice as the first states of ``flow_lm_main``; return the file's place in the set."""
     state = read_state(file)
-    check_voice(state, config, fingerprint=weights.fingerprint, label=voice)
+    check_voice_matches_model(state, config, fingerprint=weights.fingerprint, label=voice)
     arrays: dict[str, NDArray[Any]] = {"position": np.array(state.length, np.int64)}
     for index, layer in enumerate(state.layers):  # [2, T, kv_heads, head_dim]
         keys, values = np.ascontiguousarray(layer.transpose(0, 2, 1, 3)[:, None])
@@ -228,7 +230,7 @@ def _written_aside(target: Path) -> Iterator[Path]:
             if replaces:
                 old.rename(target)
             raise
-    except SpeechError:  # some are the system's errors, too
+    except TtsError:  # some are the system's errors, too
         raise
     except OSError as error:
         raise ModelError(
@@ -237,3 +239,214 @@ def _written_aside(target: Path) -> Iterator[Path]:
     finally:
         for leftover in (aside, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+FORMAT = 1
+
+_SHORT_WORDS = 4
+_RULES = {
+    "lsd": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, t=(i+1)/n, x) / n",
+    "flow_matching": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, x) / n",
+    "drifting": "x = flow_lm_flow(condition, x=noise)",
+    "pointwise": "x = noise + flow_lm_flow(condition, x=noise)",
+}
+
+
+def describe_model(path: Path, model: onnx.ModelProto, states: Sequence[StateSpec]) -> dict[str, Any]:
+    """What a caller must know of a model: its file, names, types and shapes, and what it carries from call to call."""
+    graph = model.graph
+    carried = {name for state in states for name in (state.name, state.next_name)}
+    data = path.with_suffix(".data")
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": file_hash(path),
+        **(_describe_data(data) if data.exists() else {}),
+        "inputs": [_describe_value(value) for value in graph.input if value.name not in carried],
+        "outputs": [_describe_value(value) for value in graph.output if value.name not in carried],
+        "states": [
+            {
+                "input": state.name,
+                "output": state.next_name,
+                "dtype": state.dtype,
+                "shape": _describe_value(value)["shape"],
+                "initial_shape": list(state.shape),
+                "fill": state.fill,
+            }
+            for state in states
+            for value in graph.input
+            if value.name == state.name
+        ],
+    }
+
+
+def describe_set(
+    name: str | None,
+    config: ModelConfig,
+    tensors: Mapping[str, NDArray[np.float32]],
+    *,
+    quantize: bool,
+    tokenizer: str,
+    voices: Mapping[str, str],
+    models: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole manifest.
+
+    Args:
+        name: the released model; None for one of the user's own.
+        config: what it is.
+        tensors: its weights.
+        quantize: whether the models multiply 8-bit numbers.
+        tokenizer: its file.
+        voices: the files of voices by their names.
+        models: what ``describe_model`` said of each.
+    """
+    codec = config.mimi
+    return {
+        "format": FORMAT,
+        "made_by": f"wyoming-pocket-tts {__version__}",
+        "model": name,
+        "precision": "int8" if quantize else "fp32",
+        "opset": OPSET,
+        "sample_rate_hz": codec.sample_rate,
+        "frame_samples": codec.frame_samples,
+        "frames_per_second": codec.frame_rate,
+        "models": models,
+        "latent": {
+            "size": config.latent_dim,
+            "first": tensors["flow_lm.bos_emb"].tolist(),
+            "mean": tensors["flow_lm.emb_mean"].tolist(),
+            "deviation": tensors["flow_lm.emb_std"].tolist(),
+            "about": "latents of flow_lm are normalised, and so mimi_decoder takes them; the codec's own are"
+            " latent * deviation + mean",
+        },
+        "sampler": _describe_sampler(config),
+        "end_of_speech": _describe_end(config),
+        "text": {
+            "tokenizer": {"file": tokenizer, "kind": Path(tokenizer).suffix.removeprefix(".")},
+            "tokens": config.flow_lm.lookup_table.n_bins,
+            "max_tokens": MAX_TOKENS,
+            "rules": {**asdict(config.text_rules), "replace_characters": dict(config.replace_characters)},
+        },
+        "voices": {
+            "from_recordings": "mimi_encoder" in models,
+            "files": voices,
+            "positions_before_recording": int(config.flow_lm.insert_bos_before_voice),
+        },
+    }
+
+
+def _describe_sampler(config: ModelConfig) -> dict[str, Any]:
+    flow = config.flow_lm.flow
+    return {
+        "type": flow.type,
+        "rule": _RULES[flow.type],
+        "time_inputs": list(time_inputs(flow)),
+        "adds_to_noise": flow.type != "drifting",
+        "takes_any_steps": flow.n_times > 0,
+        "steps": flow.fewest_steps,
+        "temperature": config.default_temperature,
+        "noise": "normal, its variance is the temperature",
+    }
+
+
+def _describe_end(config: ModelConfig) -> dict[str, Any]:
+    recommended = config.model_recommended_frames_after_eos
+    short, long = (TextChunk("", (), words).frames_after_eos for words in (_SHORT_WORDS, _SHORT_WORDS + 1))
+    return {
+        "threshold": config.default_eos_threshold,
+        "first_frame": 6,
+        "frames_after": {
+            "short_text_words": _SHORT_WORDS,
+            "short_text": short if recommended is None else recommended,
+            "long_text": long if recommended is None else recommended,
+        },
+        "frame_limit": {"tokens_per_second": 3.0, "spare_seconds": 2.0},
+        "fade_in_seconds": 0.005,
+    }
+
+
+def _describe_data(path: Path) -> dict[str, Any]:
+    return {"data_file": path.name, "data_bytes": path.stat().st_size, "data_sha256": file_hash(path)}
+
+
+def _describe_value(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    tensor = value.type.tensor_type
+    return {
+        "name": value.name,
+        "dtype": str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)),
+        "shape": [size.dim_param or size.dim_value for size in tensor.shape.dim],
+    }
+
+
+_LENGTH_DELIMITED = 2
+_BLOCK_BYTES = 1 << 20
+
+
+def embed_data(path: Path, data: Path) -> None:
+    """Rewrite the model at ``path`` so that it needs ``data`` no longer, and delete that.
+
+    Raises:
+        OSError: the files cannot be read or written.
+    """
+    model = onnx.load(path, load_external_data=False)
+    constants = [_Constant(tensor) for tensor in model.graph.initializer]
+    del model.graph.initializer[:]
+    graph = model.graph.SerializeToString()
+    model.ClearField("graph")
+    field_of_constant = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
+    graph_bytes = len(graph) + sum(len(_begin(field_of_constant, each.bytes)) + each.bytes for each in constants)
+    aside = path.with_suffix(".single")
+    with data.open("rb") as source, aside.open("wb") as file:
+        file.write(model.SerializeToString())
+        file.write(_begin(onnx.ModelProto.GRAPH_FIELD_NUMBER, graph_bytes))
+        file.write(graph)
+        for constant in constants:
+            file.write(_begin(field_of_constant, constant.bytes))
+            constant.copy(source, file)
+    aside.replace(path)
+    data.unlink()
+
+
+class _Constant:
+    """A constant as it will be in the file: what describes it, then its numbers if they come from the data file."""
+
+    def __init__(self, tensor: TensorProto) -> None:
+        described = TensorProto()
+        described.CopyFrom(tensor)
+        self._start, self._length = 0, 0
+        self._head = b""
+        if tensor.data_location == TensorProto.EXTERNAL:
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            self._start, self._length = int(place["offset"]), int(place["length"])
+            self._head = _begin(TensorProto.RAW_DATA_FIELD_NUMBER, self._length)
+            described.ClearField("external_data")
+            described.ClearField("data_location")
+        self._head = described.SerializeToString() + self._head
+        self.bytes = len(self._head) + self._length
+
+    def copy(self, source: BinaryIO, file: BinaryIO) -> None:
+        file.write(self._head)
+        source.seek(self._start)
+        for size in _blocks(self._length):
+            file.write(source.read(size))
+
+
+def _blocks(length: int) -> Iterator[int]:
+    for start in range(0, length, _BLOCK_BYTES):
+        yield min(_BLOCK_BYTES, length - start)
+
+
+def _begin(field: int, length: int) -> bytes:
+    """The tag and the length of a field."""
+    return _varint(field << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that there are more."""
+    encoded = bytearray()
+    while value > 0x7F:  # noqa: PLR2004
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,1 +1,1 @@
-"""Pocket TTS as a PyTorch network: the readable reference that the serving engine is proved against."""
+"""Pocket TTS in PyTorch, the reference."""

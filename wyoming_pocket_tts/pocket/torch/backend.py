@@ -1,9 +1,7 @@
-"""Runs the PyTorch network for the generation loop. Knows nothing about text, files or threads.
+"""Backend on PyTorch, int8 linears."""
 
-The network is never changed after it was loaded, so that any number of threads may speak with it; what a speech changes
-belongs to the speech.
-"""
-
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -13,15 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wyoming_pocket_tts.errors import ConfigError
-from wyoming_pocket_tts.pocket.backend import Frame, Latents, Samples, Sampling
+from wyoming_pocket_tts.core.errors import ConfigError, ModelError, quote_untrusted
+from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples, SamplingParams
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.torch.flow_head import Sampler
-from wyoming_pocket_tts.pocket.torch.flow_lm import FlowLM
+from wyoming_pocket_tts.pocket.torch.flow_lm import FlowLM, FlowSampler
 from wyoming_pocket_tts.pocket.torch.mimi import DecoderState, Mimi
-from wyoming_pocket_tts.pocket.torch.quantize import Int8Linear, quantize_linears
-from wyoming_pocket_tts.pocket.torch.transformer import GrowingCache
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.torch.transformer import KVCache
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 _FRAMES_PER_ENCODING = 25
 """A voice prompt is encoded two seconds at a time: its length then costs no memory."""
@@ -100,7 +96,7 @@ def load_backend(
     return TorchBackend(config, network, fingerprint=fingerprint)
 
 
-def normal_noise(sampling: Sampling, shape: tuple[int, int], device: torch.device) -> Tensor:
+def normal_noise(sampling: SamplingParams, shape: tuple[int, int], device: torch.device) -> Tensor:
     """Draw normal noise of that variance from PyTorch's own generator, which ``torch.manual_seed`` sets."""
     noise = torch.empty(shape, dtype=torch.float32, device=device)
     deviation = sampling.temperature**0.5
@@ -147,19 +143,21 @@ class TorchBackend:
         """Seed PyTorch's own generators, which draw the noise."""
         torch.manual_seed(number)
 
-    def open_speech(self, voice: VoiceState, *, positions: int, sampling: Sampling) -> "TorchSpeech":
+    def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> "TorchLatentGenerator":
         """Begin a chunk in a voice."""
-        return TorchSpeech(self, self._cache_of(voice, positions), sampling)
+        return TorchLatentGenerator(self, self._cache_of(voice, positions), sampling)
 
-    def open_decoder(self) -> "TorchDecoder":
+    def open_decoder(self) -> "TorchCodecDecoder":
         """Begin to decode."""
-        return TorchDecoder(self.network)
+        return TorchCodecDecoder(self.network)
 
     @_computing
-    def listen(self, samples: Samples, *, sampling: Sampling | None = None) -> VoiceState:
+    def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
         """Hear a voice prompt; it is filled up with silence to whole frames."""
         flow_lm = self.network.flow_lm
-        self.draw(sampling if sampling and sampling.temperature else Sampling(temperature=1.0))  # unused: see draw
+        self.draw(
+            sampling if sampling and sampling.temperature else SamplingParams(temperature=1.0)
+        )  # unused: see draw
         inputs = flow_lm.embed_voice(self._encode(samples))
         cache = flow_lm.new_cache(capacity=inputs.shape[1])
         flow_lm.fill(inputs, cache)
@@ -178,7 +176,7 @@ class TorchBackend:
         flow_lm.fill(inputs, cache)
         return self._voice_of(cache)
 
-    def draw(self, sampling: Sampling) -> Tensor:
+    def draw(self, sampling: SamplingParams) -> Tensor:
         """Draw noise ``[1, latent_dim]`` for one frame.
 
         The package pocket-tts also draws, for nothing, when it reads a text or hears a voice prompt. So does this
@@ -200,7 +198,7 @@ class TorchBackend:
         pieces = audio.split(_FRAMES_PER_ENCODING * mimi.frame_samples, dim=-1)
         return torch.cat([mimi.encode(piece, state) for piece in pieces], dim=1)
 
-    def _cache_of(self, voice: VoiceState, positions: int) -> GrowingCache:
+    def _cache_of(self, voice: VoiceState, positions: int) -> KVCache:
         """Copy a voice into a new cache with room for more."""
         cache = self.network.flow_lm.new_cache(capacity=voice.length + positions)
         for store, layer in zip(cache.store, voice.layers, strict=True):
@@ -208,32 +206,32 @@ class TorchBackend:
         cache.position = voice.length
         return cache
 
-    def _voice_of(self, cache: GrowingCache) -> VoiceState:
+    def _voice_of(self, cache: KVCache) -> VoiceState:
         used = cache.store[:, :, 0, : cache.position].cpu()  # [layer, 2, T, key heads, head width]
         layers = tuple(layer.clone().numpy() for layer in used)
         return VoiceState(layers=layers, model=self.fingerprint, wrap=TorchBackend.public)
 
 
-class TorchSpeech:
+class TorchLatentGenerator:
     """A voice that speaks one chunk."""
 
-    def __init__(self, backend: TorchBackend, cache: GrowingCache, sampling: Sampling) -> None:
+    def __init__(self, backend: TorchBackend, cache: KVCache, sampling: SamplingParams) -> None:
         self.device = backend.device
         self._backend = backend
         self._flow_lm = backend.network.flow_lm
         self._cache = cache
         self._sampling = sampling
-        self._sampler = Sampler(self._flow_lm.flow_net, rule=backend.config.flow_lm.flow.type, steps=sampling.steps)
+        self._sampler = FlowSampler(self._flow_lm.flow_net, rule=backend.config.flow_lm.flow.type, steps=sampling.steps)
 
     @_computing
-    def prefill(self, tokens: Sequence[int]) -> Frame:
+    def prefill(self, tokens: Sequence[int]) -> DecodeOutput:
         """Read the text and the sign that audio begins, in one pass; return the first frame."""
         self._backend.draw(self._sampling)  # unused: see draw
         indices = torch.tensor(tokens, dtype=torch.int64, device=self.device)[None]
         return self._advance(self._flow_lm.embed_text(indices))
 
     @_computing
-    def step(self, latent: NDArray[np.float32]) -> Frame:
+    def step(self, latent: NDArray[np.float32]) -> DecodeOutput:
         """Read the last frame's latent; return the next frame."""
         last = torch.from_numpy(latent).to(self.device)
         return self._advance(self._flow_lm.embed_latent(last[None, None]))
@@ -242,13 +240,13 @@ class TorchSpeech:
         """All that was heard and said."""
         return self._backend._voice_of(self._cache)  # noqa: SLF001  (both make voices the same way)
 
-    def _advance(self, inputs: Tensor) -> Frame:  # [1, T, D]
+    def _advance(self, inputs: Tensor) -> DecodeOutput:  # [1, T, D]
         hidden, eos_logit = self._flow_lm(inputs, self._cache)
         latent = self._sampler(hidden, self._backend.draw(self._sampling))
-        return Frame(latent[0].cpu().numpy(), eos_logit.item())
+        return DecodeOutput(latent[0].cpu().numpy(), eos_logit.item())
 
 
-class TorchDecoder:
+class TorchCodecDecoder:
     """The codec's decoder at work on one chunk."""
 
     def __init__(self, network: PocketNetwork) -> None:
@@ -263,3 +261,111 @@ class TorchDecoder:
         values = torch.from_numpy(latents).to(self.device)[None] * flow_lm.emb_std + flow_lm.emb_mean
         samples: Any = self._network.mimi.decode(values, self._state)[0, 0].cpu().numpy()
         return samples  # type: ignore[no-any-return]
+
+
+def usable_device(name: str) -> torch.device:
+    """Find a device and try it.
+
+    Raises:
+        ConfigError: PyTorch knows no such device, or this machine or this build of PyTorch has none.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (AssertionError, RuntimeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"the device {quote_untrusted(name)} cannot be used here ({reason}); there are: {', '.join(_present())}"
+        ) from error
+    return device
+
+
+def _present() -> list[str]:
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *cuda, *mps]
+
+
+_LOGGER = logging.getLogger(__name__)
+
+_LARGEST = 127
+_PREFILL_ROWS = 35
+"""Positions that are read at once before the first frame: a sentence, and the sign that audio begins."""
+_TRIALS = 5
+_CALLS_PER_TRIAL = 4
+
+
+class Int8Linear(nn.Module):
+    """A linear layer without bias whose weight ``[out, in]`` has 8 bits."""
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        scale = linear.weight.abs().amax(dim=1) / _LARGEST
+        self.register_buffer("weight", (linear.weight / scale[:, None]).round_().to(torch.int8))
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:  # [..., in]
+        rows = x.reshape(-1, x.shape[-1])
+        scale = rows.abs().amax(dim=1, keepdim=True) / _LARGEST  # 0 for zeros: whatever they round to comes to nothing
+        rounded = (rows / scale).round_().to(torch.int8)
+        product: Tensor = torch._int_mm(rounded, self.weight.T)  # noqa: SLF001  (PyTorch's one product of 8-bit matrices)
+        return (product * scale * self.scale).reshape(*x.shape[:-1], len(self.weight))
+
+
+def quantize_linears(network: nn.Module) -> None:
+    """Replace every linear layer of a network on the CPU, in place.
+
+    Reading a text, many positions at once, is bound by arithmetic, not memory, and may be slower where a step is
+    faster: then the first audio comes later and all that follows sooner, which is worth a warning, no refusal.
+
+    Raises:
+        ModelError: a step is not faster with 8 bits than with 32 on this processor, measured with the largest layer.
+    """
+    places = [
+        (module, name, child)
+        for module in network.modules()
+        for name, child in module.named_children()
+        if isinstance(child, nn.Linear)
+    ]
+    largest = max((linear for _, _, linear in places), key=lambda linear: linear.weight.numel())
+    _refuse_if_slower(largest)
+    for module, name, linear in places:
+        setattr(module, name, Int8Linear(linear))
+
+
+def _refuse_if_slower(linear: nn.Linear) -> None:
+    try:
+        quantized = Int8Linear(linear)
+        step, prefill = (_seconds_per_call(quantized, rows=rows) for rows in (1, _PREFILL_ROWS))
+    except RuntimeError as error:
+        raise ModelError(f"quantize: this processor or PyTorch cannot multiply 8-bit matrices: {error}") from error
+    plain_step, plain_prefill = (_seconds_per_call(linear, rows=rows) for rows in (1, _PREFILL_ROWS))
+    if step >= plain_step:
+        raise ModelError(
+            f"quantize: 8 bits would be slower here than 32 ({step * 1e3:.2f} against {plain_step * 1e3:.2f} ms"
+            " for the largest layer): load the model without it"
+        )
+    if prefill >= plain_prefill:
+        _LOGGER.warning(
+            "quantize: 8 bits read texts slower here than 32 (%.2f against %.2f ms for the largest layer): the first "
+            "audio comes later, what follows comes sooner",
+            prefill * 1e3,
+            plain_prefill * 1e3,
+        )
+
+
+@torch.inference_mode()
+def _seconds_per_call(layer: nn.Linear | Int8Linear, *, rows: int) -> float:
+    """The best of some trials: what else the machine does only ever makes them longer."""
+    inputs = layer.weight.shape[1]
+    x = torch.linspace(-1, 1, rows * inputs, dtype=torch.float32).reshape(rows, inputs)
+    best = float("inf")
+    for _ in range(_TRIALS):
+        start = time.perf_counter()
+        for _ in range(_CALLS_PER_TRIAL):
+            layer(x)
+        best = min(best, time.perf_counter() - start)
+    return best / _CALLS_PER_TRIAL

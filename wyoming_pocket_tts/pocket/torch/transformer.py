@@ -1,7 +1,4 @@
-"""The pre-norm transformer that the language model and both halves of the codec share, with its key/value caches.
-
-Knows nothing about text, latents or audio: vectors in, vectors out.
-"""
+"""Attention with a KV cache."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own name for it)
-
-from wyoming_pocket_tts.pocket.torch.linear import Linear
 
 _NORM_EPSILON = 1e-5
 
@@ -42,7 +37,7 @@ class TransformerShape:
         return self.attention_width // self.heads
 
 
-class GrowingCache:
+class KVCache:
     """Keys and values of every position so far, written into room that was made beforehand.
 
     Args:
@@ -69,12 +64,12 @@ class GrowingCache:
         self.position += positions
 
 
-class SlidingCache:
+class SlidingWindowKVCache:
     """Keys and values of the last positions that a later query can still see; its size does not grow with time."""
 
     def __init__(self, shape: TransformerShape, *, batch: int, device: torch.device) -> None:
         if shape.context is None:
-            raise ValueError("a transformer that sees everything needs a GrowingCache")
+            raise ValueError("a transformer that sees everything needs a KVCache")
         self._kept = shape.context - 1
         empty = torch.empty((2, batch, 0, shape.key_heads, shape.head_width), dtype=torch.float32, device=device)
         self._layers = [empty] * shape.layers  # each [key or value, B, up to context - 1, key head, head width]
@@ -91,7 +86,7 @@ class SlidingCache:
         self.position += positions
 
 
-Cache = GrowingCache | SlidingCache
+Cache = KVCache | SlidingWindowKVCache
 
 
 def visible(queries: int, keys: int, context: int | None, device: torch.device) -> Tensor | None:
@@ -204,3 +199,20 @@ class Transformer(nn.Module):
             x = layer(x, turn, cache, index, kept)
         cache.advance(positions)
         return x
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply ``[..., in]`` by a weight ``[out, in]``, as ``torch.nn.functional.linear`` does."""
+    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return F.linear(x, weight, bias)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  (what PyTorch's compiler calls)
+        x, weight, bias, "none", [], ""
+    )
+    return result
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear`` with that product."""
+
+    def forward(self, x: Tensor) -> Tensor:  # [..., in] -> [..., out]
+        return product(x, self.weight, self.bias)

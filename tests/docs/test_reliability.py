@@ -1,0 +1,39 @@
+"""docs/reliability.md names tests and limits: the tests are there, and the limits are these."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from wyoming_pocket_tts.config.schema import Limits
+
+TESTS = Path(__file__).parents[1]
+DOCUMENT = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+PROOF = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
+
+
+def rows(heading: str) -> list[list[str]]:
+    section = DOCUMENT.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return [line for line in lines[1:] if not line[0].startswith("**")]
+
+
+def test_every_fault_is_proved_by_tests_that_exist() -> None:
+    faults = rows("Faults")
+    assert len(faults) > 30
+    for what, _, proof in faults:
+        named = PROOF.findall(proof)
+        assert named, what
+        for path, name in named:
+            text = (TESTS / path).read_text(encoding="utf-8")
+            assert f"def {name}(" in text, f"{path}::{name}"
+
+
+def test_every_limit_is_listed_with_its_default() -> None:
+    listed = [(name.strip("`"), default) for name, default, _ in rows("What is bounded, and where")]
+    assert listed == [(limit.name, str(limit.default)) for limit in dataclasses.fields(Limits)]
+
+
+def test_limits_are_enforced_where_it_says() -> None:
+    package = TESTS.parent / "wyoming_pocket_tts"
+    for name, _, place in rows("What is bounded, and where"):
+        assert f".{name.strip('`')}" in (package / place.strip("`")).read_text(encoding="utf-8"), name

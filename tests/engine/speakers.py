@@ -1,0 +1,64 @@
+"""Speakers that note what becomes of them, and an observer that does, for tests. Know no test."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wyoming_pocket_tts.core.errors import ModelError, TtsError
+from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+
+VOICE = Voice(name="x", description="x", languages=("en",), sample_rate_hz=16_000)
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass(eq=False)
+class Counting:
+    """Says its number three times for each request; texts make it fail."""
+
+    number: int = 0
+    before: Callable[[SynthesisRequest], None] = lambda _: None
+    closed: int = 0
+    reason: TtsError | None = None
+    busy_seconds: float = 0.0
+    is_left_behind: bool = False
+    begun: list[str] = field(default_factory=list)
+
+    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+        self.begun.append(request.text)
+        for _ in range(3):
+            self.before(request)
+            if self.reason is not None:
+                raise self.reason
+            assert not self.closed, "it speaks though it was unloaded"
+            if request.text == "fail":
+                raise ModelError("it failed")
+            if request.text == "no memory":
+                raise MemoryError
+            yield np.full(160, self.number, np.int16)
+
+    def close(self, deadline_seconds: float = 5.0, reason: TtsError | None = None) -> None:
+        self.closed += 1
+        self.reason = reason
+
+
+class Noting(NullObserver):
+    """Keeps what it hears, and lets tests wait for a model that is opened anew."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.rebuilds: list[str] = []
+        self.has_rebuilt = threading.Event()
+
+    def fault(self, kind: str) -> None:
+        self.faults.append(kind)
+
+    def rebuilt(self, model: str) -> None:
+        self.rebuilds.append(model)
+        self.has_rebuilt.set()
+
+
+def asked(text: str = "hello", voice: Voice = VOICE) -> SynthesisRequest:
+    return SynthesisRequest(text=text, voice=voice)

@@ -1,0 +1,333 @@
+"""The protocol as transcripts: what goes in, what comes out. ``>`` is the client, ``*`` the engine."""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+from wyoming.event import Event
+
+from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.core.errors import ModelError, ProtocolError, ServerOverloaded
+from wyoming_pocket_tts.engine.tone import VOICES
+from wyoming_pocket_tts.server.response import Action, Again, Close, Hush, Note, Rest, Send, Speak
+from wyoming_pocket_tts.server.session import Session
+from wyoming_pocket_tts.text.segments import Segment, TextWarning
+from wyoming_pocket_tts.voices.matching import VoiceMatch, choose_voice
+
+LIMITS = Limits(queued_requests=2, text_characters=60)
+
+
+class Periods:
+    """Sentences end at periods, and may be cut at ``;``. ``~`` is a second of silence ahead of its piece."""
+
+    def __init__(self, language: str, *, ssml: bool | None) -> None:
+        assert language in {"en", "de"}
+        assert ssml is None
+        self._text = ""
+        self._continues = False
+
+    def feed(self, delta: str) -> list[Segment]:
+        *complete, self._text = re.split("(?<=[.;])", self._text + delta)
+        return [self._piece(sentence) for sentence in complete]
+
+    def finish(self) -> list[Segment]:
+        rest, self._text = self._text, ""
+        return [self._piece(rest)]
+
+    def problems(self) -> list[TextWarning]:
+        return []
+
+    def _piece(self, text: str) -> Segment:
+        continues, self._continues = self._continues, text.endswith(";")
+        return Segment(text=text.replace("~", "").strip(), pause_seconds=text.count("~"), continues=continues)
+
+
+def choose(*, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch:
+    return choose_voice(VOICES, name=name, speaker=speaker, language=language)
+
+
+def new_session() -> Session:
+    return Session(choose=choose, pieces=Periods, info=lambda: Event("info", {}), limits=LIMITS)
+
+
+def act(session: Session, line: str) -> Sequence[Action]:
+    """Do what a line of a transcript says; ``*`` lines name the speech by its number."""
+    return [action for action in reaction(session, line) if not is_choice(action)]
+
+
+def is_choice(action: Action) -> bool:
+    """Who was chosen is told of every request, in the debug log; tested with the steps."""
+    return isinstance(action, Note) and action.level == logging.DEBUG and action.text.startswith("asked for ")
+
+
+def reaction(session: Session, line: str) -> Sequence[Action]:
+    who, what, *rest = line.split(" ", 2)
+    if who == ">":
+        return session.received(Event(what, json.loads(rest[0]) if rest else {}))
+    speech = int(rest[0]) if rest else 0
+    reports: dict[str, Callable[[], Sequence[Action]]] = {
+        "audio": lambda: session.audio(speech, bytes(3_200)),
+        "spoken": lambda: session.spoken(speech),
+        "silence": lambda: session.silence(speech),
+        "failed": lambda: session.failed(speech, ModelError("hoarse")),
+        "end": session.ended,
+        "broken": lambda: session.broken(ProtocolError("gibberish")),
+        "refuse": lambda: session.refuse(ServerOverloaded("stopping")),
+    }
+    return reports[what]()
+
+
+def shown(action: Action) -> str:
+    match action:
+        case Send(event):
+            return f"error:{event.data['code']}" if event.type == "error" else event.type
+        case Speak(speech, request, continues):
+            return f"speak {speech}{'+' if continues else ''} {request.voice.name}: {request.text}"
+        case Note(level, _):
+            return f"note:{logging.getLevelName(level)}"
+        case Rest(rest):
+            return f"rest {rest}"
+        case Hush() | Again() | Close():
+            return type(action).__name__.lower()
+
+
+START = "> synthesize-start"
+STOP = "> synthesize-stop"
+
+
+def chunk(text: str) -> str:
+    return f"> synthesize-chunk {json.dumps({'text': text})}"
+
+
+def whole(text: str, **voice: str) -> str:
+    return f"> synthesize {json.dumps({'text': text, 'voice': voice})}"
+
+
+TRANSCRIPTS: dict[str, list[tuple[str, list[str]]]] = {
+    "describe and ping": [("> describe", ["info"]), ('> ping {"text": "a"}', ["pong"]), ("> ping", ["pong"])],
+    "whole text": [
+        (whole("One. Two."), ["speak 1 tone-low: One."]),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        ("* audio 1", ["audio-chunk"]),
+        ("* spoken 1", ["speak 2+ tone-low: Two."]),
+        ("> describe", ["info"]),
+        ("* audio 2", ["audio-chunk"]),
+        ("* spoken 2", ["audio-stop"]),
+        ("* end", ["close"]),
+    ],
+    "stream": [
+        ('> synthesize-start {"voice": {"language": "de"}}', []),
+        (chunk(""), []),
+        (chunk("One. Tw"), ["speak 1 ton: One."]),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        ("* spoken 1", []),
+        (chunk("o. Three"), ["speak 2+ ton: Two."]),
+        (whole("One. Two. Three"), []),
+        (STOP, []),
+        ("* spoken 2", ["speak 3+ ton: Three"]),
+        ("* audio 3", ["audio-chunk"]),
+        ("* spoken 3", ["audio-stop", "synthesize-stopped"]),
+    ],
+    "all was spoken when the stream stops": [
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        ("* spoken 1", []),
+        (STOP, ["audio-stop", "synthesize-stopped"]),
+    ],
+    "empty stream": [
+        (START, []),
+        (chunk(" "), []),
+        (whole(""), []),
+        (STOP, ["audio-start", "audio-stop", "synthesize-stopped"]),
+    ],
+    "empty text": [(whole(" "), ["error:protocol-error", "audio-stop"]), (whole("One."), ["speak 1 tone-low: One."])],
+    "text too long": [(whole("x" * 61), ["error:protocol-error", "audio-stop"])],
+    "unknown name": [(whole("One.", name="zoe"), ["note:WARNING", "speak 1 tone-low: One."])],
+    "unknown language": [(whole("One.", language="fr"), ["error:voice-error", "audio-stop"])],
+    "stream in an unknown language": [
+        ('> synthesize-start {"voice": {"language": "fr"}}', ["error:voice-error", "audio-stop"]),
+        (chunk("One."), []),
+        (STOP, ["synthesize-stopped"]),
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+    ],
+    "queue": [
+        (whole("One."), ["speak 1 tone-low: One."]),
+        (whole("Two.", name="ton"), []),
+        (whole(""), []),
+        (whole("Too many."), ["error:overloaded"]),
+        ("> ping", ["pong"]),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "speak 2 ton: Two."]),
+        (
+            "* spoken 2",
+            ["note:WARNING", "audio-start", "audio-stop", "error:protocol-error", "audio-stop", "close"],
+        ),
+        (whole("Late."), []),
+    ],
+    "chunk and stop without start": [
+        (chunk("One."), ["error:protocol-error"]),
+        (STOP, ["error:protocol-error", "synthesize-stopped"]),
+        (whole("One."), ["speak 1 tone-low: One."]),
+        (STOP, []),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "error:protocol-error", "synthesize-stopped"]),
+    ],
+    "double start in silence": [
+        (START, []),
+        (chunk("Forgotten"), []),
+        (START, ["note:WARNING"]),
+        (STOP, ["audio-start", "audio-stop", "synthesize-stopped"]),
+    ],
+    "double start while sounding": [
+        (START, []),
+        (chunk("One. Two."), ["speak 1 tone-low: One."]),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        ('> synthesize-start {"voice": {"name": "ton"}}', ["note:WARNING", "hush", "audio-stop"]),
+        ("* audio 1", []),
+        ("* failed 1", []),
+        (chunk("Three."), ["speak 2 ton: Three."]),
+        ("* audio 2", ["audio-start", "audio-chunk"]),
+        (STOP, []),
+        ("* spoken 2", ["audio-stop", "synthesize-stopped"]),
+    ],
+    "stream that grows too long while sounding": [
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        (chunk("x" * 60), ["hush", "error:protocol-error", "audio-stop"]),
+        (chunk("Two."), []),
+        (STOP, ["synthesize-stopped", "close"]),
+    ],
+    "stream that grows too long in silence": [
+        (START, []),
+        (chunk("x" * 61), ["error:protocol-error", "audio-stop"]),
+        (STOP, ["synthesize-stopped"]),
+        (START, []),
+        (chunk("x" * 60), []),
+    ],
+    "failure": [
+        (whole("One. Two."), ["speak 1 tone-low: One."]),
+        (whole("Three."), []),
+        ("* failed 1", ["error:model-error", "audio-stop", "speak 2 tone-low: Three."]),
+        (whole("Four."), []),
+        ("* audio 2", ["audio-start", "audio-chunk"]),
+        ("* spoken 2", ["audio-stop", "error:model-error", "audio-stop", "close"]),
+    ],
+    "failure in a stream before its stop": [
+        (START, []),
+        (chunk("One. Two."), ["speak 1 tone-low: One."]),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        ("* failed 1", ["error:model-error", "audio-stop"]),
+        (chunk("Three."), []),
+        (STOP, ["synthesize-stopped", "close"]),
+    ],
+    "failure in a stream after its stop": [
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+        (STOP, []),
+        ("* failed 1", ["error:model-error", "audio-stop", "synthesize-stopped", "close"]),
+    ],
+    "end of input with nothing asked": [("* end", ["close"]), ("* end", []), ("> ping", [])],
+    "end of input after complete requests": [
+        (whole("One."), ["speak 1 tone-low: One."]),
+        (START, []),
+        (chunk("Two."), []),
+        (STOP, []),
+        ("* end", []),
+        ("> ping", []),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "speak 2 tone-low: Two."]),
+        ("* audio 2", ["audio-start", "audio-chunk"]),
+        ("* spoken 2", ["audio-stop", "synthesize-stopped", "close"]),
+    ],
+    "end of input within a stream": [
+        (whole("One."), ["speak 1 tone-low: One."]),
+        (START, []),
+        (chunk("Two."), []),
+        ("* end", []),
+        ("* spoken 1", ["note:WARNING", "audio-start", "audio-stop", "error:protocol-error", "audio-stop", "close"]),
+    ],
+    "end of input within a sounding stream": [
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+        ("* end", ["hush", "error:protocol-error", "audio-stop", "close"]),
+    ],
+    "broken in silence": [("* broken", ["error:protocol-error", "close"]), ("* broken", []), ("* end", [])],
+    "broken while sounding": [
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+        (STOP, []),
+        (whole("Dropped."), []),
+        ("* audio 1", ["audio-start", "audio-chunk"]),
+        ("* broken", ["hush", "error:protocol-error", "audio-stop", "synthesize-stopped", "close"]),
+        ("* spoken 1", []),
+    ],
+    "broken within a stream": [
+        (START, []),
+        ("* broken", ["error:protocol-error", "audio-stop", "close"]),
+    ],
+    "stopping in silence": [("* refuse", ["close"])],
+    "stopping while speaking": [
+        (whole("One. Two."), ["speak 1 tone-low: One."]),
+        ("* refuse", []),
+        (whole("Three."), []),
+        ("> describe", ["info"]),
+        ("* spoken 1", ["speak 2+ tone-low: Two."]),
+        ("* spoken 2", ["note:WARNING", "audio-start", "audio-stop", "error:overloaded", "audio-stop", "close"]),
+    ],
+    "stopping within a stream": [
+        (START, []),
+        (chunk("One."), ["speak 1 tone-low: One."]),
+        ("* refuse", []),
+        (chunk("Two."), []),
+        (STOP, []),
+        ("* spoken 1", ["speak 2+ tone-low: Two."]),
+        ("* spoken 2", ["note:WARNING", "audio-start", "audio-stop", "synthesize-stopped", "close"]),
+    ],
+    "what is not for us": [
+        ("> transcribe", ["note:DEBUG"]),
+        ('> select-program {"name": "wyoming-pocket-tts"}', []),
+        ('> select-program {"name": "other"}', ["note:WARNING"]),
+        ('> select-program {"name": []}', ["note:WARNING"]),
+    ],
+    "nonsense inside a stream": [
+        (START, []),
+        ('> synthesize-chunk {"text": 3}', ["error:protocol-error", "audio-stop"]),
+        ('> synthesize {"text": 3}', []),
+        (STOP, ["synthesize-stopped"]),
+    ],
+    "stale reports": [("* audio 1", []), ("* silence 1", []), ("* spoken 1", []), ("* failed 1", [])],
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_transcript(name: str) -> None:
+    session = new_session()
+    for line, expected in TRANSCRIPTS[name]:
+        assert [shown(action) for action in act(session, line)] == expected, line
+
+
+def test_what_is_refused_is_not_even_cut_into_sentences() -> None:
+    cutters: list[Periods] = []
+
+    def make(language: str, *, ssml: bool | None) -> Periods:
+        cutters.append(Periods(language, ssml=ssml))
+        return cutters[-1]
+
+    session = Session(choose=choose, pieces=make, info=lambda: Event("info", {}), limits=LIMITS)
+    for _ in range(20):
+        assert act(session, whole("One.")) is not None
+    assert len(cutters) == 4  # one speaks, two wait, one found no room
+
+
+def test_audio_is_cut_into_whole_chunks_with_running_time() -> None:
+    session = new_session()
+    act(session, whole("One."))
+    events = [action.event for action in session.audio(1, bytes(8_000)) if isinstance(action, Send)]
+    assert [(len(event.payload or b""), event.data["timestamp"]) for event in events[1:]] == [
+        (3_200, 0),
+        (3_200, 100),
+        (1_600, 200),
+    ]
+    assert session.audio(1, b"") == []

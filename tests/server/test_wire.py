@@ -1,0 +1,208 @@
+"""The bytes on the wire, held against the library that nearly every client uses."""
+
+import asyncio
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wyoming.event import Event, read_event, write_event
+
+from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.core.errors import ProtocolError
+from wyoming_pocket_tts.server.protocol import EventReader, EventWriter, IdleTimeout, encode
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+EVENTS = st.builds(
+    Event,
+    type=TEXT.filter(bool),
+    data=st.dictionaries(TEXT, JSON, max_size=4),
+    payload=st.none() | st.binary(min_size=1, max_size=100),
+)
+
+
+def read_all(data: bytes, limits: Limits | None = None) -> list[Event]:
+    """What our reader makes of the bytes."""
+
+    async def reading() -> list[Event]:
+        limits_used = limits or Limits()
+        stream = asyncio.StreamReader(limit=limits_used.header_bytes)
+        stream.feed_data(data)
+        stream.feed_eof()
+        reader = EventReader(stream, limits_used)
+        events = []
+        while (event := await reader.read()) is not None:
+            events.append(event)
+        return events
+
+    return asyncio.run(reading())
+
+
+@given(st.lists(EVENTS, max_size=4))
+def test_the_library_reads_what_we_write(events: list[Event]) -> None:
+    stream = io.BytesIO(b"".join(map(encode, events)))
+    assert [read_event(stream) for _ in events] == events
+    assert stream.read() == b""
+
+
+@given(st.lists(EVENTS, max_size=4))
+def test_we_read_what_the_library_writes(events: list[Event]) -> None:
+    stream = io.BytesIO()
+    for event in events:
+        write_event(event, stream)
+    assert read_all(stream.getvalue()) == events
+
+
+@given(
+    st.binary(max_size=300) | EVENTS.map(encode).flatmap(lambda data: st.integers(0, len(data)).map(lambda n: data[:n]))
+)
+@settings(max_examples=300)
+def test_any_bytes_are_events_or_a_protocol_error(data: bytes) -> None:
+    try:
+        events = read_all(data)
+    except ProtocolError:
+        pass  # anything else fails the test
+    else:
+        assert all(isinstance(event.type, str) and isinstance(event.data, dict) for event in events)
+
+
+def test_data_beside_and_behind_the_header_is_merged_and_what_is_behind_wins() -> None:
+    behind = json.dumps({"b": 2, "c": 3}).encode()
+    line = json.dumps({"type": "x", "data": {"a": 1, "b": 1}, "data_length": len(behind), "version": 7}).encode()
+    assert read_all(line + b"\n" + behind) == [Event("x", {"a": 1, "b": 2, "c": 3})]
+
+
+def test_nulls_count_as_absent() -> None:
+    line = b'{"type": "x", "data": null, "data_length": null, "payload_length": null}\n'
+    assert read_all(line) == [Event("x", {})]
+
+
+def test_the_last_line_may_lack_its_end() -> None:
+    assert read_all(b'{"type": "describe"}') == [Event("describe", {})]
+
+
+def test_headers_stay_short_whatever_the_data() -> None:
+    header = encode(Event("info", {"voices": ["ä" * 100] * 10_000}, b"audio")).split(b"\n")[0]
+    assert len(header) < 200
+    assert json.loads(header)["version"]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1_000, True), (1_001, False)])
+def test_the_header_limit_counts_the_whole_line(size: int, fits: bool) -> None:
+    line = b'{"type": "ping", "x": "' + b"x" * (size - 26) + b'"}\n'
+    assert len(line) == size
+    limits = Limits(header_bytes=1_000)
+    if fits:
+        assert len(read_all(line, limits)) == 1
+    else:
+        with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
+            read_all(line, limits)
+
+
+async def test_waiting_for_an_event_is_no_error_and_can_go_on() -> None:
+    stream = asyncio.StreamReader()
+    reader = EventReader(stream, Limits(idle_seconds=0.01))
+    with pytest.raises(IdleTimeout):
+        await reader.read()
+    stream.feed_data(b'{"type": "ping"}\n')
+    assert await reader.read() == Event("ping", {})
+
+
+class Peer(asyncio.StreamWriter):
+    """A way to somebody who reads in the time that the test says, on a clock of the test's."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.takes_seconds = 0.0
+
+    def __del__(self, warnings: object = None) -> None:
+        """There is nothing to be closed."""
+
+    def write(self, data: object) -> None:
+        pass
+
+    async def drain(self) -> None:
+        self.seconds += self.takes_seconds
+
+
+class Deaf(Peer):
+    """One that reads nothing any more."""
+
+    async def drain(self) -> None:
+        await asyncio.Event().wait()
+
+
+def writer_to(peer: Peer, *, write_seconds: float = 30.0) -> EventWriter:
+    limits = Limits(write_seconds=write_seconds, slowest_bytes_per_second=1_000)
+    return EventWriter(peer, limits, now=lambda: peer.seconds)
+
+
+async def test_who_plays_while_it_reads_may_take_for_ever() -> None:
+    peer = Peer()
+    peer.takes_seconds = 0.9
+    out = writer_to(peer)
+    for _ in range(1_000):
+        out.write(bytes(1_000))
+        await out.drain()
+    assert peer.seconds == pytest.approx(900)
+
+
+async def test_who_pauses_may_go_on() -> None:
+    peer = Peer()
+    out = writer_to(peer)
+    for _ in range(20):
+        peer.takes_seconds = 29
+        out.write(bytes(1_000))
+        await out.drain()
+        peer.takes_seconds = 0
+        for _ in range(30):
+            out.write(bytes(1_000))
+            await out.drain()
+
+
+async def test_who_takes_an_event_now_and_then_runs_out_of_time_as_a_whole() -> None:
+    peer = Peer()
+    peer.takes_seconds = 11
+    out = writer_to(peer)
+    for _ in range(3):
+        out.write(bytes(1_000))
+        await out.drain()
+    deaf = Deaf()
+    out._stream = deaf
+    out.write(bytes(1_000))
+    with pytest.raises(TimeoutError, match="reads less than 1000 bytes per second"):
+        await asyncio.wait_for(out.drain(), 10)
+
+
+async def test_who_reads_nothing_is_told_apart() -> None:
+    out = writer_to(Deaf(), write_seconds=0.02)
+    out.write(bytes(1_000))
+    with pytest.raises(TimeoutError, match=r"has read nothing for 0\.02 s"):
+        await asyncio.wait_for(out.drain(), 10)
+
+
+async def test_two_that_wait_for_the_same_reader_are_owed_once() -> None:
+    class Slow(Peer):
+        async def drain(self) -> None:
+            await asyncio.sleep(0)
+            self.seconds += self.takes_seconds
+
+    peer = Slow()
+    peer.takes_seconds = 7
+    out = writer_to(peer)
+    await asyncio.gather(out.drain(), out.drain())
+    assert out._debt_seconds == pytest.approx(14)
+
+
+@pytest.mark.parametrize("value", ["9" * 4_000, '"' + "x" * 4_000 + '"', "[" + "1," * 4_000 + "1]", "-1" + "0" * 4_000])
+@pytest.mark.parametrize("key", ["data_length", "payload_length", "data"])
+def test_complaints_are_short_whatever_they_are_about(key: str, value: str) -> None:
+    with pytest.raises(ProtocolError) as told:
+        read_all(b'{"type": "ping", "' + key.encode() + b'": ' + value.encode() + b"}\n")
+    assert len(str(told.value)) < 200

@@ -1,0 +1,1 @@
+"""Checks of the machine, the network and the service."""

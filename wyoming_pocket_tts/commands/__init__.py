@@ -1,1 +1,0 @@
-"""What the commands do. Knows nothing about how options are written; ``cli.py`` hands their values in."""

@@ -1,1 +1,0 @@
-"""How ``compare`` measures a model in several precisions and engines, and shows what it found."""

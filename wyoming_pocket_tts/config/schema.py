@@ -1,0 +1,273 @@
+"""The settings tree (pydantic): server, models, log, limits."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from wyoming_pocket_tts.config.fields import (
+    Label,
+    Name,
+    RelativePath,
+    SatelliteSettings,
+    SettingInfo,
+    SettingsModel,
+    Tag,
+    TextSettings,
+    VoiceSettings,
+    leaves_of,
+    setting,
+)
+from wyoming_pocket_tts.core.address import parse_uri
+from wyoming_pocket_tts.core.errors import ConfigError
+from wyoming_pocket_tts.core.system import default_data_dir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client, and all clients together, may ask of the server."""
+
+    connections: int = 64
+    """Connections open at once; more are told ``overloaded`` and closed."""
+    connections_per_address: int = 24
+    """The same for one client address. Generous, since a whole house usually comes from Home Assistant's one address,
+    but fewer than the workers speak at once: an address whose clients all stop reading must leave places to others."""
+    queued_requests: int = 8
+    """Requests that may wait on one connection behind the one that speaks."""
+    text_characters: int = 20_000
+    """Longest text of one request or one stream: some twenty minutes of speech."""
+    pause_seconds: float = 60.0
+    """Silence that the text of one answer asks for, all its pauses together. What settings ask for comes on top."""
+    active_streams: int = 32
+    """Sentences of all clients together that are open at once; those of more clients wait."""
+    waiting_streams: int = 32
+    """Answers that may wait until one of these ends; more are told ``overloaded``, or an embedded voice speaks."""
+    queue_seconds: float = 30.0
+    """How long they may wait. Nobody listens for longer to nothing."""
+    header_bytes: int = 64 * 1024
+    """Longest header line of an event, its newline included."""
+    data_bytes: int = 256 * 1024
+    """Largest ``data_length``: the longest text, even when every character is escaped."""
+    payload_bytes: int = 64 * 1024
+    """Largest ``payload_length``. No event of a text-to-speech client needs a payload; it is read and dropped."""
+    nesting_depth: int = 16
+    """Deepest nesting of lists and objects in an event's JSON."""
+    event_seconds: float = 10.0
+    """Time for an event to arrive whole, from its first byte on."""
+    idle_seconds: float = 300.0
+    """Time without an event while nothing is spoken, after which a connection is closed. A language model that calls
+    tools may pause for minutes in the midst of a stream."""
+    write_seconds: float = 30.0
+    """Time for a client that stopped reading to make room for one more event, before it is dropped."""
+    slowest_bytes_per_second: int = 8_000
+    """How fast a client must read on the whole: half of what it takes to play telephone sound while it comes."""
+    write_buffer_bytes: int = 64 * 1024
+    """Bytes that may wait in this process for a slow reader (the kernel keeps its own buffer besides)."""
+    linger_seconds: float = 1.0
+    """Time given to a client to read the last events, before its connection is closed on it."""
+    chunk_seconds: float = 0.1
+    """Longest audio in one ``audio-chunk``."""
+
+
+_LIMITS = Limits()
+_TCP_WITHOUT_SCHEME = re.compile(r"(?:(?:tcp|http):)?(?:/?/?([\w.-]+|\[[\da-fA-F:]+\]):|:)?(\d{1,5})/?")
+
+
+def _as_text(uri: object) -> object:
+    """A port alone is a number for YAML, and gets the same answer as other text that is no URI."""
+    return str(uri) if isinstance(uri, int) and not isinstance(uri, bool) else uri
+
+
+def _check_uri(uri: str) -> str:
+    try:
+        parse_uri(uri)
+    except ConfigError as error:
+        meant = _TCP_WITHOUT_SCHEME.fullmatch(uri)
+        question = f" (did you mean 'tcp://{meant[1] or '0.0.0.0'}:{meant[2]}'?)" if meant else ""  # noqa: S104
+        raise ValueError(f"{error}{question}") from error
+    return uri
+
+
+def _expand_home(path: Path) -> Path:
+    return path.expanduser()
+
+
+def _anchor_path(path: Path, folder: Path) -> Path:
+    return folder / path
+
+
+class LimitSettings(SettingsModel):
+    """What one client, and all of them together, may ask for."""
+
+    connections: int = setting(_LIMITS.connections, "Connections open at once", ge=1)
+    connections_per_address: int = setting(
+        _LIMITS.connections_per_address,
+        "Connections from one client address; a whole house shares Home Assistant's",
+        ge=1,
+    )
+    queued_requests: int = setting(
+        _LIMITS.queued_requests, "Requests that may wait on one connection behind the one that speaks", ge=0
+    )
+    text_characters: int = setting(_LIMITS.text_characters, "Longest text of one request", ge=1, le=1_000_000)
+    idle_seconds: float = setting(
+        _LIMITS.idle_seconds, "Silence of a client after which its connection is closed", gt=0, allow_inf_nan=False
+    )
+    write_seconds: float = setting(
+        _LIMITS.write_seconds, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False
+    )
+    active_streams: int = setting(
+        _LIMITS.active_streams, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000
+    )
+    waiting_streams: int = setting(
+        _LIMITS.waiting_streams, "Answers that may wait for one of these to end", ge=0, le=1_000
+    )
+    queue_seconds: float = setting(
+        _LIMITS.queue_seconds, "How long an answer may wait for that, before it is refused", gt=0, allow_inf_nan=False
+    )
+    real_time: bool = setting(
+        default=False,
+        description="Speak no more sentences at once than this machine makes as fast as they are played, by the speed "
+        "that is measured; others wait",
+    )
+    overload: Literal["refuse", "embedded"] = setting(
+        "refuse",
+        "What becomes of an answer that can neither be spoken nor wait: `refuse` tells the client, `embedded` has an "
+        "embedded voice of its language speak, in one of two places of their own",
+    )
+
+
+class ServerSettings(SettingsModel):
+    """Where the server listens and how it ends."""
+
+    uri: Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_uri)] = setting(
+        "tcp://0.0.0.0:10200",
+        "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` takes IPv6 as well",
+        flag="--uri",
+    )
+    shutdown_seconds: float = setting(
+        5.0, "How long speech that has begun may go on after the order to stop", ge=0, le=300
+    )
+    limits: LimitSettings = LimitSettings()
+
+
+class DiscoverySettings(SettingsModel):
+    """How Home Assistant finds the server by itself."""
+
+    announce: bool | None = setting(
+        None,
+        "Announce the server over zeroconf (mDNS). Unset: when it listens on a TCP address that others can reach",
+        flag="--zeroconf, --no-zeroconf",
+    )
+    name: Label | None = setting(
+        None,
+        "Name to announce, unique in the network. Unset: one made of the host's name, kept in the data directory",
+        flag="--zeroconf NAME",
+    )
+
+
+class DefaultVoiceSettings(SettingsModel):
+    """How the service speaks when a client does not say."""
+
+    default: str | None = setting(
+        None, "Voice for clients that name none. Unset: the first one that `voices` lists", flag="--voice", min_length=1
+    )
+
+
+def _split(names: Any) -> Any:  # noqa: ANN401  (whatever a source holds)
+    """Take a list also as one text with commas, as the environment has it."""
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
+
+
+def _anchor_configs(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """Names of released models stay what they are, and so do addresses of configs."""
+    is_file = re.compile(r"^(?!\w+://).*\.ya?ml$", re.IGNORECASE)
+    return tuple(str(folder / Path(name).expanduser()) if is_file.match(name) else name for name in names)
+
+
+class ModelSettings(SettingsModel):
+    """The Pocket TTS models that the service speaks with, beside the embedded voices."""
+
+    names: Annotated[tuple[str, ...], BeforeValidator(_split), RelativePath(_anchor_configs)] = setting(
+        ("english",),
+        "Models to download and speak with, the most important first: names that `wyoming-pocket-tts models` lists, or "
+        "YAML files of your own. `none` keeps to the embedded voices",
+        flag="--model",
+        min_length=1,
+    )
+    languages: Mapping[str, Tag] = setting({}, "Languages of models of your own, by their names: `mine: sv`")
+    precision: Literal["fp32", "int8", "mixed", "int4"] = setting(
+        "int8",
+        "How exactly to compute: `int8` is fast, `mixed` a little slower and nearer to `fp32`, which is exact; `int4` "
+        "is fastest, and audibly different",
+        flag="--precision",
+    )
+    threads: int | None = setting(
+        None,
+        "Threads of the language model; the codec has one more. Unset: by the number of processor cores",
+        flag="--threads",
+        ge=1,
+        le=64,
+    )
+    memory_mb: int | None = setting(
+        None,
+        "Megabytes that models in memory may take, the embedded voice included: all but the first are loaded when they "
+        "are asked for, and unloaded to make room. Unset: all stay loaded",
+        ge=1,
+    )
+    voices: Literal["all", "default"] = setting(
+        "all", "Ready-made voices of the models to download: `all`, or only the `default` one of each"
+    )
+    local_files_only: bool = setting(lambda: False, "Download nothing", flag="--local-files-only")
+
+
+class MetricsSettings(SettingsModel):
+    """What monitoring can ask of the service over HTTP."""
+
+    port: int | None = setting(
+        None,
+        "Port for `/metrics` (Prometheus), `/health` and `/ready`; 0 takes any that is free. Unset: none",
+        flag="--metrics-port",
+        ge=0,
+        le=65535,
+    )
+    host: str = setting(
+        "127.0.0.1",
+        "Address to answer on. Only this machine's programs can ask unless told otherwise, since nobody has to log in",
+        min_length=1,
+    )
+
+
+class LogSettings(SettingsModel):
+    """What goes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "How much to log. Only `debug` shows the texts that are spoken", flag="--debug"
+    )
+    format: Literal["text", "json"] = setting(
+        "text", "`text` for people, `json` for machines (one object a line)", flag="--log-format"
+    )
+
+
+class Settings(SettingsModel):
+    """Everything that can be set, checked."""
+
+    server: ServerSettings = ServerSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    voice: DefaultVoiceSettings = DefaultVoiceSettings()
+    models: ModelSettings = ModelSettings()
+    text: TextSettings = TextSettings()
+    voices: Mapping[Name, VoiceSettings] = setting({}, "Voices of one's own")
+    satellites: Mapping[Name, SatelliteSettings] = setting({}, "Who is spoken to how")
+    data_dir: Annotated[Path, AfterValidator(_expand_home), RelativePath(_anchor_path)] = setting(
+        default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
+    )
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+
+
+def leaves() -> Iterator[SettingInfo]:
+    """Yield every setting in the order of the tree; ``NAME`` stands for names that people give."""
+    return leaves_of(Settings)

@@ -1,0 +1,1 @@
+"""Contracts, errors, logging and system helpers that every other folder may import."""

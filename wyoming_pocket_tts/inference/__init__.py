@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions and ONNX graph building, for any model."""

@@ -1,0 +1,229 @@
+"""ONNX Runtime session, I/O binding, streaming state."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wyoming_pocket_tts.core.errors import ModelError, quote_untrusted
+from wyoming_pocket_tts.core.types import Floats
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+SILENCED = "ORT_DISABLE_TELEMETRY"
+
+Array = NDArray[Any]
+
+
+class OnnxSession:
+    """A graph in ONNX Runtime. Safe to use from several threads; a ``Binding`` belongs to one at a time.
+
+    Args:
+        path: the model; a data file that it names lies beside it.
+        threads: threads that compute an operation together, the caller's included. They sleep between operations:
+            those of several networks would starve one another if they spun.
+        remedy: what to do about a file that cannot be used.
+        keeps_memory: whether what it computes with is kept from one run to the next: for graphs whose runs are many,
+            short and of few sizes. Where sizes differ much, what is kept only grows.
+
+    Raises:
+        ModelError: the file is missing or is no such graph.
+    """
+
+    def __init__(
+        self, path: Path, *, threads: int = 1, remedy: str = "reinstall the package", keeps_memory: bool = False
+    ) -> None:
+        self._name = path.name
+        self._session = _open(path, threads, remedy, keeps_memory=keeps_memory)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the model's maker wrote beside the graph."""
+        return self._session.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
+
+    def __call__(self, **inputs: Array) -> list[NDArray[np.float32]]:
+        """Compute all outputs, in the graph's order."""
+        return self._session.run(None, inputs)  # type: ignore[no-any-return]
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> "IoBinding":
+        """Tie arrays to inputs and outputs by name, to be read and written in place by every run.
+
+        One array may be both, where the graph's operator can update it in place. Outputs without an array are not
+        kept.
+
+        Raises:
+            ModelError: the graph has no input or output of that name, or an array is not of its type.
+        """
+        return IoBinding(self._name, self._session, inputs, outputs)
+
+
+class IoBinding:
+    """The arrays of one stream of runs. Made by ``Network.bind``; holds the arrays as long as it lives."""
+
+    def __init__(
+        self,
+        name: str,
+        session: "onnxruntime.InferenceSession",
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+    ) -> None:
+        self._name = name
+        self._session = session
+        self._bound = session.io_binding()
+        self._arrays: dict[tuple[str, bool], Array] = {}  # those of inputs and of outputs may have the same name
+        for key, array in inputs.items():
+            self.read(key, array)
+        for key, array in outputs.items():
+            self.write(key, array)
+
+    def read(self, name: str, array: Array) -> None:
+        """Let an input be read from this array from now on; its shape may be another. Costs microseconds.
+
+        Raises:
+            ModelError: see ``Network.bind``.
+        """
+        self._tie(name, array, is_output=False)
+
+    def write(self, name: str, array: Array) -> None:
+        """Let an output be written into this array from now on.
+
+        Raises:
+            ModelError: see ``Network.bind``.
+        """
+        self._tie(name, array, is_output=True)
+
+    def run(self) -> None:
+        """Compute the bound outputs from the bound inputs.
+
+        Raises:
+            ModelError: shapes do not fit, or the graph failed.
+        """
+        try:
+            self._session.run_with_iobinding(self._bound)
+        except Exception as error:  # ONNX Runtime's errors have no common root
+            raise ModelError(f"the model {self._name} failed: {error}") from error
+
+    def _tie(self, name: str, array: Array, *, is_output: bool) -> None:
+        if not array.flags.c_contiguous or (is_output and not array.flags.writeable):
+            raise ValueError(f"{name}: only contiguous arrays can be bound, and only writeable ones as outputs")
+        bind = self._bound.bind_output if is_output else self._bound.bind_input
+        try:
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        except Exception as error:
+            raise ModelError(f"{name} of the model {self._name} cannot be bound: {error}") from error
+        self._arrays[name, is_output] = array  # only its address is bound
+
+
+def _open(path: Path, threads: int, remedy: str, *, keeps_memory: bool) -> "onnxruntime.InferenceSession":
+    os.environ[SILENCED] = "1"
+    import onnxruntime  # noqa: PLC0415  (after the line above, or it is too late)
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = keeps_memory
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # x86 processors without VNNI would otherwise add products of 8 bits in 16 bits, which overflow: audibly wrong
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common root
+        raise ModelError(f"the model file {path.name} is missing or damaged: {error}; {remedy}") from error
+
+
+class StreamingSession:
+    """One stream through a network; belongs to one thread at a time.
+
+    Args:
+        network: made from a ``StreamingGraph``.
+        source: name of its input.
+        result: name of its output.
+    """
+
+    def __init__(self, network: OnnxSession, *, source: str, result: str) -> None:
+        self._source, self._result = source, result
+        self._states = from_metadata(network.metadata)
+        self._now: list[NDArray[Any]] = [state.initial() for state in self._states]
+        self._next: list[NDArray[Any]] = [np.empty_like(array) for array in self._now]
+        self._binding = network.bind({}, {})
+
+    def __call__(self, piece: Floats, shape: tuple[int, ...]) -> Floats:
+        """Run the next piece; ``shape`` is that of the result."""
+        result = np.empty(shape, np.float32)
+        self._binding.read(self._source, piece)
+        self._binding.write(self._result, result)
+        for state, now, after in zip(self._states, self._now, self._next, strict=True):
+            self._binding.read(state.name, now)
+            self._binding.write(state.next_name, after)
+        self._binding.run()
+        self._now, self._next = self._next, self._now
+        return result
+
+
+METADATA_KEY = "states"
+_LARGEST_SIZE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """One input of a graph that holds what its output ``next_name`` was in the call before.
+
+    Attributes:
+        name: of the input.
+        shape: the same in every call.
+        fill: what all its elements are at the beginning of a stream.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"] = "float32"
+    fill: float = 0.0
+
+    @property
+    def next_name(self) -> str:
+        return f"next_{self.name}"
+
+    def initial(self) -> NDArray[Any]:
+        """A new array as it is at the beginning of a stream."""
+        return np.full(self.shape, self.fill, np.dtype(self.dtype))
+
+
+def to_metadata(states: Sequence[StateSpec]) -> dict[str, str]:
+    """The states as an entry of a model's metadata."""
+    return {METADATA_KEY: json.dumps([asdict(state) for state in states])}
+
+
+def from_metadata(metadata: Mapping[str, str]) -> tuple[StateSpec, ...]:
+    """Read the states back.
+
+    Raises:
+        ModelError: they are missing or damaged.
+    """
+    text = metadata.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"the model's metadata has no '{METADATA_KEY}': it was not made by this program; convert again"
+        )
+    try:
+        entries = json.loads(text)
+        if not isinstance(entries, list):
+            raise TypeError("no list")  # noqa: TRY301  (one message for all that can be wrong)
+        return tuple(_checked(StateSpec(**{**entry, "shape": tuple(entry["shape"])})) for entry in entries)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"the model's metadata '{METADATA_KEY}' is damaged: {quote_untrusted(text)}; convert it again"
+        ) from error
+
+
+def _checked(spec: StateSpec) -> StateSpec:
+    sizes_fit = all(isinstance(size, int) and 0 < size <= _LARGEST_SIZE for size in spec.shape)
+    if spec.dtype not in {"float32", "int64"} or not sizes_fit or not isinstance(spec.fill, int | float):
+        raise ValueError(f"{spec.name} is no state")
+    return spec

@@ -1,0 +1,401 @@
+"""`TTSModel`: the Python API."""
+
+import logging
+from collections.abc import Callable, Generator, Mapping, MutableMapping
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from wyoming_pocket_tts.core.system import default_data_dir
+from wyoming_pocket_tts.pocket.backend import Backend, BatchedBackend, SamplingParams
+from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, Listener
+from wyoming_pocket_tts.pocket.generate import GenerationParams, GenerationRequest, speak
+from wyoming_pocket_tts.pocket.loading import (
+    DEFAULT_LANGUAGE,
+    LoadedModel,
+    VoiceLoader,
+    choose_precision,
+    find_model,
+    load_for_onnx,
+    load_for_torch,
+)
+from wyoming_pocket_tts.pocket.text import MAX_TOKENS, split
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, VoiceStateCache, prompt_cache_size, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+
+_LOGGER = logging.getLogger(__name__)
+
+_EARLIEST_VARIANTS = {"b6369a24": "english_2026-01"}
+
+
+class TorchModuleMixin:
+    """A model that looks like upstream's, which is a module of PyTorch."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the weights are."""
+        return self._backend.device  # type: ignore[no-any-return]  # or "cpu", without PyTorch
+
+    @property
+    def flow_lm(self) -> "torch.nn.Module":
+        """The language model.
+
+        Raises:
+            AttributeError: ONNX Runtime computes.
+        """
+        return self._network("flow_lm").flow_lm  # type: ignore[no-any-return]
+
+    @property
+    def mimi(self) -> "torch.nn.Module":
+        """The codec.
+
+        Raises:
+            AttributeError: ONNX Runtime computes.
+        """
+        return self._network("mimi").mimi  # type: ignore[no-any-return]
+
+    def parameters(self, recurse: bool = True) -> "Iterator[torch.nn.Parameter]":  # noqa: FBT001, FBT002  (PyTorch's)
+        """Yield the weights, which are for reading: speeches under way use them.
+
+        Raises:
+            AttributeError: ONNX Runtime computes.
+        """
+        return self._network("parameters").parameters(recurse)  # type: ignore[no-any-return]
+
+    def to(self, device: "str | torch.device") -> Self:
+        """Move the weights, as ``torch.nn.Module.to`` does. Nobody may be speaking meanwhile.
+
+        Raises:
+            ConfigError: the engine cannot use that device.
+        """
+        self._backend.move(device)
+        return self
+
+    def cpu(self) -> Self:
+        """Move the weights to the processor."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | None = None) -> Self:
+        """Move the weights to a graphics card; see ``to``."""
+        return self.to("cuda" if device is None else f"cuda:{device}")
+
+    def eval(self) -> Self:
+        """Stay as it is: a model only ever speaks."""
+        return self
+
+    def _network(self, asked: str) -> Any:  # noqa: ANN401  (PyTorch's, if that computes)
+        network = getattr(self._backend, "network", None)
+        if network is None:
+            raise AttributeError(
+                f"{asked} is PyTorch's: this model runs with ONNX Runtime; load it with engine='torch'"
+            )
+        return network
+
+
+class TTSModel(TorchModuleMixin):
+    """A loaded model. Any number of threads may speak with it at once.
+
+    Made by ``load_model``. What says how to speak may be changed at any time and counts from the next call.
+
+    Attributes:
+        config: what the model is.
+        name: the released model, or None for one of the user's own.
+        origin: the config, as upstream has it: the path or address that was given, or ``NAME.yaml`` for a released
+            model, which is no file here; None for a model that ``load_model`` did not make.
+        temp: variance of the noise that speech is drawn from; 0 makes it the same each time.
+        sampler_decode_steps: steps of the sampler, for models whose head takes any.
+        noise_clamp: the noise is drawn within plus and minus this; None for no limit.
+        eos_threshold: speech ends where the end's logit is above it; higher values end later.
+        max_decoder_frames_per_call: frames of 80 ms decoded at once at most; 0 for what waits, up to four.
+        has_voice_cloning: whether the weights can hear voice prompts.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        super().__init__(loaded.backend)
+        self.config = loaded.config
+        self.name = loaded.name
+        self.origin: Path | None = None
+        self.temp = loaded.config.default_temperature
+        self.sampler_decode_steps = loaded.backend.fixed_steps or 1
+        self.noise_clamp: float | None = None
+        self.eos_threshold = loaded.config.default_eos_threshold
+        self.max_decoder_frames_per_call = 0
+        self.has_voice_cloning = loaded.has_voice_cloning
+        self._tokenizer = loaded.tokenizer
+        self._prompts = VoiceStateCache(prompt_cache_size())
+
+    @classmethod
+    def load_model(  # noqa: PLR0917  (upstream's signature)
+        cls,
+        language: str | None = None,
+        config: str | Path | None = None,
+        temp: float | None = None,
+        sampler_decode_steps: int = 1,
+        noise_clamp: float | None = None,
+        eos_threshold: float | None = None,
+        quantize: bool = False,  # noqa: FBT001, FBT002  (upstream's signature)
+        checkpoint: str | Path | None = None,
+        lsd_decode_steps: int | None = None,
+        *,
+        variant: str | None = None,
+        engine: str = "auto",
+        threads: int | None = 1,
+        precision: str | None = None,
+        data_dir: str | Path | None = None,
+    ) -> Self:
+        """Load a model; what is not on this machine is downloaded first.
+
+        Args:
+            language: a released model, such as ``english`` (the default) or ``german_24l``.
+            config: instead, a YAML file of a model of your own: a path, an https:// or an hf:// address.
+            temp: variance of the noise; None for the model's recommendation.
+            sampler_decode_steps: steps of the sampler; models of the type ``flow_matching`` need 16 or more.
+            noise_clamp: the noise is drawn within plus and minus this.
+            eos_threshold: threshold of the end's logit; None for the model's recommendation.
+            quantize: keep the language model's large matrices in 8 bits: faster, with slightly different speech. For
+                ONNX Runtime it is the precision ``int8``.
+            checkpoint: a safetensors file with weights of your own, in place of those that the config names.
+            lsd_decode_steps: the older name of ``sampler_decode_steps``.
+            variant: the oldest name of ``language``.
+            engine: ``torch``, ``onnx``, or ``auto``: PyTorch where it is installed, unless ``precision`` or
+                ``data_dir``, which are ONNX Runtime's, are given. With that, results are NumPy's arrays, and the model
+                is converted when it is first loaded.
+            threads: threads of each operation. Language model and codec run side by side already, on two. For PyTorch
+                it is a setting of the whole process, which None leaves as it is.
+            precision: how exactly ONNX Runtime computes: ``fp32``, ``int8`` (the default), ``mixed`` or ``int4``.
+            data_dir: where ONNX Runtime's converted models are kept; by default where the service keeps them.
+
+        Raises:
+            ConfigError: an argument or the config is wrong, or arguments contradict each other (also a ValueError).
+            ModelError: weights or tokenizer cannot be had or used, or PyTorch is not installed.
+        """
+        if lsd_decode_steps is not None:
+            _LOGGER.warning("lsd_decode_steps is now called sampler_decode_steps")
+            sampler_decode_steps = lsd_decode_steps
+        SamplingParams(temp or 0.0, sampler_decode_steps, noise_clamp)  # refused now rather than after a download
+        onnx_precision = choose_precision(engine, precision=precision, quantize=quantize, data_dir=data_dir)
+        language = _EARLIEST_VARIANTS.get(variant or "", variant) or language
+        name, found = find_model(language, config, checkpoint)
+        if sampler_decode_steps < found.flow_lm.flow.fewest_steps:
+            _LOGGER.warning(
+                "a flow_matching model needs %d sampler_decode_steps or more; it has %d and will hardly speak",
+                found.flow_lm.flow.fewest_steps,
+                sampler_decode_steps,
+            )
+        if onnx_precision is None:
+            loaded = load_for_torch(name, found, quantize=quantize, threads=threads)
+        else:
+            loaded = load_for_onnx(
+                name,
+                found,
+                precision=onnx_precision,
+                steps=sampler_decode_steps,
+                data_dir=Path(data_dir) if data_dir else default_data_dir(),
+                threads=threads or 1,
+            )
+        model = cls(loaded)
+        model.origin = Path(config if config is not None else f"{language or DEFAULT_LANGUAGE}.yaml")
+        model.sampler_decode_steps = sampler_decode_steps
+        model.noise_clamp = noise_clamp
+        model.temp = model.temp if temp is None else temp
+        model.eos_threshold = model.eos_threshold if eos_threshold is None else eos_threshold
+        return model
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples of a second of speech."""
+        return self.config.mimi.sample_rate
+
+    def seed(self, number: int) -> None:
+        """Let the noise of what is said from now on begin with this number; for PyTorch, that of the whole process."""
+        self._backend.seed(number)
+
+    def get_state_for_audio_prompt(
+        self,
+        audio_conditioning: "Path | str | torch.Tensor",
+        truncate: bool = False,  # noqa: FBT001, FBT002  (upstream's signature)
+    ) -> VoiceState:
+        """Make a voice from a recording, or load one.
+
+        The last voices made from recordings are remembered: ``POCKET_TTS_PROMPT_CACHE_SIZE`` (2) of them.
+
+        Args:
+            audio_conditioning: the name of a ready-made voice; or a recording or an exported voice (``.safetensors``)
+                as a path, an https:// or an hf:// address; or samples ``[channels, samples]`` at the model's rate.
+            truncate: use only the first 30 seconds of a recording.
+
+        Raises:
+            VoiceError: there is no such voice, the file cannot be used, or it belongs to another model
+                (also a ValueError; a FileNotFoundError where a file is missing).
+            ModelError: it could not be downloaded.
+        """
+        return self._voices.load(audio_conditioning, truncate=truncate)
+
+    _cached_get_state_for_audio_prompt = get_state_for_audio_prompt
+    """What upstream's own server calls; programs that copied it do, too."""
+
+    def generate_audio(
+        self,
+        model_state: VoiceState | Mapping[str, Any],
+        text_to_generate: str,
+        max_tokens: int = MAX_TOKENS,
+        frames_after_eos: int | None = None,
+        copy_state: bool = True,  # noqa: FBT001, FBT002  (upstream's signature)
+        *,
+        continuity_seconds: float = 0.0,
+    ) -> "torch.Tensor":
+        """Speak a text and return all of it: samples ``[N]``, float32; otherwise like ``generate_audio_stream``."""
+        pieces = [
+            np.asarray(piece)
+            for piece in self.generate_audio_stream(
+                model_state,
+                text_to_generate,
+                max_tokens,
+                frames_after_eos,
+                copy_state,
+                continuity_seconds=continuity_seconds,
+            )
+        ]
+        return self._backend.public(np.concatenate(pieces))  # type: ignore[no-any-return]  # or an array of NumPy
+
+    def generate_audio_stream(  # noqa: PLR0917  (upstream's signature)
+        self,
+        model_state: VoiceState | Mapping[str, Any],
+        text_to_generate: str,
+        max_tokens: int = MAX_TOKENS,
+        frames_after_eos: int | None = None,
+        copy_state: bool = True,  # noqa: FBT001, FBT002  (upstream's signature)
+        stop: Event | None = None,
+        *,
+        continuity_seconds: float = 0.0,
+        temp: float | None = None,
+        eos_threshold: float | None = None,
+    ) -> "Generator[torch.Tensor, None, None]":
+        """Speak a text; yield samples ``[N]``, float32, as soon as they are decoded.
+
+        Closing the iterator ends the speech and its thread.
+
+        Args:
+            model_state: the voice.
+            text_to_generate: a text of any length.
+            max_tokens: tokens of the chunks that it is cut into.
+            frames_after_eos: frames of 80 ms after the end of a chunk; None lets model and text decide.
+            copy_state: whether the voice stays as it is. If not, what is said becomes part of it.
+            stop: once set, nothing further is generated and the speech ends early.
+            continuity_seconds: how much of the end of a chunk the next one hears, so that the tone carries over.
+            temp: the model's ``temp`` for this speech alone; None for the model's.
+            eos_threshold: likewise.
+
+        Raises:
+            EmptyText: the text holds nothing to say (also a ValueError).
+            VoiceError: the voice belongs to another model (also a ValueError).
+            RuntimeError: the model failed.
+        """
+        script = self.script(
+            model_state,
+            text_to_generate,
+            max_tokens,
+            frames_after_eos,
+            continuity_seconds=continuity_seconds,
+            temp=temp,
+            eos_threshold=eos_threshold,
+        )
+        spoken = None if copy_state else lambda heard: _overwrite(model_state, heard)
+        yield from self.speak(script, stop=stop, spoken=spoken)
+
+    def script(
+        self,
+        model_state: VoiceState | Mapping[str, Any],
+        text: str,
+        max_tokens: int = MAX_TOKENS,
+        frames_after_eos: int | None = None,
+        *,
+        continuity_seconds: float = 0.0,
+        temp: float | None = None,
+        eos_threshold: float | None = None,
+    ) -> GenerationRequest:
+        """Prepare a speech, for whoever runs it; the arguments are those of ``generate_audio_stream``.
+
+        Raises:
+            EmptyText: the text holds nothing to say.
+            VoiceError: the voice belongs to another model.
+        """
+        voice = VoiceState.of(model_state)
+        self._voices.check(voice, "the voice")
+        if continuity_seconds:
+            self._voices.require_cloning()
+        if frames_after_eos is None:
+            frames_after_eos = self.config.model_recommended_frames_after_eos
+        how = GenerationParams(
+            sampling=self._sampling if temp is None else replace(self._sampling, temperature=temp),
+            eos_threshold=self.eos_threshold if eos_threshold is None else eos_threshold,
+            frames_after_eos=frames_after_eos,
+            frames_per_call=max(0, self.max_decoder_frames_per_call),
+            continuity_seconds=continuity_seconds,
+        )
+        return GenerationRequest(
+            voice, split(text, self._tokenizer, self.config.text_rules, max_tokens=max_tokens), how
+        )
+
+    def speak(
+        self,
+        script: GenerationRequest,
+        *,
+        stop: Event | None = None,
+        spoken: Callable[[VoiceState], None] | None = None,
+    ) -> Generator[Any, None, None]:
+        """Run a speech alone; see ``generate_audio_stream`` and, for ``spoken``, ``generate.speak``."""
+        for samples in speak(self._backend, script.voice, script.chunks, script.how, stop=stop, spoken=spoken):
+            yield self._backend.public(samples)
+
+    def choir(self, listener: Listener | None = None) -> BatchEngine | None:
+        """Let speeches be computed together: whoever takes it closes it. None where the engine cannot do that.
+
+        Args:
+            listener: hears how the model fares.
+        """
+        return BatchEngine(self._backend, listener=listener) if isinstance(self._backend, BatchedBackend) else None
+
+    @property
+    def _sampling(self) -> SamplingParams:
+        return SamplingParams(self.temp, self.sampler_decode_steps, self.noise_clamp)
+
+    @property
+    def _voices(self) -> VoiceLoader:
+        """Made when it is needed, as attributes may change."""
+        return VoiceLoader(
+            name=self.name,
+            config=self.config,
+            backend=self._backend,
+            has_voice_cloning=self.has_voice_cloning,
+            sampling=self._sampling,
+            remembered=self._prompts,
+        )
+
+
+def export_model_state(model_state: VoiceState | Mapping[str, Any], dest: str | Path) -> None:
+    """Write a voice into a safetensors file, for ``get_state_for_audio_prompt`` of this package and of upstream's.
+
+    Raises:
+        VoiceError: the state is none, or the file cannot be written.
+    """
+    write_state(VoiceState.of(model_state), Path(dest))
+
+
+def _overwrite(target: VoiceState | Mapping[str, Any], heard: VoiceState) -> None:
+    """Give the caller's own state what was said in it."""
+    if isinstance(target, VoiceState):
+        target.layers = heard.layers
+    elif isinstance(target, MutableMapping):
+        target.update({name: dict(module) for name, module in heard.items()})

@@ -1,0 +1,479 @@
+"""Voice files of one model: released, cloned, styles."""
+
+import hashlib
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Lock
+from typing import Final
+
+from wyoming_pocket_tts.audio.recordings import read_audio
+from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError, VoiceUnavailable
+from wyoming_pocket_tts.core.types import SynthesisRequest, Voice
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision
+from wyoming_pocket_tts.pocket.registry import released_model, voice_names, voice_state_source
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.tensor_files import looks_whole
+from wyoming_pocket_tts.pocket.voice_state import VoiceState, check_voice_matches_model, read_state, write_state
+from wyoming_pocket_tts.pocket.worker_client import Message, Report, WorkerTask, run_task
+
+_LOGGER = logging.getLogger(__name__)
+
+_GONE_REMEMBERED = 64
+
+
+def voice_name(model: str, voice: str) -> str:
+    """What clients call a voice of a model. It stays the same whatever else is installed."""
+    return f"{model}-{voice}"
+
+
+def listed_voices(model: str, voices: Sequence[str], *, language: str, rate_hz: int, there: set[str]) -> list[Voice]:
+    """Describe the ready-made voices of a model.
+
+    Args:
+        model: its name.
+        voices: the voices' names, the default one first.
+        language: what the model speaks, as a tag.
+        rate_hz: its samples per second.
+        there: names of the voices that can be spoken with now.
+    """
+    return [
+        Voice(
+            name=voice_name(model, voice),
+            description=f"{voice.replace('_', ' ').title()} ({model})",
+            languages=(language,),
+            sample_rate_hz=rate_hz,
+            installed=voice in there,
+            attribution_name="Kyutai, CC-BY-4.0",
+        )
+        for voice in voices
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomVoice:
+    """A voice that is not the model's maker's.
+
+    Attributes:
+        name: what clients call it.
+        description: what people read.
+        styles: a file for each way in which it speaks, the default one first; files of the house's, which never change.
+        language: a tag; None for the model's language.
+    """
+
+    name: str
+    description: str
+    styles: Mapping[str, Path]
+    language: str | None = None
+
+
+class ModelVoices:
+    """Ready-made voices, each of which is there once its file is, and those of the user's own.
+
+    Args:
+        name: what the model is called in the names of its voices.
+        voices: names of all its ready-made voices, the default one first.
+        language: what it speaks, as a tag.
+        rate_hz: its samples per second.
+        directory: holds ``NAME.safetensors`` for each ready-made voice that is there; others may come at any time.
+    """
+
+    def __init__(self, *, name: str, voices: Sequence[str], language: str, rate_hz: int, directory: Path) -> None:
+        self._name = name
+        self._paths = {voice_name(name, voice): directory / f"{voice}{VOICE_SUFFIX}" for voice in voices}
+        self._ready_made_names = tuple(voices)
+        self._language = language
+        self._rate_hz = rate_hz
+        self._ready_made: tuple[Voice, ...] = ()
+        self._own: Mapping[str, CustomVoice] = {}
+        self._gone: Mapping[str, CustomVoice] = {}
+        self._lock = Lock()
+        self.look_for_voices()
+
+    def look_for_voices(self) -> None:
+        """Notice which ready-made voices are there by now."""
+        with self._lock:  # else an older look could have the last word
+            there = {path.stem for path in self._paths.values() if looks_whole(path)}
+            self._ready_made = tuple(
+                listed_voices(
+                    self._name, self._ready_made_names, language=self._language, rate_hz=self._rate_hz, there=there
+                )
+            )
+
+    def speak_also_as(self, own: Sequence[CustomVoice]) -> None:
+        """Have these voices of one's own from now on, in place of those before.
+
+        Those that go are no longer listed; for answers that began with them the last ones of them still speak.
+        """
+        with self._lock:
+            now = {voice.name: voice for voice in own}
+            gone = [(name, voice) for name, voice in (*self._gone.items(), *self._own.items()) if name not in now]
+            self._own, self._gone = now, dict(gone[-_GONE_REMEMBERED:])
+
+    def voices(self) -> Sequence[Voice]:
+        """The ready-made voices, the default one first, and those of one's own."""
+        return (*self._ready_made, *map(self._listed, self._own.values()))
+
+    def path(self, request: SynthesisRequest) -> Path:
+        """The file of the voice, in the style, that is asked for.
+
+        Raises:
+            VoiceError: there is no such voice.
+        """
+        name = request.voice.name
+        if name in self._paths:
+            return self._paths[name]
+        own = self._own.get(name) or self._gone.get(name)
+        if own is None:
+            raise VoiceError(f"the model {self._name} has no voice '{name}'")
+        return own.styles.get(request.speaker or "") or next(iter(own.styles.values()))
+
+    def give_up(self, path: Path) -> None:
+        """Delete a file that cannot be used. What lies here is ours alone, and can be made again."""
+        path.unlink(missing_ok=True)
+        self.look_for_voices()
+        _LOGGER.warning(
+            "%s: the voice is damaged and was deleted; it is brought again, at the latest at the next start", path
+        )
+
+    def _listed(self, own: CustomVoice) -> Voice:
+        return Voice(
+            name=own.name,
+            description=own.description,
+            languages=(own.language or self._language,),
+            sample_rate_hz=self._rate_hz,
+            speakers=tuple(own.styles) if len(own.styles) > 1 else (),
+        )
+
+
+_BLOCK_BYTES = 1 << 20
+_ABANDONED_SECONDS = 24 * 3600.0
+
+
+class EncodedVoiceStore:
+    """Keeps the voices of one model.
+
+    Args:
+        bundle: the model.
+        directory: where they are kept; made when it is needed.
+        stop: gives up what is under way when it is set.
+    """
+
+    def __init__(self, bundle: ModelBundle, directory: Path, *, stop: Event) -> None:
+        self._bundle = bundle
+        self._directory = directory
+        self._stop = stop
+
+    def take_in(self, file: Path) -> Path:
+        """Make a voice of a recording or an exported voice, unless one was made of the same content before.
+
+        Returns:
+            The voice's file. It is never changed.
+
+        Raises:
+            Cancelled: the event was set.
+            VoiceError: the file is no voice, or of another model.
+            SpeechError: it cannot be taken in now.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._clear_leftovers()
+            copy = self._directory / f".{secrets.token_hex(8)}{file.suffix.lower()}"
+            try:
+                kept = self._directory / f"{self._copy(file, copy)}{VOICE_SUFFIX}"
+                if not looks_whole(kept):
+                    self._make(file, copy, kept)
+            finally:
+                copy.unlink(missing_ok=True)
+        except FileNotFoundError as error:
+            raise VoiceUnavailable(f"{file}: is gone") from error
+        except OSError as error:
+            if isinstance(error, VoiceError):  # some of these are both
+                raise
+            raise VoiceUnavailable(f"{error.filename or file}: {error.strerror or error}") from error
+        return kept
+
+    def _copy(self, file: Path, copy: Path) -> str:
+        """Copy the file, which its owner may change at any time; return the hash of what was copied."""
+        digest = hashlib.sha256()
+        size = 0
+        with file.open("rb") as source, copy.open("wb") as target:
+            while block := source.read(_BLOCK_BYTES):
+                if self._stop.is_set():
+                    raise Cancelled("the service is stopping")
+                size += len(block)
+                if size > LARGEST_BYTES:
+                    raise VoiceError(too_large(file))
+                digest.update(block)
+                target.write(block)
+        return digest.hexdigest()
+
+    def _make(self, file: Path, copy: Path, kept: Path) -> None:
+        try:
+            if not is_exported(copy):
+                encode_voice(self._bundle, str(copy), kept, local_files_only=True, stop=self._stop)
+                return
+            voice = read_state(copy)
+            check_voice_matches_model(voice, self._bundle.config, fingerprint=self._bundle.fingerprint, label=str(copy))
+            write_state(voice, kept)
+        except VoiceError as error:  # about the file that people know
+            raise type(error)(str(error).replace(str(copy), str(file))) from error
+
+    def _clear_leftovers(self) -> None:
+        """Delete copies that were left when a process was killed."""
+        for path in self._directory.glob(".*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
+
+
+_READY_MADE_ABANDONED_SECONDS = 3600.0
+
+Tell = Callable[[Message], None]
+
+
+def ready_made_directory(data_dir: Path, model: str) -> Path:
+    """Where the ready-made voices of a released model lie, ``NAME.safetensors`` each.
+
+    Named by where they come from as well, so that those of another revision are others.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    sources = [voice_state_source(model, voice) for voice in voice_names()]
+    revision = hashlib.sha256("\n".join(sources).encode()).hexdigest()[:12]
+    return data_dir / "ready-made" / f"{model}-{revision}"
+
+
+def missing_voices(directory: Path, voices: Sequence[str]) -> list[str]:
+    """Those that are not there yet, or not whole."""
+    return [voice for voice in voices if not looks_whole(directory / f"{voice}{VOICE_SUFFIX}")]
+
+
+def download_voices(
+    model: str,
+    voices: Sequence[str],
+    *,
+    data_dir: Path,
+    local_files_only: bool = False,
+    report: Report = lambda _: None,
+    stop: Event | None = None,
+) -> None:
+    """Download those of the voices that are not there; each appears when it is complete.
+
+    Raises:
+        Cancelled: ``stop`` was set.
+        ConfigError: there is no such model.
+        ModelError: some of them could not be had; says which. The others are there.
+    """
+    config = released_model(model)
+    directory = ready_made_directory(data_dir, model)
+    missing = missing_voices(directory, voices)
+    if not missing:
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(directory)
+    except OSError as error:
+        raise ModelError(f"{directory}: {error.strerror or error}: choose another place with --data-dir") from error
+    order = _order(model, config, directory, missing, local_files_only=local_files_only)
+    run_task(order, report=report, stop=stop or Event())
+
+
+def _clear_leftovers(directory: Path) -> None:
+    """Delete what was left aside by downloads that were killed, which no process still writes to."""
+    for path in directory.glob(".*"):
+        with suppress(FileNotFoundError):  # somebody else was faster
+            if time.time() - path.stat().st_mtime > _READY_MADE_ABANDONED_SECONDS:
+                path.unlink()
+
+
+def _order(
+    model: str, config: ModelConfig, directory: Path, voices: Sequence[str], *, local_files_only: bool
+) -> WorkerTask:
+    return WorkerTask(
+        task="voices",
+        directory=directory,
+        key="",
+        name=model,
+        config=config,
+        precision=Precision.FP32,
+        steps=1,
+        voices=tuple(voices),
+        local_files_only=local_files_only,
+    )
+
+
+_LONGEST_SECONDS = 300.0
+"""For half a minute of speech on the slowest of machines, or for a download."""
+
+
+def encoded_voice_directory(data_dir: Path, label: str, bundle: ModelBundle) -> Path:
+    """Where the voices lie that a model heard. Named by its weights as well: no others can speak with them."""
+    return data_dir / "heard" / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', label)}-{bundle.fingerprint[:12]}"
+
+
+def encode_voice(
+    bundle: ModelBundle,
+    recording: str,
+    target: Path,
+    *,
+    local_files_only: bool = False,
+    report: Report = lambda _: None,
+    stop: Event | None = None,
+) -> None:
+    """Have a recording heard; its voice is at ``target`` when it is complete.
+
+    Args:
+        bundle: the model.
+        recording: a path, or an address that it is downloaded from.
+        target: the voice's file, a safetensors file.
+        local_files_only: download nothing.
+        report: is told how far it is.
+        stop: gives up when it is set.
+
+    Raises:
+        Cancelled: ``stop`` was set.
+        VoiceError: the recording cannot be used, or the model cannot hear.
+        ModelError: it cannot be downloaded, or the voice cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{target.parent}: {error.strerror or error}: choose another place with --data-dir") from error
+    if not bundle.has_voice_cloning:
+        raise VoiceError(
+            f"the weights of {bundle.name or 'this model'} cannot hear a recording: accept the terms on the model's "
+            "page, log in with `hf auth login` or set HF_TOKEN, and start the service again"
+        )
+    order = WorkerTask(
+        task="hear",
+        directory=bundle.directory,
+        key=bundle.key,
+        name=bundle.name,
+        config=bundle.config,
+        precision=bundle.precision,
+        steps=bundle.steps,
+        recording=recording,
+        target=target,
+        local_files_only=local_files_only,
+    )
+    limit = _Limit(stop or Event(), time.monotonic() + _LONGEST_SECONDS)
+    try:
+        run_task(order, report=report, stop=limit)
+    except Cancelled:
+        if limit.stop.is_set():
+            raise
+        raise ModelError(f"{recording}: was not heard within {_LONGEST_SECONDS:g} s") from None
+
+
+class _Limit(Event):
+    """Is set when another event is, or when time has run out."""
+
+    def __init__(self, stop: Event, until_seconds: float) -> None:
+        super().__init__()
+        self.stop = stop
+        self._until_seconds = until_seconds
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or time.monotonic() > self._until_seconds
+
+
+VOICE_SUFFIX = ".safetensors"
+"""Of an exported voice, by which its file is known as one."""
+DEFAULT = "default"
+"""The style that comes first, if a folder has it."""
+MOST_STYLES = 20
+"""Of a voice; a folder of more recordings is a collection of something else, of which the first count."""
+LONGEST_NAME = 64
+"""Characters of the name of a voice or style."""
+
+SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", VOICE_SUFFIX, ".wav")
+"""Of recordings and exported voices, lower-cased."""
+
+
+def is_voice_file(path: Path) -> bool:
+    """Whether a file is a recording or an exported voice that can be a voice of its name."""
+    return path.suffix.lower() in SUFFIXES and can_be_name(path.stem) and os.path.isfile(path)  # noqa: PTH113  (it never raises)
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file is an exported voice and no recording, by its name."""
+    return path.suffix.lower() == VOICE_SUFFIX
+
+
+def can_be_name(name: str) -> bool:
+    """Whether people and clients can be shown a name: printable, not hidden, of moderate length."""
+    return not name.startswith(".") and name.isprintable() and 0 < len(name) <= LONGEST_NAME and name == name.strip()
+
+
+def style_files(path: Path) -> dict[str, Path]:
+    """The file of each style, the default one first: ``default`` if there is one, else the first by name.
+
+    Args:
+        path: a folder of recordings or exported voices, or one of these alone, whose style has no name: ``""``.
+
+    Returns:
+        Nothing if it is not there or cannot be read. Of files that differ in their suffix an exported voice counts.
+    """
+    if os.path.isfile(path):  # noqa: PTH113  (it never raises)
+        return {"": path}
+    try:
+        found = sorted(path.iterdir(), key=lambda file: (file.stem.casefold(), not is_exported(file)))
+    except OSError:
+        return {}
+    files: dict[str, Path] = {}
+    for file in found:
+        if len(files) < MOST_STYLES and is_voice_file(file):
+            files.setdefault(file.stem, file)
+    return dict(sorted(files.items(), key=lambda style: style[0].casefold() != DEFAULT))
+
+
+LARGEST_BYTES: Final = 200 << 20
+"""Five minutes of music in the best quality have 120 MB; more than this is no recording of a voice."""
+
+
+def content_of(file: Path) -> VoiceState | None:
+    """An exported voice; None for a recording, of which the first 30 s are read.
+
+    Raises:
+        VoiceError: it is neither, is too large for either, or cannot be read.
+    """
+    if _size_bytes(file) > LARGEST_BYTES:
+        raise VoiceError(too_large(file))
+    if is_exported(file):
+        return read_state(file)
+    read_audio(file, truncate=True)
+    return None
+
+
+def complaint_about(file: Path) -> str:
+    """Why a file is no voice for any model, beginning with its path; nothing if it may be one."""
+    try:
+        content_of(file)
+    except VoiceError as error:
+        return about(file, str(error))
+    return ""
+
+
+def too_large(file: Path) -> str:
+    """What to say of a file with more than ``LARGEST_BYTES``."""
+    return f"{file}: is larger than {LARGEST_BYTES >> 20} MB; 10 to 30 s of speech make a voice"
+
+
+def about(file: Path, reason: str) -> str:
+    """A reason as a line about a file, which it may name already."""
+    return reason if str(file) in reason else f"{file}: {reason}"
+
+
+def _size_bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # who reads it says more
+        return 0

@@ -1,0 +1,291 @@
+"""Zeroconf announcement that follows the interfaces."""
+
+import asyncio
+import logging
+import re
+import socket
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+import ifaddr
+from zeroconf import Error as ZeroconfError
+from zeroconf import NonUniqueNameException
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
+
+_LOGGER = logging.getLogger(__name__)
+
+SERVICE_TYPE = "_wyoming._tcp.local."
+
+_POLL_SECONDS = 10.0
+"""How often to look for changes, and to try again after a failure."""
+_LABEL_BYTES = 63
+"""The longest name that DNS can hold."""
+_SAME_NAMES_TRIED = 20
+
+
+IpAddress = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class _Whereabouts:
+    """What an announcement rests on.
+
+    Attributes:
+        addresses: what to announce for each port.
+        cards: the network cards that have them. Other ones need another responder, whatever their addresses.
+    """
+
+    addresses: Mapping[int, tuple[IpAddress, ...]]
+    cards: frozenset[int]
+
+    @property
+    def every_address(self) -> tuple[IpAddress, ...]:
+        return tuple(address for of_port in self.addresses.values() for address in of_port)
+
+
+_NOWHERE = _Whereabouts({}, frozenset())
+
+
+def reachable_addresses(
+    bound_hosts: Collection[str], adapters: Iterable[ifaddr.Adapter] | None = None
+) -> tuple[IpAddress, ...]:
+    """List where others reach sockets that are bound to ``bound_hosts``, IPv4 first, in a stable order.
+
+    ``0.0.0.0`` stands for every routable IPv4 address, ``::`` for every IPv6 one; an address of its own stands for
+    itself. ``adapters`` are the machine's, looked up now unless given.
+    """
+    bound = {ip_address(host.partition("%")[0]) for host in bound_hosts}
+    found = {address for address in bound if not address.is_unspecified and not address.is_link_local}
+    open_versions = {address.version for address in bound if address.is_unspecified}
+    if open_versions:
+        local = _routable(ifaddr.get_adapters() if adapters is None else adapters)
+        found |= {address for address in local if address.version in open_versions}
+    return tuple(sorted(found, key=lambda address: (address.version, int(address))))
+
+
+def cards_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None) -> frozenset[int]:
+    """Find the network cards that have these addresses, by the system's numbers.
+
+    A card that went and came back, as a stick for Wi-Fi does that resets, has another number: sockets that listened on
+    the old one hear nothing on the new one, though its name and addresses are the same.
+    """
+    found = ifaddr.get_adapters() if adapters is None else adapters
+    wanted = set(map(str, addresses))
+    return frozenset(
+        adapter.index
+        for adapter in found
+        if adapter.index is not None
+        and not wanted.isdisjoint(ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips)
+    )
+
+
+class ZeroconfAnnouncer:
+    """Keeps a server announced under the addresses the machine has at the time. Fills the server's ``Announcer`` role.
+
+    Trouble with the network is logged and tried again, never raised.
+    """
+
+    def __init__(
+        self,
+        name_for: Callable[[int], str],
+        *,
+        find_addresses: Callable[[Collection[str]], tuple[IpAddress, ...]] = reachable_addresses,
+        find_cards: Callable[[Collection[IpAddress]], frozenset[int]] = cards_of,
+        poll_seconds: float = _POLL_SECONDS,
+        service_type: str = SERVICE_TYPE,
+    ) -> None:
+        """Prepare to announce each port under the name that ``name_for`` gives it.
+
+        Args:
+            name_for: gives a port's name.
+            find_addresses: finds where others reach what is bound to these hosts.
+            find_cards: finds the network cards that have these addresses.
+            poll_seconds: how often to look whether either has changed.
+            service_type: as what to announce; another type is for who looks whether announcing works.
+        """
+        self._name_for = name_for
+        self._find_addresses = find_addresses
+        self._find_cards = find_cards
+        self._poll_seconds = poll_seconds
+        self._service_type = service_type
+        self._bound_hosts: dict[int, list[str]] = {}
+        self._announced = _NOWHERE
+        self._zeroconf: AsyncZeroconf | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._last_problem = ""
+
+    async def announce(self, addresses: Sequence[str]) -> None:
+        """Begin to announce the listening URIs among ``addresses`` that are TCP; goes on in the background."""
+        for address in map(parse_uri, addresses):
+            if isinstance(address, TcpAddress):
+                self._bound_hosts.setdefault(address.port, []).append(address.host)
+        if self._bound_hosts:
+            self._task = asyncio.create_task(self._keep_announced(), name="zeroconf")
+
+    async def withdraw(self) -> None:
+        """Take the announcement back and release the sockets. May be called more than once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await self._silence()
+
+    async def _keep_announced(self) -> None:
+        while True:
+            try:
+                wanted = self._find()
+                if not wanted.addresses:
+                    await self._silence()
+                    self._note_problem("this machine has no address that others can reach")
+                elif wanted != self._announced:
+                    await self._announce_afresh(wanted)
+            except (OSError, RuntimeError, ZeroconfError) as error:
+                self._note_problem(str(error) or type(error).__name__)
+                await self._silence()
+            await asyncio.sleep(self._poll_seconds)
+
+    def _find(self) -> _Whereabouts:
+        found = {port: self._find_addresses(hosts) for port, hosts in self._bound_hosts.items()}
+        reachable = _Whereabouts({port: addresses for port, addresses in found.items() if addresses}, frozenset())
+        return replace(reachable, cards=self._find_cards(reachable.every_address))
+
+    async def _announce_afresh(self, wanted: _Whereabouts) -> None:
+        """Replace the announcement. A new responder each time: its sockets belong to the interfaces there were."""
+        await self._silence()
+        self._zeroconf = _responder(wanted.every_address)
+        for port, addresses in wanted.addresses.items():
+            name = await self._register(self._zeroconf, port, addresses)
+            _LOGGER.info("Announced as '%s' at %s, port %d", name, ", ".join(map(str, addresses)), port)
+        self._announced = wanted
+        self._last_problem = ""
+
+    async def _register(self, zeroconf: AsyncZeroconf, port: int, addresses: tuple[IpAddress, ...]) -> str:
+        for attempt in range(1, _SAME_NAMES_TRIED + 1):
+            name = _label(self._name_for(port), "" if attempt == 1 else f"-{attempt}")
+            try:
+                sent = await zeroconf.async_register_service(_describe(name, self._service_type, addresses, port))
+            except NonUniqueNameException:
+                _LOGGER.warning("Another server in this network is called '%s'; --zeroconf NAME gives a name", name)
+                continue
+            await sent
+            return name
+        raise ZeroconfError(f"{_SAME_NAMES_TRIED} servers are called '{self._name_for(port)}'")
+
+    async def _silence(self) -> None:
+        self._announced = _NOWHERE
+        if self._zeroconf is None:
+            return
+        try:
+            await self._zeroconf.async_close()
+        except (OSError, ZeroconfError) as error:
+            _LOGGER.warning("Could not withdraw the announcement: %s", error)
+        # Only now: a close that was cancelled is finished by ``withdraw``.
+        self._zeroconf = None
+
+    def _note_problem(self, problem: str) -> None:
+        if problem != self._last_problem:
+            _LOGGER.warning("Cannot announce the server: %s. Trying again every %g s", problem, self._poll_seconds)
+        self._last_problem = problem
+
+
+def stable_name(data_dir: Path, port: int) -> str:
+    """Make the name that this server announces unless it is given one; the same after every restart.
+
+    Home Assistant knows a server by this name. It comes from the host's name and from chance at the first start, and
+    is then kept in ``data_dir``: containers change their host names. Servers that share the directory differ by port.
+    """
+    kept = data_dir / "zeroconf-name"
+    try:
+        name = kept.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if not name:
+        name = f"pocket-tts-{_host_label()}-{uuid.uuid4().hex[:6]}"
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            kept.write_text(name + "\n", encoding="utf-8")
+        except OSError as error:
+            # Without memory the name must follow from what stays: the host alone.
+            name = f"pocket-tts-{_host_label()}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{uuid.getnode():x}').hex[:6]}"
+            _LOGGER.warning("Cannot keep the server's name in %s (%s); using '%s'", kept, error, name)
+    return f"{name}-{port}"
+
+
+def _host_label() -> str:
+    first_label = socket.gethostname().partition(".")[0]
+    return re.sub(r"[^A-Za-z0-9-]+", "-", first_label).strip("-")[:24] or "host"
+
+
+def _responder(addresses: Collection[IpAddress]) -> AsyncZeroconf:
+    if all(address.is_loopback for address in addresses):
+        # The multicast stays on this machine, where alone such an address means anything.
+        return AsyncZeroconf(interfaces=["127.0.0.1"])
+    return AsyncZeroconf(interfaces=multicast_interfaces(addresses))
+
+
+def _label(name: str, suffix: str) -> str:
+    """Join the two, cutting the name so that DNS can hold the whole."""
+    return name.encode()[: _LABEL_BYTES - len(suffix)].decode(errors="ignore") + suffix
+
+
+def _describe(label: str, service_type: str, addresses: tuple[IpAddress, ...], port: int) -> AsyncServiceInfo:
+    return AsyncServiceInfo(
+        service_type,
+        f"{label}.{service_type}",
+        port=port,
+        addresses=[address.packed for address in addresses],
+        # A host name that nobody else uses: were it shared, one server's farewell would take the other's address.
+        server=f"pocket-tts-{uuid.uuid4().hex[:12]}.local.",
+    )
+
+
+_LOCAL_LINKS = re.compile(r"(docker|veth|virbr|lxcbr|lxdbr|cni|flannel|podman|tun|wg|tailscale)|br-[0-9a-f]{12}$")
+"""Bridges to containers and tunnels. Home Assistant tries one address only, and from elsewhere these lead nowhere."""
+
+_IPV6_TABLE = Path("/proc/net/if_inet6")
+_IPV6_UNSTABLE_FLAGS = 0x01 | 0x08 | 0x20 | 0x40
+"""Linux: temporary (privacy), failed duplicate check, deprecated, tentative."""
+
+
+def multicast_interfaces(
+    addresses: Iterable[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None
+) -> list[str | int | tuple[tuple[str, int, int], int]]:
+    """Name the interfaces on which to speak of ``addresses``, as ``zeroconf`` wants them.
+
+    Every IPv4 one, this machine's own included, and the IPv6 ones among ``addresses``: other IPv6 interfaces are those
+    that lead nowhere.
+    """
+    found = ifaddr.get_adapters() if adapters is None else adapters
+    ipv4 = {ip.ip for adapter in found for ip in adapter.ips if isinstance(ip.ip, str)}
+    ipv6 = {str(address) for address in addresses if isinstance(address, IPv6Address)}
+    return [*sorted(ipv4), *sorted(ipv6)]
+
+
+def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
+    """Collect the addresses of the real links, or of the local ones when there are no others (in a container, say)."""
+    unstable = _unstable_ipv6()
+    real: set[IpAddress] = set()
+    local: set[IpAddress] = set()
+    for adapter in adapters:
+        here = local if _LOCAL_LINKS.match(adapter.name) else real
+        for ip in adapter.ips:
+            address = ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
+            useless = address.is_loopback or address.is_link_local or address.is_unspecified or address in unstable
+            if not useless:
+                here.add(address)
+    return real or local
+
+
+def _unstable_ipv6() -> set[IPv6Address]:
+    """Find the IPv6 addresses that change by themselves or do not work; none where the system does not say."""
+    try:
+        lines = _IPV6_TABLE.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return set()
+    rows = [line.split() for line in lines]
+    return {IPv6Address(int(row[0], 16)) for row in rows if int(row[4], 16) & _IPV6_UNSTABLE_FLAGS}

@@ -1,0 +1,1 @@
+"""Numbers, dates, units and symbols to words, in seven languages."""
