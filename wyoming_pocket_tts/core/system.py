@@ -8,6 +8,8 @@ import math
 import os
 import platform
 import re
+import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,6 +140,40 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A free path beside ``target`` for a file or a folder, which replaces ``target`` when the block ends.
+
+    After an error the path is deleted and ``target`` stays as it was. ``durable`` brings both to the disk, for what a
+    crash must not lose. A folder's files are brought there by whoever writes them.
+
+    Raises:
+        OSError: the system refuses; what stood at ``target`` is there.
+    """
+    aside, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial") for _ in range(2))
+    try:
+        yield aside
+        if durable:
+            sync(aside)
+        if aside.is_dir() and os.path.lexists(target):  # unlike a file, a folder does not replace what is there
+            target.rename(old)
+            try:
+                aside.rename(target)
+            except OSError:
+                old.rename(target)
+                raise
+        else:
+            aside.replace(target)
+        if durable:
+            sync(target.parent)
+    finally:
+        for leftover in (aside, old):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 _POLL_SECONDS = 0.1

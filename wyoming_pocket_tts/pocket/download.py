@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from wyoming_pocket_tts.core.errors import (
     NotFound,
     Unreachable,
 )
+from wyoming_pocket_tts.core.system import atomic_path
 
 _TIMEOUT_SECONDS = 30
 _BLOCK_BYTES = 1 << 20
@@ -58,15 +58,8 @@ def fetch_web_file(
         raise Unreachable(f"{url}: is not on this machine, and the network is not to be used")
     folder.mkdir(parents=True, exist_ok=True)
     # Each download has its own file: several processes may want the same one at the same time.
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".partial", delete=False) as partial:
-        try:
-            _Download(url, user_agent, progress).save(partial)
-            partial.flush()
-            os.fsync(partial.fileno())
-            Path(partial.name).replace(target)
-        except BaseException:
-            Path(partial.name).unlink(missing_ok=True)
-            raise
+    with atomic_path(target) as partial, partial.open("xb") as file:
+        _Download(url, user_agent, progress).save(file)
     return target
 
 

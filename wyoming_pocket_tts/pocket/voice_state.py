@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from wyoming_pocket_tts.audio.recordings import as_array
 from wyoming_pocket_tts.core.errors import ConfigError, VoiceError, VoiceUnavailable, quote_untrusted
+from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.tensor_files import read_tensor_file
@@ -165,14 +165,11 @@ def write_state(state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     for name, entry in replace(voice, wrap=unchanged).items():
         tensors |= {f"{name}/{key}": np.ascontiguousarray(array) for key, array in entry.items()}
     metadata = {"format": _FORMAT} | ({"model": voice.model} if voice.model else {})
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        save_file(tensors, aside, metadata)
-        aside.replace(path)
+        with atomic_path(path, durable=False) as aside:
+            save_file(tensors, aside, metadata)
     except Exception as error:  # the library has its own kinds for what the disk refuses
         raise VoiceUnavailable(f"{path}: the voice cannot be written ({error})") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> VoiceState:

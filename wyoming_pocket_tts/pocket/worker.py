@@ -2,13 +2,12 @@
 
 import errno
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 from wyoming_pocket_tts.core.errors import ModelError, TtsError, Unreachable, VoiceError
 from wyoming_pocket_tts.core.subprocess import WarningMessage, peak_bytes, receive_task
-from wyoming_pocket_tts.core.system import sync
+from wyoming_pocket_tts.core.system import atomic_path, sync
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.onnx.bundle import open_bundle
 from wyoming_pocket_tts.pocket.onnx.convert import convert, verify_again
@@ -76,14 +75,8 @@ def encode_voice_task(order: WorkerTask, tell: Tell) -> None:
 def _fetch_voice(model: str, voice: str, order: WorkerTask) -> None:
     path = fetch(voice_state_source(model, voice), local_files_only=order.local_files_only)
     check_voice_matches_model(read_state(path), order.config, fingerprint=None, label=str(path))
-    aside = order.directory / f".{voice}.{secrets.token_hex(4)}"
-    try:
+    with atomic_path(order.directory / f"{voice}{VOICE_SUFFIX}") as aside:
         shutil.copyfile(path, aside)
-        sync(aside)
-        aside.replace(order.directory / f"{voice}{VOICE_SUFFIX}")
-        sync(order.directory)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _unwritable(error: OSError, directory: Path) -> ModelError:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
+from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.kokoro.model import KokoroModel, durations_in_frames
 from wyoming_pocket_tts.kokoro.training.dataset import Dataset, Example, batches
@@ -222,8 +223,7 @@ def draw(target: AlignmentPlot, predicted: AlignmentPlot, path: Path) -> None:
 
 def save(checkpoint: Path, state: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
     """Replace ``checkpoint`` at once, so that a run always finds a whole one, and add a row to ``metrics.jsonl``."""
-    partial = checkpoint.with_suffix(".part")
-    torch.save(dict(state), partial)
-    partial.replace(checkpoint)
+    with atomic_path(checkpoint, durable=False) as aside:
+        torch.save(dict(state), aside)
     with checkpoint.with_name("metrics.jsonl").open("a", encoding="utf-8") as rows:
         rows.write(json.dumps(dict(metrics)) + "\n")

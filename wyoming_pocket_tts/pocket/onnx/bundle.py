@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeGuard, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wyoming_pocket_tts.core.errors import ConfigError, ModelError
+from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 _BLOCK_BYTES = 1 << 20
@@ -292,16 +292,8 @@ def write_manifest(directory: Path, manifest: BundleManifest) -> None:
         OSError: the directory cannot be written to.
     """
     values = manifest.model_dump(mode="json")
-    aside = directory / f".{MANIFEST}.{os.getpid()}"
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump({**values, _CHECKSUM: _checksum(values)}, file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(directory / MANIFEST)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with atomic_path(directory / MANIFEST) as aside, aside.open("w", encoding="utf-8") as file:
+        json.dump({**values, _CHECKSUM: _checksum(values)}, file, indent=1, ensure_ascii=False)
 
 
 def read_manifest(directory: Path) -> BundleManifest:

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from wyoming_pocket_tts.core.errors import ModelError, TtsError
-from wyoming_pocket_tts.core.system import cpu_flags, cpu_name, has_integer_products, locked, sync
+from wyoming_pocket_tts.core.system import atomic_path, cpu_flags, cpu_name, has_integer_products, locked
 from wyoming_pocket_tts.pocket.hub import is_here
 from wyoming_pocket_tts.pocket.onnx.bundle import (
     ModelBundle,
@@ -167,32 +167,20 @@ class _Job:
         raise AssertionError("a precision was tried")
 
     def _convert(self, precision: Precision, lock: int) -> ModelBundle:
-        aside = self.target.with_name(f".{self.target.name}.{secrets.token_hex(4)}.partial")
-        aside.mkdir()
-        try:
+        with atomic_path(self.target) as aside:
+            aside.mkdir()
             order = self.order.model_copy(update={"directory": aside, "precision": precision})
             self.run(order, report=self.report, stop=self.stop, inherited=(lock,))
             open_bundle(aside)
-            self._put_in_place(aside)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            self._keep_foreign_files()
         return open_bundle(self.target)
 
-    def _put_in_place(self, aside: Path) -> None:
-        """Rename, after what stood there was moved out of the way."""
-        old: Path | None = None
-        if os.path.lexists(self.target):
-            if looks_like_ours(self.target):
-                old = self.target.with_name(f".{self.target.name}.{secrets.token_hex(4)}.partial")
-                self.target.rename(old)
-            else:
-                kept = self.target.with_name(f"{self.target.name}.set-aside-{secrets.token_hex(4)}")
-                self.target.rename(kept)
-                _LOGGER.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
-        aside.rename(self.target)
-        sync(self.target.parent)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+    def _keep_foreign_files(self) -> None:
+        """Rename what stands at the target and is not a bundle, so that it is not deleted."""
+        if os.path.lexists(self.target) and not looks_like_ours(self.target):
+            kept = self.target.with_name(f"{self.target.name}.set-aside-{secrets.token_hex(4)}")
+            self.target.rename(kept)
+            _LOGGER.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
 
     def _clear_leftovers(self) -> None:
         """Delete what conversions left that were killed: we hold the lock, so none of them is alive."""

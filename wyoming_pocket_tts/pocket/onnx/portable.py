@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from onnx import TensorProto, helper
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.errors import ConfigError, ModelError, TtsError, quote_untrusted
+from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.inference.graph import OPSET, ExternalDataFile, StreamingGraph
 from wyoming_pocket_tts.inference.session import StateSpec
 from wyoming_pocket_tts.pocket.hub import fetch as fetch_from_hub
@@ -218,27 +218,16 @@ def _written_aside(target: Path) -> Iterator[Path]:
     Raises:
         ModelError: the system refuses to write there.
     """
-    aside, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.{end}") for end in ("partial", "old"))
     try:
-        aside.mkdir(parents=True)
-        yield aside
-        if replaces := os.path.lexists(target):
-            target.rename(old)
-        try:
-            aside.rename(target)
-        except OSError:
-            if replaces:
-                old.rename(target)
-            raise
+        with atomic_path(target, durable=False) as aside:
+            aside.mkdir(parents=True)
+            yield aside
     except TtsError:  # some are the system's errors, too
         raise
     except OSError as error:
         raise ModelError(
             f"{error.filename or target}: {error.strerror or error}; the models cannot be written there"
         ) from error
-    finally:
-        for leftover in (aside, old):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 FORMAT = 1
@@ -396,15 +385,13 @@ def embed_data(path: Path, data: Path) -> None:
     model.ClearField("graph")
     field_of_constant = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
     graph_bytes = len(graph) + sum(len(_begin(field_of_constant, each.bytes)) + each.bytes for each in constants)
-    aside = path.with_suffix(".single")
-    with data.open("rb") as source, aside.open("wb") as file:
+    with atomic_path(path, durable=False) as aside, data.open("rb") as source, aside.open("wb") as file:
         file.write(model.SerializeToString())
         file.write(_begin(onnx.ModelProto.GRAPH_FIELD_NUMBER, graph_bytes))
         file.write(graph)
         for constant in constants:
             file.write(_begin(field_of_constant, constant.bytes))
             constant.copy(source, file)
-    aside.replace(path)
     data.unlink()
 
 
