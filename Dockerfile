@@ -1,14 +1,14 @@
-# An image of the service: docker build -t wyoming-pocket-tts .
-# With models in it, for machines without a network; several are separated by commas:
+# Image of the service: docker build -t wyoming-pocket-tts .
+# With models inside, for machines without a network; separate several by commas:
 #   docker build -t wyoming-pocket-tts --build-arg MODEL=german --build-arg PRECISION=int8 .
-# docs/install.md tells how to run it; script/check-image-root checks what is in it, without Docker.
+# How to run it: docs/install.md. script/check-image-root checks its contents without Docker.
 ARG PYTHON_VERSION=3.13
 
 FROM python:${PYTHON_VERSION}-slim AS program
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY wyoming_pocket_tts wyoming_pocket_tts
-# What serves, without PyTorch. There is no compiler here, nor in the image: what has to be compiled comes as wheels.
+# The service without PyTorch. Neither this stage nor the image has a compiler: all compiled packages are wheels.
 RUN python -m venv /opt/wyoming-pocket-tts \
     && /opt/wyoming-pocket-tts/bin/pip install --no-cache-dir . \
     && /opt/wyoming-pocket-tts/bin/pip uninstall --yes pip
@@ -21,7 +21,7 @@ ENV HOME=/data \
     WYOMING_POCKET_TTS_DATA_DIR=/data \
     WYOMING_POCKET_TTS_MODELS_NAMES=${MODEL} \
     WYOMING_POCKET_TTS_MODELS_PRECISION=${PRECISION}
-# What was downloaded to be converted stays behind in this stage.
+# Downloads of the conversion stay in this stage.
 RUN mkdir /data \
     && if [ -n "${MODEL}" ]; then /opt/wyoming-pocket-tts/bin/wyoming-pocket-tts download --quiet; fi
 
@@ -46,7 +46,7 @@ ENV PATH=/opt/wyoming-pocket-tts/bin:$PATH \
     WYOMING_POCKET_TTS_MODELS_NAMES=${MODEL} \
     WYOMING_POCKET_TTS_MODELS_PRECISION=${PRECISION}
 USER 10200:10200
-# Also where temporary files go when nothing else can be written to.
+# Temporary files go here if no other directory is writable.
 WORKDIR /data
 VOLUME /data
 EXPOSE 10200

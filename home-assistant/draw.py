@@ -1,4 +1,4 @@
-"""Draws the app's icon and logo: python home-assistant/draw.py (with Pillow). Sound leaves a pocket."""
+"""Draws the icon and the logo of the app: python home-assistant/draw.py (needs Pillow)."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ APP = Path(__file__).parent / "wyoming_pocket_tts"
 BLUE = (3, 119, 174)
 WHITE = (255, 255, 255)
 _SCALE = 4
-"""Drawn larger and made smaller: smooth edges."""
+"""Drawn larger and scaled down, for smooth edges."""
 
 
 def icon(size: int) -> Image.Image:
-    """A white pocket on a blue ground, and three waves above it."""
+    """A white pocket with three sound waves on a blue ground."""
     unit = size * _SCALE / 128
     image = Image.new("RGBA", (size * _SCALE, size * _SCALE), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
@@ -27,7 +27,7 @@ def icon(size: int) -> Image.Image:
 
 
 def logo(width: int, height: int) -> Image.Image:
-    """The icon, and a voice that leaves it."""
+    """The icon and a row of level bars."""
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     image.paste(icon(height), (0, 0))
     bars = Image.new("RGBA", ((width - height) * _SCALE, height * _SCALE), (0, 0, 0, 0))

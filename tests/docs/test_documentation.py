@@ -17,7 +17,8 @@ from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.voices.resolver import Severity, resolve_voices
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+PACKAGE = ROOT / "wyoming_pocket_tts"
+PAGES = {path: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))}
 POCKET_COMMANDS = ("generate", "export-voice", "models", "download", "convert", "compare")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -153,6 +154,31 @@ def test_no_page_makes_up_a_command() -> None:
 def test_every_page_is_reached_from_the_readme() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         assert f"](docs/{page.name}" in PAGES[ROOT / "README.md"], page.name
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    notes = sorted(page.name for page in folder.glob("[0-9]*.md"))
+    assert notes == re.findall(r"^\| \[\d+\]\(([^)]*)\)", PAGES[folder / "README.md"], re.MULTILINE)
+    for number, name in enumerate(notes, start=1):
+        assert name.startswith(f"{number:04}-")
+        text = PAGES[folder / name]
+        assert text.startswith(f"# {number}. ")
+        assert re.search(r"^Date: \d{4}-\d\d-\d\d\. Status: ", text, re.MULTILINE)
+
+
+@pytest.mark.skipif((PACKAGE / "cli.py").exists(), reason="the page describes the layout without cli.py")
+def test_the_page_on_architecture_lists_every_module() -> None:
+    tree = PAGES[ROOT / "docs" / "architecture.md"].partition("wyoming_pocket_tts/\n")[2].partition("```")[0]
+    listed, folders = set(), dict[int, str]()
+    for indent, name in re.findall(r"^( +)([\w/.]+)", tree, re.MULTILINE):
+        path = folders.get(len(indent) - 2, "") + name
+        if name.endswith("/"):
+            folders[len(indent)] = path
+        else:
+            listed.add(path)
+    modules = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    assert listed == {path for path in modules if not path.endswith("/__init__.py")}
 
 
 def test_the_voice_of_the_example_file_exists() -> None:
