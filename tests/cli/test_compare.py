@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tests.cli.test_generate_models import Terminal, recording
 from tests.pocket.onnx.bundles import write_small_model
 from wyoming_pocket_tts.cli import compare as comparing
-from wyoming_pocket_tts.cli import measure as jobs
+from wyoming_pocket_tts.cli import measure
 from wyoming_pocket_tts.cli.compare import (
     CandidateResult,
     CompareOptions,
@@ -32,7 +32,7 @@ from wyoming_pocket_tts.cli.compare import (
     distance,
     log_spectral_distance_db,
 )
-from wyoming_pocket_tts.cli.measure import Candidate, GeneratedOutput, Measurement, MeasureTask, run
+from wyoming_pocket_tts.cli.measure import Candidate, GeneratedOutput, Measurement, MeasureTask, run_task
 from wyoming_pocket_tts.cli.model_choice import ModelSelection
 from wyoming_pocket_tts.core.errors import ModelError, TtsError
 from wyoming_pocket_tts.pocket import registry as configs
@@ -282,7 +282,7 @@ def hear(folder: Path, name: str, directory: Path) -> Path:
     """Make a voice of one of the recordings."""
     result = directory / f"{name}.safetensors"
     job = a_job(folder, Candidate.FP32, result, task="voice", voice=str(folder / f"{name}.wav"))
-    assert run(job, show=_ignored, warned=set()) is None
+    assert run_task(job, show=_ignored, warned=set()) is None
     return result
 
 
@@ -291,12 +291,12 @@ def test_the_same_is_at_no_distance_and_fewer_bits_are_nearer_than_another_voice
     other_voice = str(hear(folder, "other", tmp_path))
     doing: list[str] = []
     reference = tmp_path / "fp32"
-    assert isinstance(run(a_job(folder, Candidate.FP32, reference), show=doing.append, warned=set()), Measurement)
+    assert isinstance(run_task(a_job(folder, Candidate.FP32, reference), show=doing.append, warned=set()), Measurement)
     assert doing == ["loading", "speaking", "comparing step by step"]
 
     def led(candidate: Candidate, **more: object) -> OutputDistance:
         job = a_job(folder, candidate, tmp_path / "led", **{"reference": reference, **more})
-        run(job, show=_ignored, warned=set())
+        run_task(job, show=_ignored, warned=set())
         return distance(GeneratedOutput.read(reference), GeneratedOutput.read(job.result))
 
     assert led(Candidate.FP32) == OutputDistance(latent_error=0, eos_error=0, codec_db=0, speech_db=0)
@@ -309,12 +309,12 @@ def test_the_same_is_at_no_distance_and_fewer_bits_are_nearer_than_another_voice
 
 def test_each_step_reads_what_the_reference_made_not_what_it_made_itself(folder: Path, tmp_path: Path) -> None:
     hear(folder, "voice", tmp_path)
-    run(a_job(folder, Candidate.FP32, tmp_path / "fp32"), show=_ignored, warned=set())
+    run_task(a_job(folder, Candidate.FP32, tmp_path / "fp32"), show=_ignored, warned=set())
     truth = GeneratedOutput.read(tmp_path / "fp32")
     latents = truth.latents.copy()
     latents[2] *= 2
     replace(truth, latents=latents).write(tmp_path / "lie")
-    run(a_job(folder, Candidate.FP32, tmp_path / "led", reference=tmp_path / "lie"), show=_ignored, warned=set())
+    run_task(a_job(folder, Candidate.FP32, tmp_path / "led", reference=tmp_path / "lie"), show=_ignored, warned=set())
     led = GeneratedOutput.read(tmp_path / "led")
     np.testing.assert_array_equal(led.latents[:3], truth.latents[:3])  # the third is its answer to the true second
     assert np.abs(led.latents[3] - truth.latents[3]).max() > 1e-3, "it has read the lie"
@@ -361,7 +361,7 @@ def test_a_process_that_dies_says_why(
 ) -> None:
     (tmp_path / "dies.py").write_text(f"import os, signal, sys\nsys.stdin.readline()\n{program}\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(jobs, "_MODULE", "dies")
+    monkeypatch.setattr(measure, "_MODULE", "dies")
     config = configs.released_model("english")
     job = MeasureTask(
         task="measure",
@@ -376,7 +376,7 @@ def test_a_process_that_dies_says_why(
         result=tmp_path / "result",
     )
     with pytest.raises(kind, match=message):
-        run(job, show=_ignored, warned=set())
+        run_task(job, show=_ignored, warned=set())
 
 
 def _ignored(_: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.doctor.looking import make_bundle
+from tests.cli.doctor.checking import make_bundle
 from wyoming_pocket_tts.cli.voices import VoiceListing, listing
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.core.types import Voice

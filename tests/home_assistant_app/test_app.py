@@ -16,13 +16,13 @@ from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
 from wyoming_pocket_tts.cli.client import describe
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
 from wyoming_pocket_tts.home_assistant.app import AppPaths, main, prepare
-from wyoming_pocket_tts.home_assistant.options import in_option_names, rename_in_log
+from wyoming_pocket_tts.home_assistant.options import explain_log, explained
 
 START = """
 import sys
 from pathlib import Path
-from wyoming_pocket_tts.home_assistant.__main__ import Places, main
-main(Places(data=Path(sys.argv[1]), share=Path(sys.argv[2])))
+from wyoming_pocket_tts.home_assistant.app import AppPaths, main
+main(AppPaths(data=Path(sys.argv[1]), share=Path(sys.argv[2])))
 """
 
 
@@ -122,7 +122,7 @@ def test_options_that_are_no_json_are_named(places: AppPaths) -> None:
 
 def test_only_the_generated_file_is_explained_away(places: AppPaths) -> None:
     text = f"{places.settings}, line 3: text.emoji: x\n/etc/other.yaml, line 2: y"
-    assert in_option_names(text, places.settings) == "the app's options: emoji: x\n/etc/other.yaml, line 2: y"
+    assert explained(text, places.settings) == "the app's options: emoji: x\n/etc/other.yaml, line 2: y"
 
 
 def test_all_mistakes_come_at_once_each_with_its_option(places: AppPaths, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +159,7 @@ def test_the_log_names_options_too(places: AppPaths) -> None:
     handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
     try:
-        rename_in_log(places.settings)
+        explain_log(places.settings)
         logging.getLogger("a").warning("%s, line 7: voice.default: there is no voice '%s'", places.settings, "Ana")
         logging.getLogger("a").warning("all of %s", "it")
     finally:

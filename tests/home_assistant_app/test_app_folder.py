@@ -13,7 +13,7 @@ import yaml
 from tests.home_assistant_app.test_options import APP, CONFIG, ROOT, SCHEMA
 from tests.image.dockerfile import read_dockerfile
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.home_assistant.supervisor import PORT
+from wyoming_pocket_tts.home_assistant.supervisor import INGRESS_PORT
 
 LANGUAGES = sorted(APP.glob("translations/*.yaml"))
 
@@ -43,7 +43,7 @@ def test_the_app_is_of_this_version_and_found_by_home_assistant() -> None:
 
 
 def test_the_supervisor_shows_the_page_where_it_is() -> None:
-    assert (CONFIG["ingress"], CONFIG["ingress_port"]) == (True, PORT)
+    assert (CONFIG["ingress"], CONFIG["ingress_port"]) == (True, INGRESS_PORT)
     assert re.fullmatch(r"mdi:[a-z-]+", CONFIG["panel_icon"])
     assert "webui" not in CONFIG, "it would win over the page"
 
@@ -71,7 +71,7 @@ def test_the_image_starts_the_service_of_the_same_version() -> None:
     assert image.last("CMD").words == ["/app/run.sh"]
     run = APP / "run.sh"
     assert run.stat().st_mode & 0o111
-    assert "python -m wyoming_pocket_tts.home_assistant" in run.read_text(encoding="utf-8")
+    assert "python -m wyoming_pocket_tts.home_assistant.app" in run.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)

@@ -174,7 +174,7 @@ def test_an_empty_field_counts_as_unset(tmp_path: Path) -> None:
         ({"loud": True}, "loud: no such option; there are emoji"),
         (
             {"voices": [{"name": "A", "from": "alba"}, {"name": "A", "from": "marius"}]},
-            "voices: 'A' stands there twice",
+            "voices: 'A' is there twice",
         ),
         ({"voices": [{"from": "alba"}]}, "voices: each needs its 'name'"),
         ({"replacements": [{"written": "", "spoken": "x"}]}, "replacements: each needs its 'written'"),

@@ -12,7 +12,7 @@ import pytest
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.types import Voice
-from wyoming_pocket_tts.home_assistant.supervisor import IngressPage, written
+from wyoming_pocket_tts.home_assistant.supervisor import IngressPage, render_page
 
 
 def voice(name: str, *, installed: bool = True) -> Voice:
@@ -63,7 +63,7 @@ def test_it_speaks_german_to_those_who_do() -> None:
 def test_nothing_in_it_leads_anywhere() -> None:
     """Home Assistant shows it below a path of its own, in a frame: an absolute link would leave that."""
     for language in ("en", "de"):
-        page = written(VOICES, language)
+        page = render_page(VOICES, language)
         links = [part.partition('"')[0] for mark in ("href=", "src=", "action=") for part in page.split(f'{mark}"')[1:]]
         assert [link for link in links if urlsplit(link).scheme != "data"] == []
     with shown() as running:

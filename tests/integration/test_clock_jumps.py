@@ -13,7 +13,7 @@ WALL_CLOCKS = re.compile(
 )
 KNOWN = {
     "logs": "when a line was written",
-    "commands.doctor.clock": "what time it is on this machine",
+    "cli_new.doctor.machine": "what time it is on this machine",
     "kokoro.training.acoustic": "a line of a training's report",
     "kokoro.training.vocoding": "the same",
     "pocket.onnx.ready_made": "how old a file is that a killed download left",

@@ -149,23 +149,13 @@ def doctor(
     data_dir: DataDirOption = None,
 ) -> None:
     """Look for everything that could keep the service from speaking, and say what to do about it."""
-    from wyoming_pocket_tts.cli.doctor.base import (  # noqa: PLC0415
-        CheckResult,
-        DoctorContext,
-        examine,
-    )
-    from wyoming_pocket_tts.cli.doctor.command import (  # noqa: PLC0415
-        as_dict,
-        checks_for,
-        is_healthy,
-        line,
-        summary,
-    )
+    from wyoming_pocket_tts.cli.doctor import command  # noqa: PLC0415  (the models)
+    from wyoming_pocket_tts.cli.doctor.base import DoctorContext  # noqa: PLC0415
     from wyoming_pocket_tts.core.logging import set_up_logging  # noqa: PLC0415
     from wyoming_pocket_tts.kokoro.synthesizer import VOICE_FOLDER, VoiceManifest  # noqa: PLC0415  (numpy)
 
-    set_up_logging(level="critical", style="plain")  # the report says it all
-    subject = DoctorContext(
+    set_up_logging(level="critical", style="plain")  # the report covers everything
+    context = DoctorContext(
         file=config,
         uri=uri,
         flags={"data_dir": data_dir},
@@ -173,13 +163,7 @@ def doctor(
         embedded=[speaker.voice for speaker in VoiceManifest.load(VOICE_FOLDER / "voice.json").speakers],
         load_embedded=lambda: load_engine(EmbeddedEngine.KOKORO),
     )
-    results: list[CheckResult] = []
-    for result in examine(checks_for(subject)):
-        results.append(result)
-        if not as_json:
-            typer.echo(line(result))
-    typer.echo(json.dumps(as_dict(results), ensure_ascii=False, indent=2) if as_json else summary(results))
-    if not is_healthy(results):
+    if not command.doctor(context, as_json=as_json, tell=typer.echo):
         raise typer.Exit(1)
 
 

@@ -18,6 +18,38 @@ from threading import Event
 
 from wyoming_pocket_tts.core.errors import Cancelled
 
+_MEMORY_INFO = Path("/proc/meminfo")
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """Memory in bytes."""
+
+    total: int
+    available: int
+
+
+def memory_info(file: Path = _MEMORY_INFO, limits: Sequence[Path] = _LIMITS) -> MemoryInfo | None:
+    """Memory that this process may use, a container's limit included; None if the system does not report it."""
+    try:
+        text = file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    total, available = (re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE) for key in ("MemTotal", "MemAvailable"))
+    if total is None or available is None:
+        return None
+    found = [limit for limit in map(_limit, limits) if limit is not None]
+    return MemoryInfo(min([int(total[1]) << 10, *found]), min([int(available[1]) << 10, *found]))
+
+
+def _limit(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # "max" stands for no limit
+        return None
+
+
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -217,36 +249,3 @@ def _try_lock(descriptor: int) -> bool:
             return False
         raise
     return True
-
-
-_MEMORY_INFO = Path("/proc/meminfo")
-_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryInfo:
-    """Memory in bytes: all that there is, and what of it is free."""
-
-    total: int
-    available: int
-
-
-def memory_room(memory_info: Path = _MEMORY_INFO, limits: Sequence[Path] = _LIMITS) -> MemoryInfo | None:
-    """How much memory this process may have, a container's limit included; None where the system does not tell."""
-    try:
-        text = memory_info.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    total, available = (re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE) for key in ("MemTotal", "MemAvailable"))
-    if total is None or available is None:
-        return None
-    limit = min((found for found in map(_limit, limits) if found is not None), default=int(total[1]) << 10)
-    return MemoryInfo(min(int(total[1]) << 10, limit), min(int(available[1]) << 10, limit))
-
-
-def _limit(path: Path) -> int | None:
-    """What a container or unit may use; None where that is not limited."""
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

@@ -8,6 +8,8 @@ from typing import Any
 
 from wyoming_pocket_tts.config.fields import is_path
 from wyoming_pocket_tts.core.errors import ConfigError
+from wyoming_pocket_tts.kokoro.synthesizer import VOICE_FOLDER, VoiceManifest
+from wyoming_pocket_tts.voices.resolver import check_settings
 
 Values = dict[str, Any]
 
@@ -25,10 +27,10 @@ PLAIN: Mapping[str, str] = {
     "overload": "server.limits.overload",
     "log_level": "log.level",
 }
-"""Option -> the setting that it is."""
+"""Option -> setting."""
 
 WORDS: Mapping[str, str] = {"replacements": "text.replacements", "pronunciations": "text.pronunciations"}
-"""Option that is a list of ``written`` and ``spoken`` -> the setting that maps one to the other."""
+"""Option, a list of ``written`` and ``spoken`` -> setting, which maps one to the other."""
 
 NAMED: Mapping[str, frozenset[str]] = {
     "voices": frozenset({"from", "model", "language", "description", "temperature"})
@@ -36,28 +38,23 @@ NAMED: Mapping[str, frozenset[str]] = {
     "satellites": frozenset({"voice", "description", "address", "port", "listed", "temperature"})
     | {"speed", "volume", "pause", "leading_silence", "trailing_silence"},
 }
-"""Option that is a list of named things -> what an item has beside its name, which are the settings of that name."""
+"""Option, a list of items with a ``name`` -> other fields of an item. An app's page has no free keys."""
 
 PLACE = "the app's options"
-"""How messages call where a person changes them."""
+"""Name of the page in messages."""
 
 TOKEN = "hub_token"  # noqa: S105  (the option's name)
-"""The one option that is no setting: the model hub's own library reads it from the environment."""
+"""No setting: huggingface_hub reads it from the environment."""
 
 FIXED: Mapping[str, object] = {"discovery.announce": False}
-"""Settings that an app has no choice about: behind Docker's network nobody hears an announcement."""
+"""Settings without an option: announcements do not leave Docker's network."""
 
 
 def settings_of(options: Mapping[str, Any], *, data: Path, recordings: Path) -> Values:
-    """Translate what stands in ``options.json``; an empty option counts as unset.
-
-    Args:
-        options: as the Supervisor writes them.
-        data: the app's own directory.
-        recordings: where relative paths of recordings begin.
+    """Translate ``options.json``; an empty option counts as unset, relative paths begin in ``recordings``.
 
     Raises:
-        ConfigError: an option is none of ours, or two items of a list have the same name; a line for each.
+        ConfigError: an option is unknown, or two items of a list have the same name; a line for each.
     """
     values: Values = {}
     mistakes: list[str] = []
@@ -75,7 +72,7 @@ def settings_of(options: Mapping[str, Any], *, data: Path, recordings: Path) -> 
 
 
 def option_of(setting: str) -> str:
-    """What stands on the page for a setting, as dotted keys: ``voice`` for ``voice.default``."""
+    """The option for a setting, both as dotted keys: ``voice`` for ``voice.default``."""
     for option, key in {**PLAIN, **WORDS}.items():
         if setting == key or setting.startswith(f"{key}."):
             return option + setting.removeprefix(key)
@@ -88,22 +85,22 @@ def _translate(name: str, value: Any, values: Values, recordings: Path) -> None:
     elif name in WORDS:
         _put(values, WORDS[name], _by_name(value, "written", lambda item: item.get("spoken", "")))
     elif name in NAMED:
-        _put(values, name, _by_name(value, "name", lambda item: _thing(item, recordings)))
+        _put(values, name, _by_name(value, "name", lambda item: _item(item, recordings)))
     else:
         known = ", ".join(sorted([*PLAIN, *WORDS, *NAMED, TOKEN]))
         raise ConfigError(f"no such option; there are {known}")
 
 
-def _thing(item: Mapping[str, Any], recordings: Path) -> Values:
-    """What stands behind a name: a voice or satellite."""
-    thing = {key: value for key, value in item.items() if key != "name" and not _is_empty(value)}
-    source = thing.get("from")
+def _item(item: Mapping[str, Any], recordings: Path) -> Values:
+    """A voice or satellite."""
+    values = {key: value for key, value in item.items() if key != "name" and not _is_empty(value)}
+    source = values.get("from")
     if isinstance(source, str) and is_path(source):
-        thing["from"] = str(recordings / source)
-    address = thing.get("address")
+        values["from"] = str(recordings / source)
+    address = values.get("address")
     if isinstance(address, str):
-        thing["address"] = [part.strip() for part in address.split(",") if part.strip()]
-    return thing
+        values["address"] = [part.strip() for part in address.split(",") if part.strip()]
+    return values
 
 
 def _by_name(items: Sequence[Mapping[str, Any]], key: str, make: Callable[[Mapping[str, Any]], object]) -> Values:
@@ -113,7 +110,7 @@ def _by_name(items: Sequence[Mapping[str, Any]], key: str, make: Callable[[Mappi
         if _is_empty(name):
             raise ConfigError(f"each needs its '{key}'")
         if name in named:
-            raise ConfigError(f"'{name}' stands there twice")
+            raise ConfigError(f"'{name}' is there twice")
         named[str(name)] = make(item)
     return named
 
@@ -129,37 +126,32 @@ def _is_empty(value: object) -> bool:
     return value is None or value in ("", [])
 
 
-def option_errors(settings: Path, environment: Mapping[str, str]) -> list[str]:
-    """All that is wrong with the settings that the options became, and what is doubtful; nothing if they would do."""
-    from wyoming_pocket_tts.kokoro.synthesizer import VOICE_FOLDER, VoiceManifest  # noqa: PLC0415  (numpy)
-    from wyoming_pocket_tts.voices.resolver import check_settings  # noqa: PLC0415  (pydantic)
-
+def mistakes(settings: Path, environment: Mapping[str, str]) -> list[str]:
+    """All problems and warnings of the written settings; empty if they can be used or could not be written."""
     embedded = [speaker.voice.name for speaker in VoiceManifest.load(VOICE_FOLDER / "voice.json").speakers]
     try:
-        examined = check_settings(settings, environment=environment, embedded=embedded)
-    except ConfigError:  # it was not even written
+        report = check_settings(settings, environment=environment, embedded=embedded)
+    except ConfigError:
         return []
-    return [*examined.problems, *examined.warnings] if examined.problems else []
+    return [*report.problems, *report.warnings] if report.problems else []
 
 
-def in_option_names(text: str, settings: Path) -> str:
-    """The same lines with the option in place of the file's line and the setting."""
+def explained(text: str, settings: Path) -> str:
+    """Replace the file, line and setting in messages with the option."""
 
-    def of_the_page(found: re.Match[str]) -> str:
+    def option(found: re.Match[str]) -> str:
         return f"{PLACE}: {option_of(found['setting'])}"
 
-    return re.sub(rf"{re.escape(str(settings))}(, line \d+)?: (?P<setting>[^:\n]*)", of_the_page, text)
+    return re.sub(rf"{re.escape(str(settings))}(, line \d+)?: (?P<setting>[^:\n]*)", option, text)
 
 
-def rename_in_log(settings: Path) -> None:
-    """Have the log say it so, too, from now on."""
+def explain_log(settings: Path) -> None:
+    """Do the same to the log from now on."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Explanation(settings))
 
 
 class _Explanation(logging.Filter):
-    """Changes what names the file, and lets everything through."""
-
     def __init__(self, settings: Path) -> None:
         super().__init__()
         self._settings = settings
@@ -167,5 +159,5 @@ class _Explanation(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if str(self._settings) in text:
-            record.msg, record.args = in_option_names(text, self._settings), ()
+            record.msg, record.args = explained(text, self._settings), ()
         return True

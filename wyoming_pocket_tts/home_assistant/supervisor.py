@@ -18,84 +18,16 @@ from wyoming_pocket_tts.core.types import Voice
 _LOGGER = logging.getLogger(__name__)
 
 SUPERVISOR = "http://supervisor"
+SUPERVISOR_ADDRESS = "172.30.32.2"
+"""Source of ingress requests, which come from logged-in users; no other client is answered."""
+INGRESS_PORT = 8099
+"""``ingress_port`` of the app's config.yaml."""
 _TIMEOUT_SECONDS = 4.0
-"""Closing may have to wait for it, and a container has ten seconds to stop."""
+"""``close`` may have to wait for it, and a container has ten seconds to stop."""
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
-
-
-class SupervisorDiscovery:
-    """Announces one URI, once it is started, until somebody has heard it. A helper of the service (``engines``)."""
-
-    def __init__(
-        self, uri: str, token: str, *, supervisor: str = SUPERVISOR, first_pause_seconds: float = _FIRST_PAUSE_SECONDS
-    ) -> None:
-        """Prepare to announce ``uri`` in the name of the app that ``token`` belongs to."""
-        self._request = urllib.request.Request(  # noqa: S310  (the Supervisor's http address)
-            f"{supervisor}/discovery",
-            data=json.dumps({"service": "wyoming", "config": {"uri": uri}}).encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        self._uri = uri
-        self._pause_seconds = first_pause_seconds
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="herald")
-
-    def start(self) -> None:
-        """Begin to announce. The service has to answer already: Home Assistant asks it at once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Give up; returns at once."""
-        self._stopped.set()
-
-    def close(self) -> None:
-        """Give up, and join the thread."""
-        self.stop()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set() and not self._announce():
-            self._stopped.wait(self._pause_seconds)
-            self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
-
-    def _announce(self) -> bool:
-        """Try once; return whether there is nothing more to do."""
-        try:
-            with urllib.request.urlopen(self._request, timeout=_TIMEOUT_SECONDS):  # noqa: S310  (see above)
-                pass
-        except urllib.error.HTTPError as error:
-            with error:
-                return self._refused(error)
-        except (OSError, http.client.HTTPException) as error:  # the latter: an answer that is no HTTP
-            _LOGGER.warning("The Supervisor does not answer (%s); trying again", error)
-            return False
-        _LOGGER.info("Home Assistant has been told about %s", self._uri)
-        return True
-
-    def _refused(self, error: urllib.error.HTTPError) -> bool:
-        """Whether asking again is of no use."""
-        final = HTTPStatus.BAD_REQUEST <= error.code < HTTPStatus.INTERNAL_SERVER_ERROR
-        final = final and error.code != HTTPStatus.TOO_MANY_REQUESTS
-        _LOGGER.warning(
-            "The Supervisor refuses to tell Home Assistant about this app (%s %s)%s",
-            error.code,
-            error.reason,
-            f"; add it by hand: Wyoming Protocol, {self._uri}" if final else "; trying again",
-        )
-        return final
-
-
-PORT = 8099
-"""``ingress_port`` of the app's config.yaml."""
-SUPERVISOR_ADDRESS = "172.30.32.2"
-"""From where the Supervisor passes on what people ask for; others have not logged in."""
-_CLIENT_SECONDS = 4.0
-"""Closing may have to wait for it."""
 _POLL_SECONDS = 0.2
-
-_WORDS = {
+_TEXTS = {
     "en": (
         "It is running, and speaks with {here} of {all} voices; models, voices and satellites are options of this app.",
         ("Voice", "Languages", ""),
@@ -115,59 +47,114 @@ _HEADERS = (
 )
 
 
-class IngressPage:
-    """The page, once it is started. A helper of the service (``engines``)."""
+class SupervisorDiscovery:
+    """Announces a URI to Home Assistant, with retries on a thread of its own. A helper of the service (``engines``)."""
 
     def __init__(
-        self, voices: Callable[[], Sequence[Voice]], *, port: int = PORT, visitor: str = SUPERVISOR_ADDRESS
+        self, uri: str, token: str, *, supervisor: str = SUPERVISOR, first_pause_seconds: float = _FIRST_PAUSE_SECONDS
     ) -> None:
-        """Prepare to show ``voices`` to whoever asks from the address ``visitor``; port 0 is any that is free."""
+        self._request = urllib.request.Request(  # noqa: S310  (the Supervisor's http address)
+            f"{supervisor}/discovery",
+            data=json.dumps({"service": "wyoming", "config": {"uri": uri}}).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        self._uri = uri
+        self._pause_seconds = first_pause_seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor-discovery")
+
+    def start(self) -> None:
+        """The service has to answer already: Home Assistant connects at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns at once."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        self.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set() and not self._announce():
+            self._stopped.wait(self._pause_seconds)
+            self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _announce(self) -> bool:
+        """Try once; return whether there is nothing more to do."""
+        try:
+            with urllib.request.urlopen(self._request, timeout=_TIMEOUT_SECONDS):  # noqa: S310  (see above)
+                pass
+        except urllib.error.HTTPError as error:
+            with error:
+                return self._is_final(error)
+        except (OSError, http.client.HTTPException) as error:  # the latter: the answer is not HTTP
+            _LOGGER.warning("The Supervisor does not answer (%s); trying again", error)
+            return False
+        _LOGGER.info("Home Assistant has been told about %s", self._uri)
+        return True
+
+    def _is_final(self, error: urllib.error.HTTPError) -> bool:
+        final = HTTPStatus.BAD_REQUEST <= error.code < HTTPStatus.INTERNAL_SERVER_ERROR
+        final = final and error.code != HTTPStatus.TOO_MANY_REQUESTS
+        _LOGGER.warning(
+            "The Supervisor refuses to tell Home Assistant about this app (%s %s)%s",
+            error.code,
+            error.reason,
+            f"; add it by hand: Wyoming Protocol, {self._uri}" if final else "; trying again",
+        )
+        return final
+
+
+class IngressPage:
+    """Serves one page that lists the voices, on a thread of its own. A helper of the service (``engines``)."""
+
+    def __init__(
+        self, voices: Callable[[], Sequence[Voice]], *, port: int = INGRESS_PORT, visitor: str = SUPERVISOR_ADDRESS
+    ) -> None:
+        """Answer clients at the address ``visitor`` alone; port 0 is any free one."""
         self._voices = voices
         self._port = port
         self._visitor = visitor
         self._server: _Server | None = None
-        self._thread = threading.Thread(target=self._run, name="page")
 
     @property
     def port(self) -> int:
-        """Where it listens; 0 unless it does."""
+        """0 unless it listens."""
         return self._server.server_address[1] if self._server is not None else 0
 
     def start(self) -> None:
-        """Listen. A port that is taken costs the page alone."""
+        """Listen; if the port is taken, the service runs without the page."""
         try:
             self._server = _Server(self._port, self._visitor, self._voices)
         except OSError as error:
             _LOGGER.warning("Home Assistant cannot show the app's page: port %d: %s", self._port, error.strerror)
             return
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="ingress-page")
         self._thread.start()
 
     def stop(self) -> None:
-        """Does nothing: an answer takes no time worth giving up."""
+        """Nothing to interrupt: requests are short."""
 
     def close(self) -> None:
-        """Answer no more, and join the thread."""
         if self._server is not None:
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
 
-    def _run(self) -> None:
-        assert self._server is not None, "it was made before the thread began"  # noqa: S101  (our own invariant)
-        self._server.serve_forever(_POLL_SECONDS)
-
 
 class _Server(socketserver.TCPServer):
-    """Not the library's HTTPServer, which asks the network for this machine's name first."""
+    """Without HTTPServer's look-up of this machine's name."""
 
     allow_reuse_address = True
 
     def __init__(self, port: int, visitor: str, voices: Callable[[], Sequence[Voice]]) -> None:
         self.voices = voices
         self._visitor = visitor
-        super().__init__(("0.0.0.0", port), _Handler)  # noqa: S104  (within the app; strangers are sent away below)
+        super().__init__(("0.0.0.0", port), _Handler)  # noqa: S104  (within the app; other clients are refused below)
 
-    def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:  # noqa: ARG002  (the library's interface)
+    def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:  # noqa: ARG002  (socketserver's interface)
         return client_address[0] == self._visitor
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
@@ -175,18 +162,15 @@ class _Server(socketserver.TCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
-
-    timeout = _CLIENT_SECONDS
+    timeout = _TIMEOUT_SECONDS
     server: _Server
 
     def do_GET(self) -> None:
-        """Send the page."""
         if self.path.partition("?")[0] != "/":
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         language = "de" if self.headers.get("Accept-Language", "").lower().startswith("de") else "en"
-        content = written(self.server.voices(), language).encode()
+        content = render_page(self.server.voices(), language).encode()
         self.send_response(HTTPStatus.OK)
         for name, value in (*_HEADERS, ("Content-Length", str(len(content)))):
             self.send_header(name, value)
@@ -194,16 +178,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def version_string(self) -> str:
-        """Nothing about Python."""
-        return "wyoming-pocket-tts"
+        return "wyoming-pocket-tts"  # hides the Python version
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's name)
-        """People look at the page; the log is for what goes wrong."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (http.server's name)
+        """Requests are not logged."""
 
 
-def written(voices: Sequence[Voice], language: str) -> str:
-    """The page in a language, ``en`` or ``de``."""
-    text, heads, coming = _WORDS[language]
+def render_page(voices: Sequence[Voice], language: str) -> str:
+    """The page in a language, ``en`` or ``de``; without links, since its path is unknown."""
+    text, heads, coming = _TEXTS[language]
     rows = [(voice.name, ", ".join(voice.languages), "" if voice.installed else coming) for voice in voices]
     here = sum(voice.installed for voice in voices)
     table = _row("th", heads) + "".join(_row("td", row) for row in rows)

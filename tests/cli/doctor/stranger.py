@@ -1,4 +1,4 @@
-"""Programs that listen where they should not, or answer what they should not. Know no doctor."""
+"""Programs that listen where they should not, or answer what they should not."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ TRICKLE_SECONDS = 0.02
 
 @contextmanager
 def stranger(reply: bytes | None, *, hangs_up: bool = False, trickles: bool = False) -> Iterator[int]:
-    """Listen on a free port of this machine and send ``reply`` to whoever comes; None says nothing at all.
+    """Listen on a free port of this machine and send ``reply`` to every client; None sends nothing at all.
 
     ``hangs_up`` closes the connection then; ``trickles`` goes on sending a sign now and then for as long as it lasts.
     """

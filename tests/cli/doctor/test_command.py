@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.cli.doctor.looking import MODEL, make_bundle
+from tests.cli.doctor.checking import MODEL, make_bundle
 from tests.cli.doctor.stranger import stranger
 from tests.support.service import service
 

@@ -1,4 +1,4 @@
-"""A firewall that lets a machine hear itself and nobody else: a network of its own, with rules of its own."""
+"""A firewall that lets a machine hear itself alone: a network of its own, with rules of its own."""
 
 import os
 import shutil
@@ -22,9 +22,9 @@ exec "$@"
 
 LOOK = """
 import sys
-from wyoming_pocket_tts.commands.doctor.discovery import Discovery
+from wyoming_pocket_tts.cli_new.doctor.network import check_discovery
 from wyoming_pocket_tts.settings import Settings
-for found in Discovery(Settings(), is_running=False, listening_seconds=3.0).look():
+for found in check_discovery(Settings(), is_running=False, listening_seconds=3.0):
     print(found.severity, found.found)
 """
 

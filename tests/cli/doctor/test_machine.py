@@ -2,18 +2,19 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.cli.doctor.looking import findings, named, only
-from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, models_of
-from wyoming_pocket_tts.cli.doctor.machine import ClockCheck, CpuCheck, MemoryCheck
-from wyoming_pocket_tts.cli.model_choice import ModelSize
+from tests.cli.doctor.checking import findings, named, only
+from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
+from wyoming_pocket_tts.cli.doctor.machine import check_clock, check_memory, check_processor
+from wyoming_pocket_tts.cli.model_sizes import ModelSize
 from wyoming_pocket_tts.config.schema import ModelSettings, Settings
+from wyoming_pocket_tts.core.system import memory_info
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 
@@ -25,11 +26,11 @@ ENGLISH = ModelSize.of("english", configs.released_model("english"), Precision.I
 
 def processor(
     tmp_path: Path, flags: str, architecture: str = "x86_64", precision: Precision = Precision.INT8
-) -> CpuCheck:
+) -> Iterable[Finding]:
     cpu_info = tmp_path / "cpuinfo"
     key = "flags" if architecture == "x86_64" else "Features"
     cpu_info.write_text(f"processor\t: 0\n{key}\t\t: {flags}\n" if flags else "")
-    return CpuCheck(precision, cpu_info=cpu_info, architecture=architecture, cores=lambda: 4)
+    return check_processor(precision, cpu_info=cpu_info, architecture=architecture, cores=lambda: 4)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def processor(
         (PI_5, "aarch64", Severity.OK, "ASIMD with dot product"),
         (PI_4, "aarch64", Severity.WARNING, "no dot product (ARMv8.0, as in a Raspberry Pi 4)"),
         ("neon vfpv4", "armv7l", Severity.PROBLEM, "no packages for this architecture"),
-        ("", "x86_64", Severity.WARNING, "does not tell what the processor can"),
+        ("", "x86_64", Severity.WARNING, "does not report the processor's instructions"),
     ],
 )
 def test_what_a_processor_lacks_is_named(
@@ -66,12 +67,13 @@ def memory(
     is_running: bool = False,
     models: Sequence[ModelSize] = (ENGLISH,),
     budget_mb: int | None = None,
-) -> MemoryCheck:
+) -> Iterable[Finding]:
     info = tmp_path / "meminfo"
     info.write_text(f"MemTotal:       {total_mb * 1000} kB\nMemAvailable:   {available_mb * 1000} kB\n")
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     limits = [tmp_path / "memory.max", tmp_path / "none"]
-    return MemoryCheck(models, budget_mb, is_running=is_running, memory_info=info, limits=limits)
+    found = memory_info(info, limits)
+    return check_memory(models, budget_mb, is_running=is_running, memory=lambda: found)
 
 
 def test_memory_is_held_against_the_models(tmp_path: Path) -> None:
@@ -127,12 +129,12 @@ def test_models_are_as_large_as_the_processor_makes_them(monkeypatch: pytest.Mon
     for flags in (PI_5, PI_4):
         known = frozenset(flags.split())
         monkeypatch.setattr("wyoming_pocket_tts.cli.doctor.base.cpu_flags", lambda known=known: known)
-        sizes.append(models_of(settings)[0].size.converted_bytes)
+        sizes.append(configured_models(settings)[0].size.converted_bytes)
     assert sizes[1] > 3 * sizes[0], "in 32 bits instead of 8"
 
 
-def clock(tmp_path: Path, now: str) -> ClockCheck:
-    return ClockCheck(lambda: datetime.fromisoformat(now).timestamp(), installed=tmp_path)
+def clock(tmp_path: Path, now: str) -> Iterable[Finding]:
+    return check_clock(lambda: datetime.fromisoformat(now).timestamp(), installed=tmp_path)
 
 
 def test_a_clock_that_stands_before_the_programs_time_is_named(tmp_path: Path) -> None:
@@ -152,4 +154,8 @@ def test_a_containers_limit_counts_as_all_there_is(tmp_path: Path) -> None:
 
 
 def test_a_system_that_tells_nothing_is_no_problem(tmp_path: Path) -> None:
-    named(findings(MemoryCheck([ENGLISH], memory_info=tmp_path / "none")), Severity.WARNING, "does not tell")
+    named(
+        findings(check_memory([ENGLISH], memory=lambda: memory_info(tmp_path / "none"))),
+        Severity.WARNING,
+        "does not report",
+    )

@@ -2,16 +2,16 @@
 
 import asyncio
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from tests.cli.doctor.looking import MODEL, findings, make_bundle, named, only
+from tests.cli.doctor.checking import MODEL, findings, make_bundle, named, only
 from tests.pocket.fake_hub import TOKEN, Served, fake_hub
-from wyoming_pocket_tts.cli.doctor.base import Severity, models_of
-from wyoming_pocket_tts.cli.doctor.network import AddressFamilyCheck, DiscoveryCheck, HubCheck
+from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
+from wyoming_pocket_tts.cli.doctor.network import check_addresses, check_discovery, check_hub
 from wyoming_pocket_tts.config.schema import DiscoverySettings, ModelSettings, ServerSettings, Settings
 from wyoming_pocket_tts.core.errors import Unreachable
 from wyoming_pocket_tts.pocket import registry as configs
@@ -21,7 +21,7 @@ from wyoming_pocket_tts.server.discovery import IpAddress, ZeroconfAnnouncer
 IPV4, IPV6, LOOPBACK = ip_address("192.0.2.2"), ip_address("fd00::2"), ip_address("127.0.0.1")
 
 
-def families(uri: str, *here: str) -> AddressFamilyCheck:
+def families(uri: str, *here: str) -> Iterable[Finding]:
     """On a machine with these addresses."""
     addresses = tuple(map(ip_address, here))
     versions = {"0.0.0.0": 4, "::": 6}
@@ -31,7 +31,7 @@ def families(uri: str, *here: str) -> AddressFamilyCheck:
         wanted = {versions.get(host) for host in hosts}
         return tuple(each for each in addresses if each.version in wanted)
 
-    return AddressFamilyCheck(uri, find=find)  # type: ignore[arg-type]
+    return check_addresses(uri, find=find)  # type: ignore[arg-type]
 
 
 def test_the_addresses_that_others_reach_are_told() -> None:
@@ -57,9 +57,9 @@ def test_a_family_that_the_machine_has_no_address_of_is_named() -> None:
 
 def discovery(
     uri: str = "tcp://0.0.0.0:10200", *, announce: bool | None = None, running: bool = False
-) -> DiscoveryCheck:
+) -> Iterable[Finding]:
     settings = Settings(server=ServerSettings(uri=uri), discovery=DiscoverySettings(announce=announce))
-    return DiscoveryCheck(settings, is_running=running, find=lambda _: (LOOPBACK,))
+    return check_discovery(settings, is_running=running, find=lambda _: (LOOPBACK,))
 
 
 def test_announcements_of_this_machine_are_heard() -> None:
@@ -77,7 +77,7 @@ async def test_the_service_s_own_announcement_is_heard() -> None:
 
 
 async def test_a_service_that_nobody_hears_of_is_named_whoever_else_is_heard() -> None:
-    check = DiscoveryCheck(
+    check = check_discovery(
         Settings(server=ServerSettings(uri="tcp://0.0.0.0:10218")),
         is_running=True,
         find=lambda _: (LOOPBACK,),
@@ -99,11 +99,11 @@ def test_a_name_to_listen_on_is_looked_up() -> None:
         asked.append(hosts)
         return ()
 
-    def named_by(host: str) -> DiscoveryCheck:
+    def named_by(host: str) -> Iterable[Finding]:
         settings = Settings(
             server=ServerSettings(uri=f"tcp://{host}:10200"), discovery=DiscoverySettings(announce=True)
         )
-        return DiscoveryCheck(settings, is_running=False, find=find)
+        return check_discovery(settings, is_running=False, find=find)
 
     named(findings(named_by("localhost")), Severity.WARNING, "no address to announce")
     assert "127.0.0.1" in asked[0]
@@ -123,7 +123,7 @@ def test_who_keeps_the_port_of_multicast_for_itself_is_to_be_found(monkeypatch: 
 def test_what_is_not_to_be_announced_is_well() -> None:
     named(findings(discovery(announce=False)), Severity.OK, "not to announce")
     named(findings(discovery("tcp://127.0.0.1:10200")), Severity.OK, "is not announced")
-    lonely = DiscoveryCheck(Settings(), is_running=False, find=lambda _: ())
+    lonely = check_discovery(Settings(), is_running=False, find=lambda _: ())
     named(findings(lonely), Severity.WARNING, "no address to announce")
 
 
@@ -138,9 +138,9 @@ def nobody_s_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
 
-def hub(data_dir: Path, *names: str, local_files_only: bool = False) -> HubCheck:
+def hub(data_dir: Path, *names: str, local_files_only: bool = False) -> Iterable[Finding]:
     settings = Settings(data_dir=data_dir, models=ModelSettings(names=names or (MODEL,)))
-    return HubCheck(models_of(settings), local_files_only=local_files_only)
+    return check_hub(configured_models(settings), local_files_only=local_files_only)
 
 
 def served(*, open_needs_token: bool = False) -> dict[str, Served]:

@@ -5,14 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.doctor.looking import MODEL, findings, make_bundle, named, only
-from wyoming_pocket_tts.cli.doctor.base import Severity, models_of
-from wyoming_pocket_tts.cli.doctor.machine import DataDirectoryCheck
-from wyoming_pocket_tts.cli.doctor.models import ModelsCheck, VoicesCheck
+from tests.cli.doctor.checking import MODEL, findings, make_bundle, named, only
+from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
+from wyoming_pocket_tts.cli.doctor.machine import check_data_directory
+from wyoming_pocket_tts.cli.doctor.models import check_models, check_voices
 from wyoming_pocket_tts.cli.voices import listing
 from wyoming_pocket_tts.config.schema import ModelSettings, Settings
 from wyoming_pocket_tts.core.types import Voice
@@ -25,13 +26,13 @@ def settings(data_dir: Path, *names: str) -> Settings:
     return Settings(data_dir=data_dir, models=ModelSettings(names=names or (MODEL,)))
 
 
-def models(data_dir: Path, *names: str) -> ModelsCheck:
-    return ModelsCheck(models_of(settings(data_dir, *names)), data_dir, Precision.INT8)
+def models(data_dir: Path, *names: str) -> Iterable[Finding]:
+    return check_models(configured_models(settings(data_dir, *names)), data_dir, Precision.INT8)
 
 
 def test_a_directory_that_is_there_and_one_that_will_be_are_well(tmp_path: Path) -> None:
-    assert only(DataDirectoryCheck(tmp_path)).severity is Severity.OK
-    named(findings(DataDirectoryCheck(tmp_path / "new" / "one")), Severity.OK, "(to be made)")
+    assert only(check_data_directory(tmp_path)).severity is Severity.OK
+    named(findings(check_data_directory(tmp_path / "new" / "one")), Severity.OK, "(to be made)")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,7 +53,7 @@ def test_a_directory_that_cannot_be_written_to_is_named_with_what_keeps_it_so(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    found = only(DataDirectoryCheck(tmp_path / "data"))
+    found = only(check_data_directory(tmp_path / "data"))
     assert (found.severity, found.found) == (Severity.PROBLEM, f"{tmp_path}: cannot be written to: {text}")
     assert advice in found.advice
     assert ("belongs to" in found.advice) == (number == errno.EACCES)
@@ -60,22 +61,22 @@ def test_a_directory_that_cannot_be_written_to_is_named_with_what_keeps_it_so(
 
 def test_a_directory_that_nobody_writes_to_is_named() -> None:
     for place in ("/proc/self", "/proc/self/data"):  # not even root does
-        named(findings(DataDirectoryCheck(Path(place))), Severity.PROBLEM, "/proc/self: cannot be written to")
+        named(findings(check_data_directory(Path(place))), Severity.PROBLEM, "/proc/self: cannot be written to")
 
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(tmp_path / "lost")
-    found = only(DataDirectoryCheck(tmp_path / "data"))
+    found = only(check_data_directory(tmp_path / "data"))
     assert (found.severity, "leads nowhere" in found.advice) == (Severity.PROBLEM, True)
 
 
 def test_where_downloads_are_kept_is_looked_at_while_some_are_to_come(tmp_path: Path) -> None:
-    lacking = [model.size for model in models_of(settings(tmp_path))]
-    named(findings(DataDirectoryCheck(tmp_path, lacking, tmp_path / "hub")), Severity.OK, "downloads: ")
-    found = findings(DataDirectoryCheck(tmp_path, lacking, Path("/proc/self/hub")))
+    lacking = [model.size for model in configured_models(settings(tmp_path))]
+    named(findings(check_data_directory(tmp_path, lacking, tmp_path / "hub")), Severity.OK, "downloads: ")
+    found = findings(check_data_directory(tmp_path, lacking, Path("/proc/self/hub")))
     named(found, Severity.PROBLEM, "/proc/self: cannot be written to")
     assert "HF_HOME" in found[-1].advice
-    assert only(DataDirectoryCheck(tmp_path, (), Path("/proc/self/hub"))).severity is Severity.OK
+    assert only(check_data_directory(tmp_path, (), Path("/proc/self/hub"))).severity is Severity.OK
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a directory away")
@@ -101,14 +102,14 @@ def test_who_may_not_look_is_told_so_and_not_to_report_it(tmp_path: Path) -> Non
 
 def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    named(findings(DataDirectoryCheck(tmp_path / "data")), Severity.PROBLEM, "is no directory")
+    named(findings(check_data_directory(tmp_path / "data")), Severity.PROBLEM, "is no directory")
 
 
 def test_a_full_disk_is_named_with_what_is_needed(tmp_path: Path) -> None:
-    lacking = [model.size for model in models_of(settings(tmp_path))]
-    full = DataDirectoryCheck(tmp_path, lacking, free=lambda _: 10_000_000)
+    lacking = [model.size for model in configured_models(settings(tmp_path))]
+    full = check_data_directory(tmp_path, lacking, free=lambda _: 10_000_000)
     named(findings(full), Severity.PROBLEM, f"are needed to bring {MODEL}")
-    nearly = DataDirectoryCheck(tmp_path, free=lambda _: 100_000_000)
+    nearly = check_data_directory(tmp_path, free=lambda _: 100_000_000)
     named(findings(nearly), Severity.WARNING, "100 MB free, which is nearly full")
 
 
@@ -148,12 +149,12 @@ def test_a_damaged_voice_is_named_and_the_others_are_not(tmp_path: Path) -> None
     folder = tmp_path / "voices"
     folder.mkdir()
     (folder / "Grandma.safetensors").write_bytes(b"no voice at all")
-    found = findings(VoicesCheck(lambda: listing(settings(tmp_path), embedded=EMBEDDED)))
+    found = findings(check_voices(lambda: listing(settings(tmp_path), embedded=EMBEDDED)))
     named(found, Severity.PROBLEM, "Grandma.safetensors")
     named(found, Severity.OK, "1 of ")
 
 
 def test_nobody_to_speak_with_is_a_problem(tmp_path: Path) -> None:
     named(
-        findings(VoicesCheck(lambda: listing(settings(tmp_path), embedded=[]))), Severity.PROBLEM, "no voice to speak"
+        findings(check_voices(lambda: listing(settings(tmp_path), embedded=[]))), Severity.PROBLEM, "no voice to speak"
     )

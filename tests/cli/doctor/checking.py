@@ -1,4 +1,4 @@
-"""What tests of the doctor share: run one check, and say what it found."""
+"""Runs one check of the doctor for a test."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -30,11 +30,12 @@ FILES: Sequence[FileName] = (
 )
 
 
-def findings(check: Check) -> list[Finding]:
-    return [result.finding for result in examine([check])]
+def findings(check: Iterable[Finding]) -> list[Finding]:
+    """What a check yields, its errors included, as the doctor reports it."""
+    return [result.finding for result in examine([Check("tested", 100, lambda: check)])]
 
 
-def only(check: Check) -> Finding:
+def only(check: Iterable[Finding]) -> Finding:
     (finding,) = findings(check)
     return finding
 
@@ -47,7 +48,7 @@ def named(found: Iterable[Finding], severity: Severity, text: str) -> None:
 
 
 def make_bundle(data_dir: Path, name: str = MODEL) -> Path:
-    """A directory that is a converted model as far as its manifest and hashes go; nobody could speak with it."""
+    """A directory that is a converted model as far as its manifest and hashes go; it could not be loaded."""
     config, precision = configs.released_model(name), Precision.INT8
     directory = bundle_directory(data_dir, name, config, precision=precision)
     directory.mkdir(parents=True)

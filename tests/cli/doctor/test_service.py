@@ -3,20 +3,25 @@
 import asyncio
 import json
 import socket
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.cli.doctor.looking import findings, named, only
+from tests.cli.doctor.checking import findings, named, only
 from tests.cli.doctor.stranger import info, stranger, voice
 from tests.server.client import service
-from wyoming_pocket_tts.cli.client import DescribeResponse, ask
-from wyoming_pocket_tts.cli.doctor.base import Check, DoctorContext, Finding, Severity
+from wyoming_pocket_tts.cli.doctor.base import DescribeResponse, DoctorContext, Finding, Severity, ask
 from wyoming_pocket_tts.cli.doctor.command import checks_for
-from wyoming_pocket_tts.cli.doctor.machine import MemoryCheck
-from wyoming_pocket_tts.cli.doctor.network import DiscoveryCheck, PortsCheck
-from wyoming_pocket_tts.cli.doctor.service import LONGEST_HEADER_BYTES, HomeAssistantCheck, ServiceCheck, SynthesisCheck
+from wyoming_pocket_tts.cli.doctor.network import check_ports
+from wyoming_pocket_tts.cli.doctor.service import (
+    LONGEST_HEADER_BYTES,
+    check_home_assistant,
+    check_service,
+    check_speech,
+)
 from wyoming_pocket_tts.config.fields import SatelliteSettings
 from wyoming_pocket_tts.config.schema import Limits, MetricsSettings, ServerSettings, Settings
 from wyoming_pocket_tts.core.errors import (
@@ -32,8 +37,8 @@ from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 RUBBISH = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
-def ports(uri: str, **more: object) -> PortsCheck:
-    return PortsCheck(Settings.model_validate({"server": ServerSettings(uri=uri), **more}))
+def ports(uri: str, **more: object) -> Iterable[Finding]:
+    return check_ports(Settings.model_validate({"server": ServerSettings(uri=uri), **more}))
 
 
 def free_port() -> int:
@@ -54,7 +59,8 @@ def test_a_free_port_is_well() -> None:
         (b"", True, "is taken by another program"),
         (b'["a list"]\n', False, "is taken by another program"),
         (b'{"type": "info", "data_length": 1e12}\n', False, "is taken by another program"),
-        (b'{"type": "info", "data": []}\n{', False, "is taken by another Wyoming server, 'without a name'"),
+        (b'{"type": "info", "data": []}\n{', False, "is taken by another program"),
+        (b'{"type": "info", "data": {}}\n{', False, "is taken by another Wyoming server, 'without a name'"),
         (info(program="piper"), False, "is taken by another Wyoming server, 'piper'"),
     ],
 )
@@ -127,7 +133,7 @@ async def test_a_service_that_listens_everywhere_is_spoken_to_at_home() -> None:
         examined = subject(f"tcp://:{port}")
         where = await asyncio.to_thread(lambda: examined.running(examined.settings()))
         assert where == f"tcp://127.0.0.1:{port}"
-        named(await looked(SynthesisCheck(where, ToneSynthesizer)), Severity.OK, "of speech")
+        named(await looked(check_speech(where, ToneSynthesizer)), Severity.OK, "of speech")
 
 
 async def test_checks_know_whether_the_service_runs_here() -> None:
@@ -135,10 +141,8 @@ async def test_checks_know_whether_the_service_runs_here() -> None:
         uri = running.server.addresses[0]
         for named, here in ((None, True), (uri, False)):
             checks = await asyncio.to_thread(checks_for, subject(uri, named))
-            assert [check.is_running for check in checks if isinstance(check, MemoryCheck | DiscoveryCheck)] == [
-                here,
-                here,
-            ]
+            runs = [check.run for check in checks if check.title in ("memory", "discovery")]
+            assert [isinstance(run, partial) and run.keywords["is_running"] for run in runs] == [here, here]
 
 
 def test_a_stranger_at_the_port_is_not_our_service() -> None:
@@ -152,7 +156,7 @@ def test_the_service_that_somebody_names_is_examined_whatever_it_is() -> None:
     assert examined.running(examined.settings()) == "tcp://127.0.0.1:1"
 
 
-async def looked(check: Check) -> list[Finding]:
+async def looked(check: Iterable[Finding]) -> list[Finding]:
     return await asyncio.to_thread(findings, check)
 
 
@@ -179,7 +183,7 @@ def test_a_server_that_trickles_is_not_waited_for() -> None:
 
 def at_home(reply: bytes) -> list[Finding]:
     with stranger(reply) as port:
-        return findings(HomeAssistantCheck(lambda: ask(f"tcp://127.0.0.1:{port}", seconds=5)))
+        return findings(check_home_assistant(lambda: ask(f"tcp://127.0.0.1:{port}", seconds=5)))
 
 
 def test_a_good_description_is_well() -> None:
@@ -212,7 +216,7 @@ def test_what_home_assistant_cannot_use_is_named(reply: bytes, severity: Severit
 
 def test_a_description_that_takes_long_is_named() -> None:
     answer = DescribeResponse(json.loads(info(voice("anna"), header=True))["data"], header_bytes=100, seconds=6.0)
-    named(findings(HomeAssistantCheck(lambda: answer)), Severity.WARNING, "takes 6.0 s")
+    named(findings(check_home_assistant(lambda: answer)), Severity.WARNING, "takes 6.0 s")
 
 
 # speech through a socket
@@ -220,12 +224,12 @@ def test_a_description_that_takes_long_is_named() -> None:
 
 async def test_a_sentence_goes_through_a_running_service() -> None:
     async with service() as running:
-        found = await looked(SynthesisCheck(running.server.addresses[0], ToneSynthesizer))
+        found = await looked(check_speech(running.server.addresses[0], ToneSynthesizer))
     named(found, Severity.OK, "of speech, the first after")
 
 
 def test_a_sentence_goes_through_a_service_of_its_own() -> None:
-    named(findings(SynthesisCheck(None, ToneSynthesizer)), Severity.OK, "a service of its own")
+    named(findings(check_speech(None, ToneSynthesizer)), Severity.OK, "a service of its own")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +242,7 @@ def test_a_sentence_goes_through_a_service_of_its_own() -> None:
 def test_a_server_that_answers_rubbish_is_named(reply: bytes, text: str) -> None:
     stop = b'{"type": "audio-stop"}\n'
     with stranger(reply + stop) as port:
-        found = only(SynthesisCheck(f"tcp://127.0.0.1:{port}", ToneSynthesizer, waiting_seconds=5))
+        found = only(check_speech(f"tcp://127.0.0.1:{port}", ToneSynthesizer, limit_seconds=5))
     assert found.severity is Severity.PROBLEM
     assert f"tcp://127.0.0.1:{port}" in found.found
     assert text in found.found
@@ -246,7 +250,7 @@ def test_a_server_that_answers_rubbish_is_named(reply: bytes, text: str) -> None
 
 def test_a_silent_server_is_named() -> None:
     with stranger(None) as port:
-        check = SynthesisCheck(f"tcp://127.0.0.1:{port}", ToneSynthesizer, waiting_seconds=0.3)
+        check = check_speech(f"tcp://127.0.0.1:{port}", ToneSynthesizer, limit_seconds=0.3)
         named(findings(check), Severity.PROBLEM, "does not finish a short sentence within 0.3 s")
 
 
@@ -255,26 +259,26 @@ def test_a_server_that_speaks_silence_is_named() -> None:
     chunk = {"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, "payload_length": len(samples)}
     reply = info(voice("anna")) + json.dumps(chunk).encode() + b"\n" + samples + b'{"type": "audio-stop"}\n'
     with stranger(reply) as port:
-        check = SynthesisCheck(f"tcp://127.0.0.1:{port}", ToneSynthesizer, waiting_seconds=5)
+        check = check_speech(f"tcp://127.0.0.1:{port}", ToneSynthesizer, limit_seconds=5)
         named(findings(check), Severity.PROBLEM, "with silence")
 
 
 def test_no_server_at_all_is_named() -> None:
     uri = f"tcp://127.0.0.1:{free_port()}"
-    named(findings(SynthesisCheck(uri, ToneSynthesizer, waiting_seconds=5)), Severity.PROBLEM, uri)
+    named(findings(check_speech(uri, ToneSynthesizer, limit_seconds=5)), Severity.PROBLEM, uri)
 
 
 # whether it runs, and what to do where nobody gives a good answer
 
 
-def cure(check: Check) -> tuple[Severity, str, str]:
+def cure(check: Iterable[Finding]) -> tuple[Severity, str, str]:
     found = only(check)
     return found.severity, found.found, found.advice
 
 
 def test_a_service_that_does_not_run_is_a_warning_that_says_how_to_start_it() -> None:
     uri = f"tcp://0.0.0.0:{free_port()}"
-    severity, found, advice = cure(ServiceCheck(uri))
+    severity, found, advice = cure(check_service(uri))
     assert (severity, found) == (Severity.WARNING, f"nothing listens at {uri}: it does not run on this machine")
     for way in ("systemctl start", "docker compose up -d", "script/run", "its log says why it ended"):
         assert way in advice
@@ -282,17 +286,17 @@ def test_a_service_that_does_not_run_is_a_warning_that_says_how_to_start_it() ->
 
 def test_an_address_at_which_nobody_can_ask_is_well() -> None:
     for uri in ("tcp://127.0.0.1:0", "stdio://"):
-        named(findings(ServiceCheck(uri)), Severity.OK, "cannot be asked")
+        named(findings(check_service(uri)), Severity.OK, "cannot be asked")
 
 
 async def test_a_service_that_runs_is_well() -> None:
     async with service() as running:
-        named(await looked(ServiceCheck(running.server.addresses[0])), Severity.OK, "it runs, at ")
+        named(await looked(check_service(running.server.addresses[0])), Severity.OK, "it runs, at ")
 
 
 def test_another_server_in_its_place_is_not_it() -> None:
     with stranger(info(program="piper")) as port:
-        named(findings(ServiceCheck(f"tcp://127.0.0.1:{port}")), Severity.WARNING, "another server is at ")
+        named(findings(check_service(f"tcp://127.0.0.1:{port}")), Severity.WARNING, "another server is at ")
 
 
 def test_whether_it_runs_is_not_asked_where_another_one_is_named() -> None:
@@ -311,10 +315,10 @@ async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: Limits) -
         uri = running.server.addresses[0]
         assert await asyncio.to_thread(lambda: subject(uri).running(Settings(server=ServerSettings(uri=uri)))) == uri
         for check, severity in (
-            (ServiceCheck(uri), Severity.WARNING),
+            (check_service(uri), Severity.WARNING),
             (ports(uri), Severity.WARNING),
-            (SynthesisCheck(uri, ToneSynthesizer), Severity.PROBLEM),
-            (HomeAssistantCheck(lambda: ask(uri, seconds=5)), Severity.PROBLEM),
+            (check_speech(uri, ToneSynthesizer), Severity.PROBLEM),
+            (check_home_assistant(lambda: ask(uri, seconds=5)), Severity.PROBLEM),
         ):
             found = await asyncio.to_thread(only, check)
             assert (found.severity, "refuses" in found.found) == (severity, True)
@@ -329,9 +333,9 @@ def test_another_refusal_is_told_in_its_own_words() -> None:
     assert not isinstance(refused.value, NotAWyomingServer | ServerOverloaded)
 
 
-def asking(uri: str) -> list[Check]:
+def asking(uri: str) -> list[Iterable[Finding]]:
     """Those that look at a server that somebody named."""
-    return [SynthesisCheck(uri, ToneSynthesizer, waiting_seconds=5), HomeAssistantCheck(lambda: ask(uri, seconds=5))]
+    return [check_speech(uri, ToneSynthesizer, limit_seconds=5), check_home_assistant(lambda: ask(uri, seconds=5))]
 
 
 @pytest.mark.parametrize(("reply", "hangs_up"), [(RUBBISH, True), (b"", True), (b'["a list"]\n', False)])

@@ -1,4 +1,4 @@
-"""What the Supervisor is told, and how often."""
+"""Discovery through the Supervisor: requests, retries, refusals."""
 
 import logging
 import socket
@@ -13,17 +13,17 @@ URI = "tcp://local-wyoming-pocket-tts:10200"
 SAID = ("/discovery", "Bearer secret", {"service": "wyoming", "config": {"uri": URI}})
 
 
-def herald(url: str) -> SupervisorDiscovery:
+def discovery(url: str) -> SupervisorDiscovery:
     return SupervisorDiscovery(URI, "secret", supervisor=url, first_pause_seconds=0.001)
 
 
 def test_it_is_said_once_and_only_when_it_is_started(caplog: pytest.LogCaptureFixture) -> None:
     with supervisor() as running, caplog.at_level(logging.INFO):
-        teller = herald(running.url)
+        announcing = discovery(running.url)
         assert running.is_quiet
-        teller.start()
+        announcing.start()
         assert running.next() == SAID
-        teller.close()
+        announcing.close()
         assert running.is_quiet
     assert "has been told" in caplog.text
     assert "secret" not in caplog.text
@@ -31,23 +31,23 @@ def test_it_is_said_once_and_only_when_it_is_started(caplog: pytest.LogCaptureFi
 
 def test_a_supervisor_that_is_not_well_is_asked_again() -> None:
     with supervisor(502, 429, 200) as running:
-        teller = herald(running.url)
-        teller.start()
+        announcing = discovery(running.url)
+        announcing.start()
         assert [running.next() for _ in range(3)] == [SAID] * 3
-        teller.close()
+        announcing.close()
         assert running.is_quiet
 
 
 def test_a_refusal_is_final_and_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
     with supervisor(403) as running:
-        teller = herald(running.url)
-        teller.start()
+        announcing = discovery(running.url)
+        announcing.start()
         assert running.next() == SAID
         for thread in threading.enumerate():
-            if thread.name == "herald":
+            if thread.name == "supervisor-discovery":
                 thread.join(LIMIT_SECONDS)
                 assert not thread.is_alive()
-        teller.close()
+        announcing.close()
         assert running.is_quiet
     assert f"add it by hand: Wyoming Protocol, {URI}" in caplog.text
 
@@ -55,27 +55,27 @@ def test_a_refusal_is_final_and_says_what_to_do(caplog: pytest.LogCaptureFixture
 def test_an_answer_that_is_none_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as odd:
         odd.settimeout(LIMIT_SECONDS)
-        teller = herald(f"http://127.0.0.1:{odd.getsockname()[1]}")
-        teller.start()
+        announcing = discovery(f"http://127.0.0.1:{odd.getsockname()[1]}")
+        announcing.start()
         for _ in range(2):
             connection, _ = odd.accept()
             with connection:
                 connection.recv(1 << 16)
                 connection.sendall(b"\x00 nonsense\r\n\r\n")
-        teller.stop()
-    teller.close()
+        announcing.stop()
+    announcing.close()
     assert "does not answer" in caplog.text
 
 
 def test_without_a_supervisor_it_ends_when_it_is_told_to(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-    teller = SupervisorDiscovery(URI, "secret", supervisor=url, first_pause_seconds=3600)
-    teller.start()
-    teller.stop()
-    teller.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "herald"]
+    announcing = SupervisorDiscovery(URI, "secret", supervisor=url, first_pause_seconds=3600)
+    announcing.start()
+    announcing.stop()
+    announcing.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "supervisor-discovery"]
 
 
 def test_one_that_never_started_closes() -> None:
-    herald("http://127.0.0.1:1").close()
+    discovery("http://127.0.0.1:1").close()

@@ -1,51 +1,53 @@
-"""Whatever happens in a check, the others are heard."""
+"""The runner of checks: errors, hanging checks, the report."""
 
 import errno
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
 
-from tests.cli.doctor.looking import findings, named
-from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, examine, ok, problem, warning
+from tests.cli.doctor.checking import named
+from wyoming_pocket_tts.cli.doctor.base import Check, Finding, Severity, examine, ok, problem, warning
 from wyoming_pocket_tts.cli.doctor.command import as_dict, is_healthy, line, summary
 from wyoming_pocket_tts.core.errors import ModelError
 
 
-@dataclass(frozen=True)
-class Planned:
-    """Finds what it is told to, then fails or hangs."""
+def planned(
+    *found: Finding,
+    failure: Exception | None = None,
+    until: threading.Event | None = None,
+    limit_seconds: float = 20.0,
+) -> Check:
+    """A check that yields the findings, then fails or hangs."""
 
-    title: ClassVar[str] = "planned"
-    limit_seconds: float = 20.0
-    found: tuple[Finding, ...] = (ok("first"),)
-    failure: Exception | None = None
-    until: threading.Event | None = None
+    def run() -> Iterator[Finding]:
+        yield from found or (ok("first"),)
+        if until is not None:
+            until.wait()
+        if failure is not None:
+            raise failure
 
-    def look(self) -> Iterator[Finding]:
-        yield from self.found
-        if self.until is not None:
-            self.until.wait()
-        if self.failure is not None:
-            raise self.failure
+    return Check("planned", limit_seconds, run)
+
+
+def found_by(check: Check) -> list[Finding]:
+    return [result.finding for result in examine([check])]
 
 
 def test_an_expected_error_becomes_a_problem_in_one_line() -> None:
-    found = findings(Planned(failure=ModelError("two\nlines")))
+    found = found_by(planned(failure=ModelError("two\nlines")))
     named(found, Severity.OK, "first")
     named(found, Severity.PROBLEM, "two lines")
 
 
 def test_an_unexpected_error_is_a_mistake_of_ours() -> None:
-    found = findings(Planned(failure=ZeroDivisionError("by nothing")))
+    found = found_by(planned(failure=ZeroDivisionError("by nothing")))
     named(found, Severity.PROBLEM, "this check failed: ZeroDivisionError: by nothing")
     assert "report it" in found[-1].advice
 
 
 def test_the_machines_trouble_is_no_mistake_of_ours() -> None:
     for number, cure in ((errno.EACCES, "as root"), (errno.EIO, "dmesg")):
-        found = findings(Planned(failure=OSError(number, os.strerror(number), "/data/models")))
+        found = found_by(planned(failure=OSError(number, os.strerror(number), "/data/models")))
         named(found, Severity.PROBLEM, f"/data/models: {os.strerror(number)}")
         assert cure in found[-1].advice
         assert "report" not in found[-1].advice
@@ -53,18 +55,18 @@ def test_the_machines_trouble_is_no_mistake_of_ours() -> None:
 
 def test_a_check_that_hangs_is_left_behind_and_the_next_one_is_heard() -> None:
     released = threading.Event()
-    results = list(examine([Planned(limit_seconds=0.2, until=released), Planned(found=(ok("second"),))]))
+    results = list(examine([planned(limit_seconds=0.2, until=released), planned(ok("second"))]))
     released.set()
     assert [result.finding.found for result in results] == ["first", "this check did not end within 0.2 s", "second"]
 
 
 def test_threads_of_checks_that_end_are_joined() -> None:
-    list(examine([Planned()] * 3))
+    list(examine([planned()] * 3))
     assert not [thread for thread in threading.enumerate() if thread.name == "doctor planned"]
 
 
 def test_the_report_tells_everything_and_what_to_do() -> None:
-    results = list(examine([Planned(found=(ok("fine"), warning("slow", "wait"), problem("broken", "mend it")))]))
+    results = list(examine([planned(ok("fine"), warning("slow", "wait"), problem("broken", "mend it"))]))
     assert [line(result) for result in results] == [
         "OK       planned          fine",
         "WARNING  planned          slow\n         -> wait",
