@@ -3,13 +3,13 @@
 import sys
 
 EXIT_INTERRUPTED = 130
-"""What shells say of a program that ended by Ctrl+C."""
+"""Exit status of programs that end by Ctrl+C."""
 
 
 def main() -> None:
-    """Run the command line; Ctrl+C ends it without a traceback, also while it is being imported."""
+    """Run the command line; Ctrl+C ends it without a traceback, also during imports."""
     try:
-        from wyoming_pocket_tts.cli.main import main as run  # noqa: PLC0415  (it takes a moment)
+        from wyoming_pocket_tts.cli.main import main as run  # noqa: PLC0415  (Ctrl+C during the import is caught, too)
 
         run()
     except KeyboardInterrupt:

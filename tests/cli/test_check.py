@@ -14,7 +14,8 @@ from wyoming.info import Attribution, Info, TtsProgram, TtsVoice
 from tests.cli.doctor.stranger import stranger
 from tests.server.client import service as tone_service
 from tests.support.service import LIMIT_SECONDS, service
-from wyoming_pocket_tts.cli.client import check, describe, local_address, pieces_of, synthesize
+from wyoming_pocket_tts.cli.client import describe, local_address, synthesize, words_of
+from wyoming_pocket_tts.cli.service import check_server
 from wyoming_pocket_tts.config.schema import Limits
 from wyoming_pocket_tts.core.errors import ConfigError, ServerOverloaded, TtsError
 
@@ -163,10 +164,10 @@ async def test_a_full_server_is_well_and_says_that_it_is_full() -> None:
         assert told.startswith(f"The server at {uri} is there, and has no room for another client now: ")
         assert "all connections are taken, 3 of 3 (server.limits.connections)" in told
         with pytest.raises(ServerOverloaded, match="the server refuses: all connections are taken, 3 of 3"):
-            await synthesize(uri, pieces_of("Hello."), voice=None, sink=lambda *_: None)
+            await synthesize(uri, words_of("Hello."), voice=None, sink=lambda *_: None)
 
 
 async def test_another_refusal_is_not_well() -> None:
     reply = b'{"type": "error", "data": {"text": "go away", "code": "mood"}}\n'
     with stranger(reply) as port, pytest.raises(TtsError, match="the server refuses: go away"):
-        await check(f"tcp://127.0.0.1:{port}", seconds=20.0)
+        await check_server(f"tcp://127.0.0.1:{port}", seconds=20.0)

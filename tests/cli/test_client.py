@@ -12,7 +12,7 @@ from wyoming.info import Attribution, Describe, Info, TtsProgram
 
 from wyoming_pocket_tts.audio.files import AudioFormat
 from wyoming_pocket_tts.cli import client
-from wyoming_pocket_tts.cli.client import pieces_of, synthesize
+from wyoming_pocket_tts.cli.client import synthesize, words_of
 from wyoming_pocket_tts.core.errors import TtsError
 
 Answer = Callable[[Event], list[Event | None]]
@@ -61,7 +61,7 @@ def on(event_type: str, answers: list[Event | None]) -> Answer:
 async def test_an_older_server_gets_the_whole_text_and_ends_with_the_audio() -> None:
     heard: list[tuple[bytes, AudioFormat]] = []
     async with server(on("synthesize", [*SPEECH]), streams=False) as (uri, got):
-        timing = await synthesize(uri, pieces_of("one two"), voice=None, sink=lambda *audio: heard.append(audio))
+        timing = await synthesize(uri, words_of("one two"), voice=None, sink=lambda *audio: heard.append(audio))
     assert got == ["describe", "synthesize"]
     assert heard == [(b"\0\1" * 800, AudioFormat(rate_hz=8_000))] * 2
     assert timing.audio_seconds == pytest.approx(0.2)
@@ -72,7 +72,7 @@ async def test_an_older_server_gets_the_whole_text_and_ends_with_the_audio() -> 
 async def test_a_streaming_server_gets_words_and_ends_with_its_own_event() -> None:
     stopped = Event(type="synthesize-stopped")
     async with server(on("synthesize-stop", [*SPEECH, *SPEECH, stopped]), streams=True) as (uri, got):
-        timing = await synthesize(uri, pieces_of("one two"), voice="x", sink=lambda *_: None)
+        timing = await synthesize(uri, words_of("one two"), voice="x", sink=lambda *_: None)
     assert got == ["describe", "synthesize-start", "synthesize-chunk", "synthesize-chunk", "synthesize-stop"]
     assert timing.audio_seconds == pytest.approx(0.4)
 
@@ -87,27 +87,27 @@ async def test_a_streaming_server_gets_words_and_ends_with_its_own_event() -> No
 async def test_a_server_that_fails_midway_is_an_error(answers: list[Event | None], problem: str) -> None:
     async with server(on("synthesize-start", answers), streams=True) as (uri, _):
         with pytest.raises(TtsError, match=problem):
-            await synthesize(uri, pieces_of("one two"), voice=None, sink=lambda *_: None)
+            await synthesize(uri, words_of("one two"), voice=None, sink=lambda *_: None)
 
 
 async def test_a_chunk_without_samples_is_no_audio() -> None:
     empty = AudioChunk(rate=8_000, width=2, channels=1, audio=b"").event()
     async with server(on("synthesize", [SPEECH[0], empty, AudioStop().event()]), streams=False) as (uri, _):
-        timing = await synthesize(uri, pieces_of("Hello"), voice=None, sink=lambda _audio, _format: None)
+        timing = await synthesize(uri, words_of("Hello"), voice=None, sink=lambda _audio, _format: None)
     assert str(timing) == "the server sent no audio: does the text hold anything to say?"
 
 
 async def test_a_server_without_a_voice_is_an_error() -> None:
     async with server(on("", []), streams=True, installed=False) as (uri, _):
         with pytest.raises(TtsError, match="offers no text to speech"):
-            await synthesize(uri, pieces_of("one"), voice=None, sink=lambda *_: None)
+            await synthesize(uri, words_of("one"), voice=None, sink=lambda *_: None)
 
 
 async def test_a_server_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_ANSWER_SECONDS", 0.2)
     async with server(on("synthesize", [*SPEECH[:2]]), streams=False) as (uri, _):
         with pytest.raises(TtsError, match="does not answer"):
-            await synthesize(uri, pieces_of("one"), voice=None, sink=lambda *_: None)
+            await synthesize(uri, words_of("one"), voice=None, sink=lambda *_: None)
 
 
 async def test_a_sink_that_fails_ends_it() -> None:
@@ -116,4 +116,4 @@ async def test_a_sink_that_fails_ends_it() -> None:
 
     async with server(on("synthesize", [*SPEECH[:2]]), streams=False) as (uri, _):
         with pytest.raises(TtsError, match="no loudspeaker"):
-            await synthesize(uri, pieces_of("one"), voice=None, sink=fail)
+            await synthesize(uri, words_of("one"), voice=None, sink=fail)

@@ -18,7 +18,7 @@ from tests.pocket.onnx.bundles import write_small_model
 from tests.pocket.random_models import changed
 from wyoming_pocket_tts.cli import voices as cloning
 from wyoming_pocket_tts.cli.model_choice import ModelSelection
-from wyoming_pocket_tts.cli.voices import CONSENT_NOTE, CloneOptions, checked_name, clone, model_of_service
+from wyoming_pocket_tts.cli.voices import CONSENT_NOTE, CloneOptions, checked_name, clone_voice, model_of_service
 from wyoming_pocket_tts.core.errors import ConfigError, MissingFile, TtsError, VoiceError
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket.model import TTSModel
@@ -60,7 +60,7 @@ def choice(folder: Path) -> ModelSelection:
 
 def told_by(wanted: CloneOptions, choice: ModelSelection, *, quiet: bool = False) -> list[str]:
     told: list[str] = []
-    clone(wanted, choice, quiet=quiet, tell=told.append)
+    clone_voice(wanted, choice, quiet=quiet, tell=told.append)
     return told
 
 

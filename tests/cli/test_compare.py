@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tests.cli.test_generate_models import Terminal, recording
+from tests.cli.test_pocket_commands import Terminal, recording
 from tests.pocket.onnx.bundles import write_small_model
 from wyoming_pocket_tts.cli import compare as comparing
 from wyoming_pocket_tts.cli import measure

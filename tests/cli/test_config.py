@@ -1,7 +1,6 @@
 """``config check`` and ``config show`` as a person runs them."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,13 @@ import pytest
 import soundfile
 import yaml
 
+from tests.cli.in_process import run
 from wyoming_pocket_tts.config.loader import load_settings
 
 
 def config(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wyoming_pocket_tts", "config", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = run("config", *arguments)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ Satellites
   Office: Karl, recognised by the address 10.0.0.1 or the address fd00::/16 or port 10201, announced as 'office'
   Hall: the default voice, temperature 0, recognised by its name
 
-Who speaks: the first of these that there is
+Voice of a request: the first of these that exists
   1. the voice that the client names
   2. the satellite of the port: 10201 is Office
   3. the satellite of the address: 10.0.0.1 is Office, 10.0.0.0/8 is Kitchen, fd00::/16 is Office

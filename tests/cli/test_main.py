@@ -1,4 +1,4 @@
-"""The commands as a person runs them: real processes, real files, a real server to speak through."""
+"""Commands with real files and a real server to speak through, in a process of their own where that is the point."""
 
 import asyncio
 import io
@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.cli.in_process import run
 from tests.support.service import LIMIT_SECONDS, service
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.cli.main import app
+from wyoming_pocket_tts.cli.main import COMMANDS, app
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.types import Synthesizer
 
@@ -26,8 +27,8 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "wyoming_pocket_tts", *arguments]
 
 
-def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command(*arguments), input=stdin, capture_output=True, check=False, timeout=LIMIT_SECONDS)
+def run_alone(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(*arguments), capture_output=True, check=False, timeout=LIMIT_SECONDS)
 
 
 async def run_beside(*arguments: str, stdin: bytes = b"", path: str | None = None) -> tuple[int, bytes, str]:
@@ -54,13 +55,34 @@ def seconds_of(wav: bytes | Path) -> float:
 
 def test_the_version_is_told_at_both_levels() -> None:
     expected = f"wyoming-pocket-tts {__version__}\n"
-    assert run("--version").stdout.decode() == expected
+    assert run_alone("--version").stdout.decode() == expected
     assert run("serve", "--version").stdout.decode() == expected
 
 
 def test_without_a_command_there_is_help() -> None:
-    shown = run()
+    shown = run_alone()
     assert re.search(r"generate +Turn text into a WAV file", (shown.stdout + shown.stderr).decode())
+
+
+def test_help_shows_whole_summaries_in_80_columns() -> None:
+    shown = run("--help").stdout.decode().splitlines()
+    for name, (_, summary) in COMMANDS.items():
+        (line,) = (line for line in shown if line.startswith(f"  {name} "))
+        assert line.endswith(f" {summary}")
+        assert len(line) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_begins_with_its_summary(name: str) -> None:
+    shown = run(name, "--help")
+    assert shown.returncode == 0
+    assert f"\n  {COMMANDS[name][1]}\n" in shown.stdout.decode()
+
+
+def test_unknown_command_suggests_similar_one() -> None:
+    shown = run("voice")
+    assert shown.returncode == 2
+    assert "Did you mean 'voices'?" in shown.stderr.decode()
 
 
 def test_wrong_usage_ends_with_2() -> None:
@@ -90,8 +112,8 @@ def test_zeroconf_takes_a_name_or_none(
         served.append(settings)
 
     run_service: Callable[..., Coroutine[None, None, None]] = note
-    monkeypatch.setattr("wyoming_pocket_tts.server.app.run_service", run_service)
-    monkeypatch.setattr("wyoming_pocket_tts.core.logging.set_up_logging", lambda **_: None)
+    monkeypatch.setattr("wyoming_pocket_tts.cli.serve.run_service", run_service)
+    monkeypatch.setattr("wyoming_pocket_tts.config.loader.set_up_logging", lambda **_: None)
     result = CliRunner().invoke(app, ["serve", *options])
     assert result.exit_code == 0, result.output
     assert (served[0].discovery.announce, served[0].discovery.name) == (announce, name)
@@ -341,7 +363,7 @@ def test_a_satellites_port_that_is_taken_is_named(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         (tmp_path / "tts.yaml").write_text(f"models: {{names: none}}\nsatellites: {{Kitchen: {{port: {port}}}}}\n")
         options = ("--config", str(tmp_path / "tts.yaml"), "--data-dir", str(tmp_path), "--uri", "tcp://127.0.0.1:0")
-        done = run("serve", "--engine", "tone", *options)
+        done = run_alone("serve", "--engine", "tone", *options)
     assert done.returncode == 2
     last = done.stderr.decode().splitlines()[-1]
     assert last.startswith(f"wyoming-pocket-tts: satellites.Kitchen.port: cannot listen on tcp://127.0.0.1:{port}: ")

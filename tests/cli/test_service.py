@@ -16,8 +16,8 @@ from wyoming_pocket_tts.cli.service import (
     InstalledProgram,
     SystemdHost,
     _bound,
-    install,
-    uninstall,
+    install_unit,
+    uninstall_unit,
     unit_text,
 )
 from wyoming_pocket_tts.config.loader import load_settings
@@ -61,11 +61,13 @@ class House:
         self, machine: SystemdHost | None = None, settings: Path = DEFAULT_SETTINGS, *, dry_run: bool = False
     ) -> None:
         self.asked, self.told = [], []
-        install(SYSTEM, settings, machine or self.machine(), dry_run=dry_run, again="sudo it", tell=self.told.append)
+        install_unit(
+            SYSTEM, settings, machine or self.machine(), dry_run=dry_run, again="sudo it", tell=self.told.append
+        )
 
     def uninstall(self, machine: SystemdHost | None = None) -> None:
         self.asked, self.told = [], []
-        uninstall(machine or self.machine(), dry_run=False, again="sudo it", tell=self.told.append)
+        uninstall_unit(machine or self.machine(), dry_run=False, again="sudo it", tell=self.told.append)
 
     @property
     def unit(self) -> Path:
@@ -76,7 +78,7 @@ class House:
         return self.root / "etc/wyoming-pocket-tts/settings.yaml"
 
 
-SYSTEM = InstalledProgram(program=Path("/bin/sh"), directories=(Path("/usr"),))
+SYSTEM = InstalledProgram(path=Path("/bin/sh"), directories=(Path("/usr"),))
 """Lies where everybody can read it."""
 
 
@@ -225,7 +227,7 @@ def test_settings_where_the_service_cannot_see_them_are_refused(house: House) ->
 
 
 def test_settings_in_tmp_are_refused_with_the_reason() -> None:
-    here = InstalledProgram(program=Path("/bin/sh"), directories=())
+    here = InstalledProgram(path=Path("/bin/sh"), directories=())
     with pytest.raises(ConfigError, match=r"tts\.yaml: what lies there is removed at times, and hidden from services"):
         unit_text(here, Path("/tmp/tts.yaml"), systemd_version=257)  # noqa: S108  (nothing is made there)
 
@@ -241,7 +243,7 @@ def test_an_installation_in_a_home_is_let_into_the_sandbox_alone(
     program.touch(mode=0o755)
     (tmp_path / "pi").chmod(0o700)
     place = tmp_path / "pi" / "my tts"
-    installed = InstalledProgram(program=program, directories=(place, Path("/usr")))
+    installed = InstalledProgram(path=program, directories=(place, Path("/usr")))
     text = unit_text(installed, DEFAULT_SETTINGS, systemd_version=257)
     assert f"\nProtectHome=tmpfs\nBindReadOnlyPaths={tmp_path}/pi/my\\ tts\n" in text
     assert f'\nExecStart="{program}" serve' in text
@@ -254,10 +256,10 @@ def test_an_installation_in_a_home_is_let_into_the_sandbox_alone(
 def test_what_lies_in_tmp_or_nowhere_is_no_service(tmp_path: Path) -> None:
     program = tmp_path / "wyoming-pocket-tts"
     with pytest.raises(ConfigError, match="is not there"):
-        unit_text(InstalledProgram(program=program, directories=()), DEFAULT_SETTINGS, systemd_version=257)
+        unit_text(InstalledProgram(path=program, directories=()), DEFAULT_SETTINGS, systemd_version=257)
     with pytest.raises(ConfigError, match="what lies there is removed at times, and hidden from services: install"):
         unit_text(
-            InstalledProgram(program=Path("/bin/sh"), directories=(Path("/tmp"),)),  # noqa: S108  (nothing is made there)
+            InstalledProgram(path=Path("/bin/sh"), directories=(Path("/tmp"),)),  # noqa: S108  (nothing is made there)
             DEFAULT_SETTINGS,
             systemd_version=257,
         )

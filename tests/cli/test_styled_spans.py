@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.cli import generate as speaking
-from wyoming_pocket_tts.cli.generate import GenerationOptions as PocketManner
-from wyoming_pocket_tts.cli.generate import StyledSpan, styled_spans
+from wyoming_pocket_tts.cli import generate as generating
+from wyoming_pocket_tts.cli.generate import GenerationOptions, StyledSpan, styled_spans
 from wyoming_pocket_tts.cli.model_choice import ModelSelection
 from wyoming_pocket_tts.core.types import SynthesisOptions, TextOptions
 
@@ -19,7 +18,7 @@ PLAIN = SynthesisOptions()
 
 def told_by(text: str, reading: TextOptions | None = None) -> tuple[list[StyledSpan], list[str]]:
     told: list[str] = []
-    return styled_spans(text, "en", reading or TextOptions(), tell=told.append), told
+    return styled_spans(text, "en", reading or TextOptions(), warn=told.append), told
 
 
 @pytest.mark.parametrize(
@@ -59,16 +58,15 @@ def test_stretches_are_spoken_one_by_one_with_silence_between_and_in_their_style
 ) -> None:
     said: list[str] = []
 
-    def stream(_model: object, _state: object, text: str, _manner: object) -> Iterator[NDArray[np.float32]]:
+    def stream(_state: object, text: str, *_: object, **__: object) -> Iterator[NDArray[np.float32]]:
         said.append(text)
         yield np.full(8_000, 0.5, np.float32)
 
-    model = SimpleNamespace(sample_rate=8_000, get_state_for_audio_prompt=lambda _: None)
-    monkeypatch.setattr(speaking, "load", lambda *_, **__: model)
-    monkeypatch.setattr(speaking, "_stream", stream)
+    model = SimpleNamespace(sample_rate=8_000, get_state_for_audio_prompt=lambda _: None, generate_audio_stream=stream)
+    monkeypatch.setattr(generating, "load", lambda *_, **__: model)
     text = "<speak>One. Two.<break time='2s'/><prosody volume='-6dB'>Three.</prosody></speak>"
     output = tmp_path / "out.wav"
-    speaking.speak_with_pocket(text, "alba", ModelSelection(), PocketManner(), output=str(output), quiet=True)
+    generating.generate_with_pocket(text, "alba", ModelSelection(), GenerationOptions(), output=str(output), quiet=True)
     samples = np.frombuffer(output.read_bytes()[44:], "<i2").reshape(4, 8_000)
     assert said == ["One. Two.", "Three."]
     assert samples[:3, 4_000].tolist() == [16_384, 0, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cli.doctor.checking import make_bundle
-from wyoming_pocket_tts.cli.voices import VoiceListing, listing
+from wyoming_pocket_tts.cli.voices import VoiceListing, list_voices
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.pocket import registry as configs
@@ -29,7 +29,7 @@ def export(path: Path, model: str = SMALL, *, fingerprint: str | None = None) ->
 def listed(data_dir: Path, *models: str, settings: str = "") -> VoiceListing:
     file = data_dir / "settings.yaml"
     file.write_text(f"models: {{names: [{', '.join(models or (SMALL,))}]}}\n{settings}")
-    return listing(load_settings(file=file, flags={"data_dir": str(data_dir)}), embedded=EMBEDDED)
+    return list_voices(load_settings(file=file, flags={"data_dir": str(data_dir)}), embedded=EMBEDDED)
 
 
 def descriptions(found: VoiceListing) -> dict[str, str]:

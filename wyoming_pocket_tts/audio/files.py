@@ -15,13 +15,13 @@ from typing import BinaryIO
 from wyoming_pocket_tts.core.errors import TtsError
 
 _UNKNOWN_LENGTH_BYTES = 0x7FFF_F000
-"""What the header says while the length is not known; players then read to the end of the pipe."""
+"""Stands in the header while the length is not known; players then read to the end of the pipe."""
 _RIFF_OVERHEAD_BYTES = 36
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How samples are laid out: signed little-endian integers."""
+    """Layout of samples: signed little-endian integers."""
 
     rate_hz: int
     width_bytes: int = 2
@@ -29,16 +29,22 @@ class AudioFormat:
 
     @property
     def bytes_per_second(self) -> int:
-        """Size of a second of audio."""
         return self.rate_hz * self.width_bytes * self.channels
 
 
+_PLAYERS: dict[str, Callable[[AudioFormat], list[str]]] = {
+    "aplay": lambda audio: ["-q", "-t", "raw", "-f", "S16_LE", f"-r{audio.rate_hz}", f"-c{audio.channels}", "-"],
+    "paplay": lambda audio: ["--raw", "--format=s16le", f"--rate={audio.rate_hz}", f"--channels={audio.channels}"],
+    "ffplay": lambda audio: f"-nodisp -autoexit -loglevel error -f s16le -ar {audio.rate_hz} -".split(),
+}
+
+
 class WavWriter:
-    """Writes to a binary file that it borrows; the format is that of the first audio."""
+    """Writes to a binary file that it does not close; the first audio decides the format."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._can_mend = file.seekable() and file.tell() == 0  # else something stands before it, or nobody can go back
+        self._can_rewrite_header = file.seekable() and file.tell() == 0
         self._format: AudioFormat | None = None
         self._data_bytes = 0
 
@@ -63,10 +69,10 @@ class WavWriter:
         return self._data_bytes / self._format.bytes_per_second if self._format else 0.0
 
     def finish(self, if_empty: AudioFormat) -> None:
-        """Set the real length where the file allows it; a file without any audio gets a header of its own."""
+        """Write the real length if the file is seekable; a file without audio gets a header of format ``if_empty``."""
         if self._format is None:
             self._file.write(_header(if_empty, 0))
-        elif self._can_mend:
+        elif self._can_rewrite_header:
             self._file.seek(0)
             self._file.write(_header(self._format, self._data_bytes))
             self._file.seek(0, os.SEEK_END)
@@ -75,7 +81,7 @@ class WavWriter:
 
 @contextmanager
 def open_wav(name: str) -> Iterator[WavWriter]:
-    """Open a WAV file for writing, ``-`` being standard output. It gets its name only when it is complete.
+    """Open a WAV file for writing, ``-`` for standard output. The file gets its name only when it is complete.
 
     Raises:
         SpeechError: the file cannot be written.
@@ -105,41 +111,14 @@ def _header(audio: AudioFormat, data_bytes: int) -> bytes:
     block_bytes = audio.width_bytes * audio.channels
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        b"RIFF",
-        _RIFF_OVERHEAD_BYTES + data_bytes,
-        b"WAVE",
-        b"fmt ",
-        16,
-        1,
-        audio.channels,
-        audio.rate_hz,
-        audio.bytes_per_second,
-        block_bytes,
-        8 * audio.width_bytes,
-        b"data",
-        data_bytes,
+        *(b"RIFF", _RIFF_OVERHEAD_BYTES + data_bytes, b"WAVE"),
+        *(b"fmt ", 16, 1, audio.channels, audio.rate_hz, audio.bytes_per_second, block_bytes, 8 * audio.width_bytes),
+        *(b"data", data_bytes),
     )
 
 
-_PLAYERS: dict[str, Callable[[AudioFormat], list[str]]] = {
-    "aplay": lambda audio: ["-q", "-t", "raw", "-f", "S16_LE", f"-r{audio.rate_hz}", f"-c{audio.channels}", "-"],
-    "paplay": lambda audio: ["--raw", "--format=s16le", f"--rate={audio.rate_hz}", f"--channels={audio.channels}"],
-    "ffplay": lambda audio: [
-        "-nodisp",
-        "-autoexit",
-        "-loglevel",
-        "error",
-        "-f",
-        "s16le",
-        "-ar",
-        str(audio.rate_hz),
-        "-",
-    ],
-}
-
-
 class AudioPlayer:
-    """Plays samples as they come. Leaving ``open_player`` waits until the last one is heard."""
+    """Plays samples as they arrive, through a program that starts with the first of them."""
 
     def __init__(self, name: str, program: str) -> None:
         self._name = name
@@ -147,11 +126,7 @@ class AudioPlayer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def write(self, audio: bytes, audio_format: AudioFormat) -> None:
-        """Play samples after those before; blocks while the program has enough of them.
-
-        Raises:
-            SpeechError: the program cannot play them.
-        """
+        """Append samples; blocks while the program's buffer is full."""
         if self._process is None:
             command = [self._program, *_PLAYERS[self._name](audio_format)]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  (a fixed list of programs)
@@ -160,14 +135,10 @@ class AudioPlayer:
             self._process.stdin.write(audio)
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise TtsError(f"{self._name} gave up; --output FILE writes a WAV file instead") from error
+            raise TtsError(f"{self._name} ended too early; --output FILE writes a WAV file instead") from error
 
     def close(self) -> None:
-        """End the input and wait for the program.
-
-        Raises:
-            SpeechError: the program failed.
-        """
+        """Wait until everything is played."""
         if self._process is None:
             return
         self._process.communicate()
@@ -177,17 +148,11 @@ class AudioPlayer:
 
 @contextmanager
 def open_player() -> Iterator[AudioPlayer]:
-    """Find a program that plays, and close it at the end.
-
-    Raises:
-        SpeechError: there is none.
-    """
-    for name in _PLAYERS:
-        if program := shutil.which(name):
-            player = AudioPlayer(name, program)
-            break
-    else:
+    """Start playback through the first installed program; leaving the block waits until everything is played."""
+    name, program = next(((name, found) for name in _PLAYERS if (found := shutil.which(name))), ("", ""))
+    if not program:
         raise TtsError(f"nothing here plays sound ({', '.join(_PLAYERS)}); --output FILE writes a WAV file instead")
+    player = AudioPlayer(name, program)
     try:
         yield player
     finally:

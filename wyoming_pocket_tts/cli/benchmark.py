@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wyoming_pocket_tts.cli.console import StatusLine
 from wyoming_pocket_tts.cli.doctor.base import ask, is_ours
 from wyoming_pocket_tts.cli.measure import Candidate, Measurement, MeasureTask, run_task
 from wyoming_pocket_tts.cli.model_sizes import ModelSize, ModelSizeTier, computed_in, language_of, size_tiers
-from wyoming_pocket_tts.cli.progress import StatusLine
 from wyoming_pocket_tts.cli.settings_edit import check_writable, write_choice
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ModelError, ServerOverloaded, TtsError

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wyoming_pocket_tts.audio.files import AudioFormat, open_wav
+from wyoming_pocket_tts.cli.console import StatusLine
 from wyoming_pocket_tts.cli.generate import default_text, pcm
 from wyoming_pocket_tts.cli.measure import Candidate, GeneratedOutput, Measurement, MeasureTask, run_task
 from wyoming_pocket_tts.cli.model_choice import ModelSelection, checked_voice
-from wyoming_pocket_tts.cli.progress import StatusLine
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, TtsError
 from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.pocket.loading import find_model

@@ -1,51 +1,67 @@
 """Config check, config show."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
+from wyoming_pocket_tts.cli.console import print_error
+from wyoming_pocket_tts.cli.options import ConfigOption
+from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.core.types import OptionOverrides, SynthesisOptions
+from wyoming_pocket_tts.kokoro.synthesizer import voice_names
 from wyoming_pocket_tts.voices.catalog import ConfiguredVoice, Satellite
 from wyoming_pocket_tts.voices.matching import spoken_language
 from wyoming_pocket_tts.voices.resolver import ResolvedVoices, check_settings
 
-Tell = Callable[[str], None]
+app = typer.Typer(rich_markup_mode=None)
+config_app = typer.Typer(
+    help="Check settings, or show those that are in effect.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(config_app, name="config")
 
 
-def check(file: Path, *, environment: Mapping[str, str], embedded: Collection[str], tell: Tell, complain: Tell) -> None:
-    """Check a settings file as the service would read it, and what it names besides.
+@config_app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file with settings.", show_default=False)],
+) -> None:
+    """Explain mistakes in a settings file.
 
-    Args:
-        file: the settings.
-        environment: lies over them, as it does in the service.
-        embedded: names of the embedded voices.
-        tell: takes the lines that say who speaks how.
-        complain: takes warnings.
-
-    Raises:
-        ConfigError: a line for each thing that is wrong.
+    Without mistakes, list its voices and satellites.
     """
-    examined = check_settings(file, environment=environment, embedded=embedded)
-    warnings = [*examined.warnings, *examined.unusable]
+    report = check_settings(file, environment=os.environ, embedded=voice_names())
+    warnings = [*report.warnings, *report.unusable]
     for warning in warnings:
-        complain(f"warning: {warning}")
-    if examined.problems:
-        raise ConfigError("\n".join(examined.problems))
+        print_error(f"warning: {warning}")
+    if report.problems:
+        raise ConfigError("\n".join(report.problems))
     count = len(warnings)
     warned = f", and {count} warning{'' if count == 1 else 's'} (above)" if count else ""
-    tell(f"{file}: no mistakes{warned}")
-    for line in summary(examined.settings, examined.casting):
-        tell(line)
+    typer.echo(f"{file}: no mistakes{warned}")
+    for line in _summary(report.settings, report.casting):
+        typer.echo(line)
 
 
-def show(settings: Settings) -> str:
-    """Write all settings as they are in effect, as YAML that could be a settings file."""
+@config_app.command()
+def show(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="YAML file with settings.", show_default=False)
+    ] = None,
+    *,
+    config: ConfigOption = None,
+) -> None:
+    """Show the settings in effect, from file and environment, as YAML."""
+    if file is not None and config is not None:
+        raise typer.BadParameter("give the file once: as FILE or with --config")
+    settings = read_settings(file or config, {}, log_level="warning")
     values = _without_empty(settings.model_dump(mode="json", by_alias=True, exclude_none=True))
-    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False).rstrip()
+    typer.echo(yaml.safe_dump(values, allow_unicode=True, sort_keys=False).rstrip())
 
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,88 +69,77 @@ def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in pruned.items() if value not in ({}, [])}
 
 
-def summary(settings: Settings, casting: ResolvedVoices) -> Iterator[str]:
-    """Say who speaks how, and who gets whom."""
+def _summary(settings: Settings, casting: ResolvedVoices) -> Iterator[str]:
+    """Voices and satellites with their options, and how the voice of a request is chosen."""
     if casting.voices:
         yield "\nVoices"
         for voice in casting.voices:
-            yield f"  {voice.name}: {_phrases(_origin(voice), _styles(voice), _manner(voice.overrides))}"
+            yield f"  {voice.name}: {_phrases(_origin(voice), _options(voice.overrides))}"
     if casting.satellites:
         yield "\nSatellites"
         for satellite in casting.satellites:
             speaks = satellite.voice or "the default voice"
-            yield f"  {satellite.name}: {_phrases(speaks, _manner(satellite.overrides), _recognised(satellite))}"
-    yield "\nWho speaks: the first of these that there is"
+            yield f"  {satellite.name}: {_phrases(speaks, _options(satellite.overrides), _recognised(satellite))}"
+    ports = _phrases(*(f"{each.port} is {each.name}" for each in casting.satellites if each.port))
+    models = [f"those of {name}" for name in settings.models.names if name.lower() != "none"]
+    first = [*(voice.name for voice in casting.voices), *models, "the embedded ones"]
+    yield "\nVoice of a request: the first of these that exists"
     yield "  1. the voice that the client names"
-    yield f"  2. the satellite of the port: {_ports(casting)}"
+    yield f"  2. the satellite of the port: {ports or 'none has one'}"
     yield f"  3. the satellite of the address: {_networks(casting)}"
     yield f"  4. voice.default: {casting.default or 'not set'}"
-    yield f"  5. the first voice that is installed, of {', '.join(_first_voices(settings, casting))}"
+    yield f"  5. the first voice that is installed, of {', '.join(first)}"
 
 
 def _origin(voice: ConfiguredVoice) -> str:
     language = spoken_language(voice.shown_language or voice.language)
+    styles = f"styles {', '.join(voice.styles)}" if voice.styles else ""
     if voice.source is None:
-        return _phrases(voice.engine_voices[0] if voice.engine_voices else "never installed", language)
+        return _phrases(voice.engine_voices[0] if voice.engine_voices else "never installed", language, styles)
     made_of = str(voice.source.path or voice.source.ready_made)
     steps = f"{voice.source.steps} steps" if voice.source.steps else ""
-    return _phrases(f"{made_of} by the model {voice.source.model}", steps, language)
+    return _phrases(f"{made_of} by the model {voice.source.model}", steps, language, styles)
 
 
-def _styles(voice: ConfiguredVoice) -> str:
-    return f"styles {', '.join(voice.styles)}" if voice.styles else ""
-
-
-def _manner(overrides: OptionOverrides) -> str:
-    """What differs from speaking plainly."""
-    manner, plain = overrides.on(SynthesisOptions()), SynthesisOptions()
-    units = {
-        "speed": (manner.speed, plain.speed, "speed {:g}"),
-        "volume": (manner.volume_db, plain.volume_db, "volume {:+g} dB"),
-        "rate": (manner.rate_hz, None, "{} Hz"),
-        "temperature": (manner.temperature, None, "temperature {:g}"),
-        "eos_threshold": (manner.eos_threshold, None, "EOS threshold {:g}"),
-        "before": (manner.pauses.before, plain.pauses.before, "{:g} s of silence before"),
-        "between": (manner.pauses.between, plain.pauses.between, "{:g} s between sentences"),
-        "after": (manner.pauses.after, plain.pauses.after, "{:g} s of silence behind"),
-        "normalize": (overrides.normalize is True, False, "numbers and units said as a person would"),
-        "unread": (overrides.normalize is False, False, "texts said as they are written"),
-        "emoji": (overrides.emoji, None, "emoji: {}"),
-        "replacements": (len(manner.reading.replacements), 0, "replacements of its own: {}"),
-        "pronunciations": (len(manner.reading.pronunciations), 0, "pronunciations of its own: {}"),
-    }
-    return _phrases(*(form.format(value) for value, usual, form in units.values() if value not in (None, usual)))
+def _options(overrides: OptionOverrides) -> str:
+    """Options that differ from the defaults."""
+    options, default = overrides.on(SynthesisOptions()), SynthesisOptions()
+    shown = (
+        (options.speed, default.speed, "speed {:g}"),
+        (options.volume_db, default.volume_db, "volume {:+g} dB"),
+        (options.rate_hz, None, "{} Hz"),
+        (options.temperature, None, "temperature {:g}"),
+        (options.eos_threshold, None, "EOS threshold {:g}"),
+        (options.pauses.before, default.pauses.before, "{:g} s of silence before"),
+        (options.pauses.between, default.pauses.between, "{:g} s between sentences"),
+        (options.pauses.after, default.pauses.after, "{:g} s of silence after"),
+        (overrides.normalize is True, False, "numbers and units in words"),
+        (overrides.normalize is False, False, "texts said as they are written"),
+        (overrides.emoji, None, "emoji: {}"),
+        (len(options.reading.replacements), 0, "replacements of its own: {}"),
+        (len(options.reading.pronunciations), 0, "pronunciations of its own: {}"),
+    )
+    return _phrases(*(form.format(value) for value, usual, form in shown if value not in (None, usual)))
 
 
 def _recognised(satellite: Satellite) -> str:
     ways = ["its name"] if satellite.listed else []
-    ways += [f"the address {network}" for network in _plain(satellite)]
+    ways += [f"the address {_address(network)}" for network in satellite.networks]
     if satellite.port is not None:
         name = f", announced as '{satellite.announced_as}'" if satellite.announced_as else ""
         ways.append(f"port {satellite.port}{name}")
     return f"recognised by {' or '.join(ways)}"
 
 
-def _ports(casting: ResolvedVoices) -> str:
-    return _phrases(*(f"{each.port} is {each.name}" for each in casting.satellites if each.port)) or "none has one"
-
-
 def _networks(casting: ResolvedVoices) -> str:
-    """In the order in which they count: the narrowest first."""
+    """In the order of precedence: the narrowest first."""
     owned = [(network, satellite.name) for satellite in casting.satellites for network in satellite.networks]
     owned.sort(key=lambda pair: pair[0].max_prefixlen - pair[0].prefixlen)
-    parts = [f"{network.compressed.removesuffix(f'/{network.max_prefixlen}')} is {name}" for network, name in owned]
-    return _phrases(*parts) or "none has one"
+    return _phrases(*(f"{_address(network)} is {name}" for network, name in owned)) or "none has one"
 
 
-def _plain(satellite: Satellite) -> list[str]:
-    return [network.compressed.removesuffix(f"/{network.max_prefixlen}") for network in satellite.networks]
-
-
-def _first_voices(settings: Settings, casting: ResolvedVoices) -> list[str]:
-    own = [voice.name for voice in casting.voices]
-    models = [f"those of {name}" for name in settings.models.names if name.lower() != "none"]
-    return [*own, *models, "the embedded ones"]
+def _address(network: IPv4Network | IPv6Network) -> str:
+    return network.compressed.removesuffix(f"/{network.max_prefixlen}")
 
 
 def _phrases(*phrases: str) -> str:

@@ -7,42 +7,66 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
+import typer
 import yaml
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.audio.effects import shape, silence
 from wyoming_pocket_tts.audio.files import AudioFormat, open_wav
+from wyoming_pocket_tts.cli.console import StatusLine, Tell, print_error, print_result
 from wyoming_pocket_tts.cli.model_choice import ModelSelection, checked_voice, load, names_pocket_voice
-from wyoming_pocket_tts.cli.progress import StatusLine
+from wyoming_pocket_tts.cli.options import (
+    CheckpointOption,
+    ContinuityOption,
+    DataDirOption,
+    DeviceOption,
+    EngineOption,
+    EosThresholdOption,
+    FramesAfterEosOption,
+    LanguageOption,
+    LsdStepsOption,
+    MaxTokensOption,
+    ModelConfigOption,
+    NoiseClampOption,
+    OptionalTextArgument,
+    OutputOption,
+    QuantizeFlag,
+    QuietFlag,
+    SamplerStepsOption,
+    SeedOption,
+    SettingsOption,
+    SpeakerOption,
+    TemperatureOption,
+    TextOption,
+)
+from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Limits, Settings
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, VoiceError
 from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, SynthesisOptions, Synthesizer, TextOptions
+from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.text import MAX_TOKENS
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
+from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
 from wyoming_pocket_tts.server.response import PauseTracker, RequestBuilder, SynthesisPipeline, primary_language
 from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment
 from wyoming_pocket_tts.voices.matching import VoiceMatch, same_name
-from wyoming_pocket_tts.voices.resolver import ResolvedVoices, resolve_voices
+from wyoming_pocket_tts.voices.resolver import resolve_voices
 
-if TYPE_CHECKING:
-    from wyoming_pocket_tts.pocket.model import TTSModel
-    from wyoming_pocket_tts.pocket.voice_state import VoiceState
+_FULL_SCALE = 32767
+_SLOWEST, _FASTEST, _LOUDEST_DB = 0.5, 2.0, 20.0
+_NOTHING_TO_SAY = "the text holds nothing to say"
+
+app = typer.Typer(rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationOptions:
-    """What was said about how to speak; None where nothing was.
-
-    Attributes:
-        frames_after_eos: frames of 80 ms after the end of a chunk.
-        max_tokens: tokens of a chunk.
-        continuity_seconds: how much of a chunk's end the next one hears.
-        seed: what the noise begins with.
-    """
+    """Options for generation with Pocket TTS; None where an option was not given."""
 
     frames_after_eos: int | None = None
     max_tokens: int | None = None
@@ -52,279 +76,295 @@ class GenerationOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateOptions:
-    """What somebody wants to hear.
-
-    Attributes:
-        text: what to say, ``-`` for what standard input says; None when nothing was given.
-        voice: who is to say it; None when nobody was named.
-        model: what was said about Pocket TTS's model.
-        manner: what was said about how that one speaks.
-        output: a WAV file, or ``-`` for standard output.
-        settings: the service's: its voices and satellites, and what becomes of texts.
-    """
+    """Options of the command; None where an option was not given."""
 
     text: str | None
+    """``-`` for standard input."""
     voice: str | None
     model: ModelSelection
-    manner: GenerationOptions
+    generation: GenerationOptions
     output: str
+    """A WAV file, or ``-`` for standard output."""
     settings: Settings = field(default_factory=Settings)
+    """Voices, satellites and text options of the service."""
 
 
-Tell = Callable[[str], None]
+@app.command()
+def generate(
+    text: OptionalTextArgument = None,
+    *,
+    text_option: TextOption = None,
+    output: OutputOption = "speech.wav",
+    voice: SpeakerOption = None,
+    quiet: QuietFlag = False,
+    language: LanguageOption = None,
+    config: ModelConfigOption = None,
+    checkpoint: CheckpointOption = None,
+    sampler_decode_steps: SamplerStepsOption = None,
+    lsd_decode_steps: LsdStepsOption = None,
+    temperature: TemperatureOption = None,
+    noise_clamp: NoiseClampOption = None,
+    eos_threshold: EosThresholdOption = None,
+    frames_after_eos: FramesAfterEosOption = None,
+    max_tokens: MaxTokensOption = None,
+    continuity: ContinuityOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    quantize: QuantizeFlag = False,
+    settings_file: SettingsOption = None,
+    data_dir: DataDirOption = None,
+    engine: EngineOption = EmbeddedEngine.KOKORO,
+) -> None:
+    """Turn text into a WAV file, without a server.
+
+    The embedded voice speaks, unless the voice or one of the other options asks for Pocket TTS.
+    """
+    if text is not None and text_option is not None:
+        raise typer.BadParameter("give the text once: as TEXT or with --text")
+    settings = read_settings(settings_file, {"data_dir": data_dir}, log_level="error" if quiet else "warning")
+    wanted = GenerateOptions(
+        text=text if text_option is None else text_option,
+        voice=voice,
+        model=ModelSelection(
+            language=language,
+            config=config,
+            checkpoint=checkpoint,
+            sampler_decode_steps=sampler_decode_steps,
+            lsd_decode_steps=lsd_decode_steps,
+            temperature=temperature,
+            noise_clamp=noise_clamp,
+            eos_threshold=eos_threshold,
+            quantize=quantize,
+            device=device,
+        ),
+        generation=GenerationOptions(
+            frames_after_eos=frames_after_eos, max_tokens=max_tokens, continuity_seconds=continuity, seed=seed
+        ),
+        output=output,
+        settings=settings,
+    )
+    warn = (lambda _: None) if quiet else print_error
+    line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet, warn=warn)
+    if not quiet:
+        print_result(line, output)
 
 
 def generate_speech(
-    wanted: GenerateOptions, *, load_embedded: Callable[[], Synthesizer], quiet: bool, complain: Tell = lambda _: None
+    wanted: GenerateOptions, *, load_embedded: Callable[[], Synthesizer], quiet: bool, warn: Tell = lambda _: None
 ) -> str:
-    """Speak, and tell in a line or two how it went; ``complain`` takes what the text asks for in vain.
-
-    Raises:
-        ConfigError: there is no text, or options do not fit together.
-        SpeechError: the voice, the text or the model cannot be used, or the file cannot be written.
-    """
-    voice = wanted.voice or wanted.settings.voice.default
-    pocket_voice = voice is not None and names_pocket_voice(voice) and not _is_of_settings(voice, wanted.settings)
-    asked_for = wanted.model != ModelSelection() or wanted.manner != GenerationOptions()
+    """Write the file and return a summary; ``warn`` gets what the text asks for and cannot be done."""
+    settings = wanted.settings
+    voice = wanted.voice or settings.voice.default
+    of_settings = any(same_name(voice or "", name) for name in (*settings.voices, *settings.satellites))
+    pocket_voice = voice is not None and names_pocket_voice(voice) and not of_settings
+    asked_for = wanted.model != ModelSelection() or wanted.generation != GenerationOptions()
     if wanted.text is None and not (asked_for or pocket_voice):
         raise ConfigError("there is no text: give one, or - to read it from standard input")
     text = sys.stdin.read() if wanted.text == "-" else wanted.text
     if text is None or asked_for or pocket_voice:
-        # The settings' default voice may be an embedded one; with Pocket TTS it was not meant.
+        # The default voice of the settings may be an embedded one, which Pocket TTS does not have.
         speaker = voice if pocket_voice else wanted.voice
-        reading = wanted.settings.text.as_reading()
-        spoken = speak_with_pocket(
-            text,
-            speaker,
-            wanted.model,
-            wanted.manner,
-            output=wanted.output,
-            quiet=quiet,
-            reading=reading,
-            tell=complain,
+        reading, output = settings.text.as_reading(), wanted.output
+        return generate_with_pocket(
+            text, speaker, wanted.model, wanted.generation, output=output, quiet=quiet, reading=reading, warn=warn
         )
-        return str(spoken)
-    return _speak_embedded(text, wanted, OfflineSynthesizer(load_embedded(), wanted.settings), complain)
-
-
-def _is_of_settings(voice: str, settings: Settings) -> bool:
-    return any(same_name(voice, name) for name in (*settings.voices, *settings.satellites))
-
-
-class OfflineSynthesizer:
-    """The embedded voices, and everybody in the settings for whom one of them speaks."""
-
-    def __init__(self, embedded: Synthesizer, settings: Settings) -> None:
-        """Cast the settings; loads nothing."""
-        self._embedded = embedded
-        self._casting: ResolvedVoices = resolve_voices(settings, embedded=[voice.name for voice in embedded.voices()])
-        self._cast = self._casting.cast(embedded.voices)
-        self._narrator = SynthesisPipeline(embedded, self._cast)
-
-    def find(self, name: str | None) -> VoiceMatch:
-        """Find who is called so, or the default voice for None.
-
-        Raises:
-            VoiceError: there is nobody, or only a model could speak. A person at the command line wants to know; a
-                server speaks with another voice.
-        """
-        satellite = next(
-            (each for each in self._casting.satellites if name is not None and same_name(each.name, name)), None
-        )
-        if satellite is not None:
-            choice = self._cast.choose(satellite=satellite.name)
-            wanted = satellite.voice or self._casting.default
-        else:
-            choice = self._cast.choose(name=name)
-            wanted = name or self._casting.default
-        if choice.warnings:
-            raise VoiceError(self._why_not(name or wanted or "", wanted or ""))
-        return choice
-
-    def speak(self, text: str, choice: VoiceMatch, *, tell: Tell) -> Iterator[Pcm]:
-        """Yield the speech block by block, at ``rate_of(choice)``; ``tell`` gets what the text asks for in vain.
-
-        Raises:
-            SpeechError: the text cannot be spoken.
-        """
-        direction = RequestBuilder(choice, self._cast.choose)
-        silence = PauseTracker(choice.manner.pauses, rate_hz=direction.rate_hz, most_seconds=Limits().pause_seconds)
-        is_heard = False
-        for piece in pieces_of(text, choice.voice.languages[0], tell=tell):
-            silence.piece_begins(piece)
-            for block in self._narrator.synthesize(direction.request(piece)) if piece.text.strip() else ():
-                silence.sound_comes()
-                yield from _zeros(silence)
-                yield block
-                is_heard = True
-        for warning in direction.warnings():
-            tell(warning.what)
-        if is_heard:
-            silence.nothing_follows()
-            yield from _zeros(silence)
-
-    def _why_not(self, asked: str, wanted: str) -> str:
-        """Why somebody cannot speak here."""
-        of_settings = next((voice for voice in self._casting.voices if same_name(voice.name, wanted)), None)
-        problems = [
-            each.text for each in self._casting.problems if of_settings and each.key[1:2] == (of_settings.name,)
-        ]
-        if problems:
-            return f"the voice '{wanted}' of the settings cannot speak: {'; '.join(problems)}"
-        if of_settings is not None or wanted in self._casting.needed():
-            whose = f"'{asked}'" if same_name(asked, wanted) else f"'{asked}' speaks with '{wanted}', which"
-            source = of_settings.source if of_settings is not None else None
-            made_of = f", or name what the voice is made of: --voice {source.path}" if source and source.path else ""
-            return (
-                f"{whose} needs a model of Pocket TTS, which a running service has: "
-                f"wyoming-pocket-tts say --voice {shlex.quote(asked)} TEXT{made_of}"
-            )
-        own = [*(voice.name for voice in self._casting.voices), *(each.name for each in self._casting.satellites)]
-        there = [voice.name for voice in self._embedded.voices() if voice.installed]
-        return f"no voice is called '{wanted}'; there are: {', '.join([*own, *there])}"
-
-
-def _speak_embedded(text: str, wanted: GenerateOptions, stage: OfflineSynthesizer, complain: Tell) -> str:
-    choice = stage.find(wanted.voice)
-    audio_format = AudioFormat(rate_hz=rate_of(choice))
+    synthesizer = OfflineSynthesizer(load_embedded(), settings)
+    choice = synthesizer.find(wanted.voice)
+    audio_format = AudioFormat(rate_hz=choice.manner.rate_hz or choice.voice.sample_rate_hz)
     with open_wav(wanted.output) as wav:
-        for block in stage.speak(text, choice, tell=complain):
+        for block in synthesizer.synthesize(text, choice, warn=warn):
             wav.write(block.astype("<i2").tobytes(), audio_format)
         if not wav.seconds:
-            raise EmptyText("the text holds nothing to say")
+            raise EmptyText(_NOTHING_TO_SAY)
         wav.finish(audio_format)
     return f"{wav.seconds:.2f} s of speech by '{choice.voice.name}' in {wanted.output}"
 
 
-_FULL_SCALE = 32767
+class OfflineSynthesizer:
+    """The embedded voices, and the voices and satellites of the settings that use one of them."""
+
+    def __init__(self, embedded: Synthesizer, settings: Settings) -> None:
+        self._embedded = embedded
+        self._resolved = resolve_voices(settings, embedded=[voice.name for voice in embedded.voices()])
+        self._catalog = self._resolved.cast(embedded.voices)
+        self._narrator = SynthesisPipeline(embedded, self._catalog)
+
+    def find(self, name: str | None) -> VoiceMatch:
+        """Find a voice or satellite, the default voice for None."""
+        satellites = self._resolved.satellites
+        satellite = next((each for each in satellites if name is not None and same_name(each.name, name)), None)
+        if satellite is not None:
+            choice = self._catalog.choose(satellite=satellite.name)
+            wanted = satellite.voice or self._resolved.default
+        else:
+            choice = self._catalog.choose(name=name)
+            wanted = name or self._resolved.default
+        if choice.warnings:
+            raise VoiceError(self._why_not(name or wanted or "", wanted or ""))
+        return choice
+
+    def synthesize(self, text: str, choice: VoiceMatch, *, warn: Tell) -> Iterator[Pcm]:
+        """Yield blocks at the rate of the options or else of the voice; ``warn`` gets problems of the text."""
+        direction = RequestBuilder(choice, self._catalog.choose)
+        pauses = PauseTracker(choice.manner.pauses, rate_hz=direction.rate_hz, most_seconds=Limits().pause_seconds)
+        has_audio = False
+        for piece in _segments(text, choice.voice.languages[0], warn):
+            pauses.piece_begins(piece)
+            for block in self._narrator.synthesize(direction.request(piece)) if piece.text.strip() else ():
+                pauses.sound_comes()
+                yield from _zeros(pauses)
+                yield block
+                has_audio = True
+        for warning in direction.warnings():
+            warn(warning.what)
+        if has_audio:
+            pauses.nothing_follows()
+            yield from _zeros(pauses)
+
+    def _why_not(self, asked: str, wanted: str) -> str:
+        resolved = self._resolved
+        of_settings = next((voice for voice in resolved.voices if same_name(voice.name, wanted)), None)
+        problems = [each.text for each in resolved.problems if of_settings and each.key[1:2] == (of_settings.name,)]
+        if problems:
+            return f"the voice '{wanted}' of the settings cannot speak: {'; '.join(problems)}"
+        if of_settings is not None or wanted in resolved.needed():
+            subject = f"'{asked}'" if same_name(asked, wanted) else f"'{asked}' speaks with '{wanted}', which"
+            source = of_settings.source if of_settings is not None else None
+            made_of = f", or name what the voice is made of: --voice {source.path}" if source and source.path else ""
+            return (
+                f"{subject} needs a model of Pocket TTS, which a running service has: "
+                f"wyoming-pocket-tts say --voice {shlex.quote(asked)} TEXT{made_of}"
+            )
+        own = [*(voice.name for voice in resolved.voices), *(each.name for each in resolved.satellites)]
+        installed = [voice.name for voice in self._embedded.voices() if voice.installed]
+        return f"no voice is called '{wanted}'; there are: {', '.join([*own, *installed])}"
+
+
+def _zeros(pauses: PauseTracker) -> Iterator[Pcm]:
+    if samples := pauses.take(pauses.owed_samples):
+        yield np.zeros(samples, np.int16)
+
+
+def _segments(text: str, language: str, warn: Tell) -> Iterator[Segment]:
+    """Segments of a plain or SSML text; ``warn`` gets what is wrong with its markup."""
+    reader = segment_reader_for(primary_language(language), ssml=None)
+    yield from (*reader.feed(text), *reader.finish())
+    for problem in reader.problems():
+        warn(problem.what)
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateResult:
-    """How it went."""
+class StyledSpan:
+    """Text of one style; consecutive sentences of a style stay together, which gives them one melody."""
 
-    output: str
-    voice: str
-    seconds: float
-    """Length of the speech."""
-    took_seconds: float
-    """From the first word to the last, without loading."""
-    advice: str | None
-    """What to do next; None where no person reads it."""
+    text: str
+    """Normalized; empty for silence at the end."""
+    pause_seconds: float
+    """Silence before the text."""
+    manner: SynthesisOptions
 
-    def __str__(self) -> str:
-        speed = self.seconds / max(self.took_seconds, 1e-3)
-        told = (
-            f"{self.seconds:.2f} s of speech by '{self.voice}' in {self.output}, {speed:.1f} times as fast as it plays"
-        )
-        return f"{told}\n{self.advice}" if self.advice else told
+
+def styled_spans(text: str, language: str, reading: TextOptions, *, warn: Tell) -> list[StyledSpan]:
+    """Split and normalize a text; ``warn`` gets what it asks for and cannot be done, each once."""
+    found: list[StyledSpan] = []
+    last: ProsodyStyle | None = None
+    others: set[str] = set()
+    for piece in _segments(text, language, warn):
+        words = normalize_text(piece.text, piece.style.language or language, reading).strip()
+        if piece.style.voice is not None and piece.style.voice not in others:
+            others.add(piece.style.voice)
+            warn(
+                f"the text asks for voice {piece.style.voice!r}; one voice reads it all here, a service changes voices"
+            )
+        if found and piece.style == last and not piece.pause_seconds:
+            before = found.pop()
+            found.append(StyledSpan(f"{before.text} {words}".strip(), before.pause_seconds, before.manner))
+        else:
+            speed = min(max(piece.style.speed, _SLOWEST), _FASTEST)
+            volume_db = min(max(piece.style.volume_db, SILENT_DB), _LOUDEST_DB)
+            found.append(StyledSpan(words, piece.pause_seconds, SynthesisOptions(speed=speed, volume_db=volume_db)))
+        last = piece.style
+    return found
 
 
 def default_text(language_code: str) -> str:
-    """A few words in that language."""
+    """An example sentence in that language."""
     texts = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8"))
     return str(texts[language_code])
 
 
-def speak_with_pocket(
+def generate_with_pocket(
     text: str | None,
     voice: str | None,
-    choice: ModelSelection,
-    manner: GenerationOptions,
+    selection: ModelSelection,
+    generation: GenerationOptions,
     *,
     output: str,
     quiet: bool,
     reading: TextOptions | None = None,
-    tell: Tell = lambda _: None,
-) -> GenerateResult:
-    """Load the model, speak, and write the file; it gets its name when it is complete.
+    warn: Tell = lambda _: None,
+) -> str:
+    """Load the model and write the file, which gets its name when it is complete; return a summary.
 
-    Args:
-        text: what to say, plain or SSML; None for a few words in the model's language.
-        voice: a ready-made voice, a file or an address; None for the model's own.
-        choice: the model.
-        manner: how to speak.
-        output: a WAV file, or ``-`` for standard output.
-        quiet: show no progress.
-        reading: what becomes of the text before the model gets it; None for what a person would say.
-        tell: is given what the text asks for in vain.
-
-    Raises:
-        SpeechError: the text, the voice or the model cannot be used, or the file cannot be written. There is no new
-            file then.
+    ``text`` is plain or SSML, None for an example in the model's language; ``voice`` is a predefined voice, a file or
+    an address, None for the model's default. ``warn`` gets what the text asks for and cannot be done.
     """
-    text = default_text(choice.language_code()) if text is None else text
+    text = default_text(selection.language_code()) if text is None else text
     if not text.strip():
-        raise EmptyText("the text holds nothing to say")
-    speaker = choice.default_voice() if voice is None else checked_voice(voice)
-    stretches = styled_spans(text, choice.language_code(), reading or TextOptions(), tell=tell)
+        raise EmptyText(_NOTHING_TO_SAY)
+    speaker = selection.default_voice() if voice is None else checked_voice(voice)
+    spans = styled_spans(text, selection.language_code(), reading or TextOptions(), warn=warn)
     with StatusLine(quiet=quiet) as status:
         status.show("Loading the model ...")
-        model = load(choice, quiet=quiet)
+        model = load(selection, quiet=quiet)
         status.show(f"Loading the voice {speaker} ...")
         state = model.get_state_for_audio_prompt(speaker)
-        if manner.seed is not None:
-            model.seed(manner.seed)
-            model.max_decoder_frames_per_call = 1  # in 8 bits a frame depends on those decoded with it
+        if generation.seed is not None:
+            model.seed(generation.seed)
+            model.max_decoder_frames_per_call = 1  # in int8 a frame depends on those decoded with it
         audio_format = AudioFormat(rate_hz=model.sample_rate)
         started = time.perf_counter()
-        stream = _speech(model, state, stretches, manner)
-        # Closing the stream joins its thread: also when somebody presses Ctrl+C, wherever that strikes.
-        with open_wav(output) as wav, closing(stream):
-            for samples in stream:
+        blocks = _speech(model, state, spans, generation)
+        # Closing the generator joins its thread, also after Ctrl+C.
+        with open_wav(output) as wav, closing(blocks):
+            for samples in blocks:
                 wav.write(samples.astype("<i2").tobytes(), audio_format)
                 took_seconds = time.perf_counter() - started
                 status.show(
                     f"{wav.seconds:.1f} s of speech, {wav.seconds / took_seconds:.1f} times as fast as it plays"
                 )
             if not wav.seconds:
-                raise EmptyText("the text holds nothing to say")
+                raise EmptyText(_NOTHING_TO_SAY)
             wav.finish(audio_format)
-        advice = _advice(speaker, choice) if status.watched else None
-    return GenerateResult(output, speaker, wav.seconds, time.perf_counter() - started, advice)
-
-
-@dataclass(frozen=True, slots=True)
-class StyledSpan:
-    """Text to be spoken in one go."""
-
-    text: str
-    """As it is said; empty for silence at the end."""
-    pause_seconds: float
-    """Silence ahead of it."""
-    manner: SynthesisOptions
-    """Its speed and volume."""
+    speed = wav.seconds / max(time.perf_counter() - started, 1e-3)
+    summary = f"{wav.seconds:.2f} s of speech by '{speaker}' in {output}, {speed:.1f} times as fast as it plays"
+    return f"{summary}\n{_advice(speaker, selection)}" if status.watched else summary
 
 
 def _speech(
-    model: "TTSModel", state: "VoiceState", stretches: Sequence[StyledSpan], manner: GenerationOptions
+    model: TTSModel, state: VoiceState, spans: Sequence[StyledSpan], generation: GenerationOptions
 ) -> Generator[Pcm, None, None]:
-    """Blocks of all stretches, each in its style, with the silence between them."""
-    is_heard = False
-    for stretch in stretches:
-        if stretch.pause_seconds and (is_heard or stretch.text):
-            yield silence(stretch.pause_seconds, model.sample_rate)
-        if stretch.text:
-            with closing(_stream(model, state, stretch.text, manner)) as stream:
-                yield from shape(
-                    (_in_16_bits(np.asarray(samples)) for samples in stream), model.sample_rate, stretch.manner
-                )
-            is_heard = True
-
-
-def _stream(model: "TTSModel", state: "VoiceState", text: str, manner: GenerationOptions) -> Generator[Any, None, None]:
-    stream = model.generate_audio_stream(
-        state,
-        text,
-        manner.max_tokens or MAX_TOKENS,
-        manner.frames_after_eos,
-        continuity_seconds=manner.continuity_seconds or 0.0,
-    )
-    return cast("Generator[Any, None, None]", stream)  # upstream promises an iterator; it is one that can be closed
+    """Blocks of all spans, with the silence between them."""
+    has_audio = False
+    for span in spans:
+        if span.pause_seconds and (has_audio or span.text):
+            yield silence(span.pause_seconds, model.sample_rate)
+        if span.text:
+            stream = model.generate_audio_stream(
+                state,
+                span.text,
+                generation.max_tokens or MAX_TOKENS,
+                generation.frames_after_eos,
+                continuity_seconds=generation.continuity_seconds or 0.0,
+            )
+            # Upstream promises an iterator; ours is a generator, which can be closed.
+            with closing(cast("Generator[Any, None, None]", stream)) as frames:
+                yield from shape((_in_16_bits(np.asarray(each)) for each in frames), model.sample_rate, span.manner)
+            has_audio = True
 
 
 def pcm(samples: NDArray[np.float32]) -> bytes:
-    """Samples of -1 to 1 as WAV files hold them."""
+    """Samples of -1 to 1 in the format of WAV files."""
     return _in_16_bits(samples).astype("<i2").tobytes()
 
 
@@ -332,63 +372,9 @@ def _in_16_bits(samples: NDArray[np.float32]) -> Pcm:
     return np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype(np.int16)
 
 
-def _advice(speaker: str, choice: ModelSelection) -> str:
+def _advice(speaker: str, model: ModelSelection) -> str:
     if "/" not in speaker and "." not in speaker:
         return "Next: another voice (`wyoming-pocket-tts models` lists them), or a recording of one: --voice FILE.wav"
-    if speaker.endswith(".safetensors") or choice.released is None:
+    if speaker.endswith(".safetensors") or model.released is None:
         return "Next: a text from another program with `... | wyoming-pocket-tts generate --voice ... -`"
     return f"Next: keep this voice, to have it at once: wyoming-pocket-tts export-voice {speaker} NAME.safetensors"
-
-
-def rate_of(choice: VoiceMatch) -> int:
-    """Samples a second of what ``Stage.speak`` yields."""
-    return choice.manner.rate_hz or choice.voice.sample_rate_hz
-
-
-def pieces_of(text: str, language: str, *, tell: Tell) -> Iterator[Segment]:
-    """What of a text, plain or SSML, is spoken at once; ``tell`` gets what is wrong with its markup."""
-    reader = segment_reader_for(primary_language(language), ssml=None)
-    yield from (*reader.feed(text), *reader.finish())
-    for problem in reader.problems():
-        tell(problem.what)
-
-
-def _zeros(silence: PauseTracker) -> Iterator[Pcm]:
-    if samples := silence.take(silence.owed_samples):
-        yield np.zeros(samples, np.int16)
-
-
-_SLOWEST, _FASTEST, _LOUDEST_DB = 0.5, 2.0, 20.0
-
-
-def styled_spans(text: str, language: str, reading: TextOptions, *, tell: Tell) -> list[StyledSpan]:
-    """Cut a text and read it aloud.
-
-    Args:
-        text: what to say.
-        language: what the voice speaks, as two letters.
-        reading: what becomes of the text.
-        tell: is given what the text asks for in vain, each once.
-    """
-    found: list[StyledSpan] = []
-    last: ProsodyStyle | None = None
-    others: set[str] = set()
-    for piece in pieces_of(text, language, tell=tell):
-        said = normalize_text(piece.text, piece.style.language or language, reading).strip()
-        if piece.style.voice is not None and piece.style.voice not in others:
-            others.add(piece.style.voice)
-            tell(
-                f"the text asks for voice {piece.style.voice!r}; one voice reads it all here, a service changes voices"
-            )
-        if found and piece.style == last and not piece.pause_seconds:
-            before = found.pop()
-            found.append(StyledSpan(f"{before.text} {said}".strip(), before.pause_seconds, before.manner))
-        else:
-            found.append(StyledSpan(said, piece.pause_seconds, _manner(piece.style)))
-        last = piece.style
-    return found
-
-
-def _manner(style: ProsodyStyle) -> SynthesisOptions:
-    speed = min(max(style.speed, _SLOWEST), _FASTEST)
-    return SynthesisOptions(speed=speed, volume_db=min(max(style.volume_db, SILENT_DB), _LOUDEST_DB))

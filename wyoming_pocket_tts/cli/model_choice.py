@@ -2,40 +2,41 @@
 
 import importlib.util
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from wyoming_pocket_tts.core.errors import ConfigError, MissingFile
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from wyoming_pocket_tts.cli.console import ProgressDisplay
+from wyoming_pocket_tts.core.errors import ConfigError, DownloadError, MissingFile
+from wyoming_pocket_tts.core.system import has_integer_products
 from wyoming_pocket_tts.pocket import registry as configs
+from wyoming_pocket_tts.pocket.hub import fetch
+from wyoming_pocket_tts.pocket.model import TTSModel
+from wyoming_pocket_tts.pocket.model_spec import NONE, ModelSpec
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision, cache_bytes
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted, find_converted
 from wyoming_pocket_tts.pocket.registry import load_config, model_names, released_model, voice_audio_source, voice_names
-
-if TYPE_CHECKING:
-    from wyoming_pocket_tts.pocket.model import TTSModel
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.weights import expected_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSelection:
-    """What was said about the model; None where nothing was.
-
-    Attributes:
-        language: a released model.
-        config: instead, the config of one's own: a path or an address.
-        checkpoint: safetensors file with weights in place of those of language or config.
-        sampler_decode_steps: steps of the sampler.
-        lsd_decode_steps: its older name.
-        temperature: variance of the noise.
-        noise_clamp: bound of the noise.
-        eos_threshold: speech ends above it.
-        quantize: 8 bits for the large matrices.
-        device: where PyTorch computes.
-    """
+    """Options for the model; None where an option was not given."""
 
     language: str | None = None
+    """A released model."""
     config: str | None = None
+    """Instead, the config of a custom model: a path or an address."""
     checkpoint: str | None = None
+    """Safetensors file with weights in place of those of ``language`` or ``config``."""
     sampler_decode_steps: int | None = None
     lsd_decode_steps: int | None = None
+    """Older name of ``sampler_decode_steps``."""
     temperature: float | None = None
     noise_clamp: float | None = None
     eos_threshold: float | None = None
@@ -48,7 +49,7 @@ class ModelSelection:
         numbers = {
             "--temperature": self.temperature,
             "--noise-clamp": self.noise_clamp,
-            "--eos-threshold": self.eos_threshold,  # no logit is above nan: each chunk would go on to its limit
+            "--eos-threshold": self.eos_threshold,  # no logit is above nan: every chunk would reach its limit
         }
         for option, value in numbers.items():
             if value is not None and not math.isfinite(value):
@@ -58,42 +59,44 @@ class ModelSelection:
 
     @property
     def released(self) -> str | None:
-        """The released model whose weights are meant; None for one's own, which have no ready-made voices."""
+        """The released model that provides the weights; None for custom weights, which have no predefined voices."""
         if self.config is not None or self.checkpoint is not None:
             return None
+        return self._model_name
+
+    @property
+    def _model_name(self) -> str:
         return self.language or model_names()[0]
 
-    def language_code(self) -> str:
-        """The language it most likely speaks, as two letters.
+    @property
+    def options(self) -> list[str]:
+        """The same selection as options of another command."""
+        given = (("--language", self.language), ("--config", self.config))
+        return next(([option, value] for option, value in given if value), [])
 
-        Raises:
-            ConfigError: there is no such model.
-        """
-        return configs.language(self.language or model_names()[0])
+    def language_code(self) -> str:
+        """The two-letter language of the model, or the most likely one of a custom model."""
+        return configs.language(self._model_name)
 
     def default_voice(self) -> str:
-        """A voice that suits the model: a ready-made one, or a recording for weights of one's own.
-
-        Raises:
-            ConfigError: there is no such model.
-        """
+        """A predefined voice, or a recording for custom weights."""
         if self.released is None:
             return voice_audio_source(configs.default_voice(model_names()[0]))
         return configs.default_voice(self.released)
 
 
+def is_none(names: Sequence[str]) -> bool:
+    """Whether ``models.names`` excludes all models of Pocket TTS."""
+    return [name.lower() for name in names] == [NONE]
+
+
 def names_pocket_voice(voice: str) -> bool:
-    """Tell whether this can only be a voice of Pocket TTS: a ready-made one, a file or an address."""
+    """Whether this can only be a voice of Pocket TTS: a predefined one, a file or an address."""
     return voice.lower() in voice_names() or _is_place(voice)
 
 
 def checked_voice(voice: str) -> str:
-    """Give the voice as ``TTSModel`` takes it.
-
-    Raises:
-        MissingFile: it can only be a file, which is not there.
-        VoiceError: it is neither a file, nor an address, nor the name of a ready-made voice.
-    """
+    """The voice as ``TTSModel`` accepts it."""
     if _is_place(voice):
         if "://" not in voice and not Path(voice).exists():
             raise MissingFile(f"{voice}: there is no such file")
@@ -102,44 +105,64 @@ def checked_voice(voice: str) -> str:
     return voice.lower()
 
 
-def load(choice: ModelSelection, *, quiet: bool, exact: bool = False) -> "TTSModel":
-    """Load the model, downloading first what is not on this machine; ``quiet`` shows no progress of that.
+def load(model: ModelSelection, *, quiet: bool, exact: bool = False) -> TTSModel:
+    """Load the model and download missing files; ``quiet`` hides the progress of that.
 
-    Where PyTorch is not installed, ONNX Runtime computes: in 8 bits, or with ``exact`` in 32.
-
-    Raises:
-        ConfigError: an option does not fit the model or the machine.
-        ModelError: weights cannot be had or used.
+    Without PyTorch, ONNX Runtime computes in int8, or with ``exact`` in fp32.
     """
-    from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415  (slow)
-
-    from wyoming_pocket_tts.pocket.model import TTSModel  # noqa: PLC0415  (numpy and what downloads)
-
     if quiet:
         disable_progress_bars()
-    device = _checked_device(choice.device or "cpu")
-    model = TTSModel.load_model(
-        language=choice.language,
-        config=choice.config,
-        checkpoint=choice.checkpoint,
-        temp=choice.temperature,
-        sampler_decode_steps=choice.sampler_decode_steps or _recommended_steps(choice),
-        lsd_decode_steps=choice.lsd_decode_steps,
-        noise_clamp=choice.noise_clamp,
-        eos_threshold=choice.eos_threshold,
-        quantize=choice.quantize,
-        precision="fp32" if exact and not _has_torch() else None,  # PyTorch is exact by itself, and takes none
+    device = _checked_device(model.device or "cpu")
+    loaded = TTSModel.load_model(
+        language=model.language,
+        config=model.config,
+        checkpoint=model.checkpoint,
+        temp=model.temperature,
+        sampler_decode_steps=model.sampler_decode_steps or _recommended_steps(model),
+        lsd_decode_steps=model.lsd_decode_steps,
+        noise_clamp=model.noise_clamp,
+        eos_threshold=model.eos_threshold,
+        quantize=model.quantize,
+        precision="fp32" if exact and not _has_torch() else None,  # PyTorch computes in fp32 and accepts none
     )
-    return model.to(device)
+    return loaded.to(device)
 
 
-def _checked_device(name: str) -> Any:  # noqa: ANN401  (PyTorch's, if that is there)
-    """The device, before anything is downloaded for it."""
+def install_model(
+    name: str | None,
+    config: ModelConfig,
+    *,
+    data_dir: Path,
+    precision: Precision,
+    report: ProgressDisplay,
+    steps: int | None = None,
+    local_files_only: bool = False,
+    anew: bool = False,
+) -> ModelBundle:
+    """Find or convert a model bundle; look again for weights that can clone voices if the bundle has others."""
+    found = find_converted(name, config, data_dir=data_dir, precision=precision, steps=steps)
+    if found and not found.has_voice_cloning and config.weights_path and not local_files_only:
+        with suppress(DownloadError):  # the terms may have been accepted since; if not, the model reports it
+            fetch(config.weights_path)
+    return ensure_converted(
+        name,
+        config,
+        data_dir=data_dir,
+        precision=precision,
+        steps=steps,
+        local_files_only=local_files_only,
+        anew=anew,
+        report=report,
+    )
+
+
+def _checked_device(name: str) -> Any:  # noqa: ANN401  (PyTorch's class, if PyTorch is installed)
+    """Check the device before anything is downloaded."""
     if not _has_torch():
         if name != "cpu":
             raise ConfigError(f"--device {name} needs PyTorch: pip install 'wyoming-pocket-tts[torch]'")
         return name
-    from wyoming_pocket_tts.pocket.torch.backend import usable_device  # noqa: PLC0415  (PyTorch)
+    from wyoming_pocket_tts.pocket.torch.backend import usable_device  # noqa: PLC0415  (PyTorch is optional)
 
     return usable_device(name)
 
@@ -148,16 +171,125 @@ def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def _recommended_steps(choice: ModelSelection) -> int:
-    """What the model needs to be understood; its Python interface keeps to one step, as upstream's does."""
-    from wyoming_pocket_tts.pocket.hub import fetch  # noqa: PLC0415  (what downloads)
-
-    if choice.config is None:
-        config = released_model(choice.language or model_names()[0])
+def _recommended_steps(model: ModelSelection) -> int:
+    """Fewest steps for intelligible speech; the Python interface defaults to one step, as upstream does."""
+    if model.config is None:
+        config = released_model(model.language or model_names()[0])
     else:
-        config = load_config(fetch(choice.config))
+        config = load_config(fetch(model.config))
     return config.flow_lm.flow.fewest_steps
 
 
 def _is_place(voice: str) -> bool:
     return "/" in voice or "\\" in voice or bool(PurePath(voice).suffix)
+
+
+_DEFAULT_LANGUAGE = "english"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizeTier:
+    """A released model that stands for all of its size in its language.
+
+    Attributes:
+        name: of the model.
+        config: what it is.
+    """
+
+    name: str
+    config: ModelConfig
+
+
+def sizes_of(language: str) -> list[ModelSizeTier]:
+    """One model of each size, largest first: they sound the better the larger they are.
+
+    Args:
+        language: as the models' names begin, such as ``english``.
+    """
+    by_shape: dict[tuple[int, int], list[str]] = {}
+    for name in model_names():
+        if family(name) == language:
+            by_shape.setdefault(_shape(released_model(name)), []).append(name)
+    chosen = [_plainest(by_shape[shape]) for shape in sorted(by_shape, reverse=True)]
+    return [ModelSizeTier(name, released_model(name)) for name in chosen]
+
+
+def language_of(names: tuple[str, ...]) -> str:
+    """The language of the first released model among those that settings name; English if there is none."""
+    return next((family(name) for name in names if name in model_names()), _DEFAULT_LANGUAGE)
+
+
+def family(name: str) -> str:
+    """As the names of a language's models begin."""
+    return name.partition("_")[0]
+
+
+def _shape(config: ModelConfig) -> tuple[int, int]:
+    """Width and depth: what tells the sizes apart."""
+    transformer = config.flow_lm.transformer
+    return transformer.d_model, transformer.num_layers
+
+
+def _plainest(names: list[str]) -> str:
+    """The one without additions to its name; of several the newest."""
+    shortest = min(map(len, names))
+    return max(name for name in names if len(name) == shortest)
+
+
+_MEGABYTE = 1_000_000
+_BYTES_PER_WEIGHT = {Precision.FP32: 4.2, Precision.MIXED: 1.5, Precision.INT8: 1.3, Precision.INT4: 0.9}
+"""Measured on converted models, rounded up; not everything is in few bits."""
+_WEIGHT_FILE_BYTES = 2.1
+"""A released weight file, per weight."""
+_RUNNING_BYTES = 120 * _MEGABYTE
+"""Beside its weights: buffers, a voice, speech under way."""
+_CODEC_BYTES = 25 * _MEGABYTE
+"""What the codec computes with, of that what counts against a budget."""
+
+
+def computed_in(wanted: Precision, flags: frozenset[str]) -> Precision:
+    """What a processor with these instructions computes in: for some of them, 8 bits are out of the question."""
+    is_integer = wanted in (Precision.INT8, Precision.MIXED)
+    return Precision.FP32 if is_integer and not has_integer_products(flags) else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """About how much room a model takes.
+
+    Attributes:
+        label: what it is called.
+        memory_bytes: while it speaks, with all that it brings along.
+        budget_bytes: what of that counts against ``models.memory_mb``.
+        converted_bytes: as files, once it is converted.
+        download_bytes: what has to be downloaded for it, without voices.
+    """
+
+    EMBEDDED_BYTES: ClassVar[int] = 160 * _MEGABYTE
+    """The service itself with its embedded voice, in memory."""
+    EMBEDDED_BUDGET_BYTES: ClassVar[int] = 45 << 20
+    """The embedded voice, as it counts against ``models.memory_mb``."""
+
+    label: str
+    memory_bytes: int
+    budget_bytes: int
+    converted_bytes: int
+    download_bytes: int
+
+    @classmethod
+    def of(cls, label: str, config: ModelConfig, precision: Precision) -> "ModelSize":
+        """Estimate."""
+        weights = sum(math.prod(shape) for shape in expected_tensors(config).values())
+        converted = int(weights * _BYTES_PER_WEIGHT[precision])
+        return cls(
+            label,
+            memory_bytes=converted + _RUNNING_BYTES,
+            budget_bytes=converted + _CODEC_BYTES + cache_bytes(config),
+            converted_bytes=converted,
+            download_bytes=int(weights * _WEIGHT_FILE_BYTES),
+        )
+
+    @classmethod
+    def of_wanted(cls, model: ModelSpec, precision: Precision) -> "ModelSize":
+        """Estimate for a model of the settings."""
+        return cls.of(model.label, model.config, precision)

@@ -1,20 +1,45 @@
 """Models, download, convert, export-onnx."""
 
+import json
 import math
 import shlex
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wyoming_pocket_tts.cli.model_choice import ModelSelection
-from wyoming_pocket_tts.cli.progress import ProgressDisplay, StatusLine
-from wyoming_pocket_tts.core.errors import ConfigError, DownloadError, TtsError
-from wyoming_pocket_tts.pocket.hub import fetch
+import typer
+
+from wyoming_pocket_tts.cli.console import ProgressDisplay, StatusLine, Tell, table, teller
+from wyoming_pocket_tts.cli.model_choice import ModelSelection, install_model, is_none
+from wyoming_pocket_tts.cli.options import (
+    AllVoicesFlag,
+    AnewFlag,
+    CheckpointOption,
+    DataDirOption,
+    JsonFlag,
+    LanguageOption,
+    LocalFilesOnlyFlag,
+    ModelConfigOption,
+    ModelNamesArgument,
+    OwnModelOption,
+    PortableArgument,
+    PortableQuantizeFlag,
+    PortableVoicesOption,
+    PrecisionOption,
+    QuietFlag,
+    SettingsOption,
+    StepsOption,
+    VoiceNamesOption,
+)
+from wyoming_pocket_tts.config.loader import read_settings
+from wyoming_pocket_tts.config.schema import Settings
+from wyoming_pocket_tts.core.errors import ConfigError, TtsError
+from wyoming_pocket_tts.pocket.hub import fetch, is_here
+from wyoming_pocket_tts.pocket.loading import find_model
 from wyoming_pocket_tts.pocket.model_spec import default_voice_of_own_models, is_config, model_label
 from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision
-from wyoming_pocket_tts.pocket.onnx.install import ensure_converted, find_converted
+from wyoming_pocket_tts.pocket.onnx.install import find_converted
 from wyoming_pocket_tts.pocket.registry import (
     default_voice,
     language,
@@ -35,242 +60,238 @@ from wyoming_pocket_tts.pocket.voice_store import (
 )
 from wyoming_pocket_tts.pocket.weights import expected_tensors
 
-_HEAD = ("NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED", "CONVERTED")
-_HEARING = ("mimi.encoder", "mimi.downsample", "flow_lm.speaker_proj")
+_ENCODER = ("mimi.encoder", "mimi.downsample", "flow_lm.speaker_proj")
 _MILLION = 1e6
+_MEGABYTE = 1e6
+
+app = typer.Typer(rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasedModel:
-    """What a person needs to choose one.
-
-    Attributes:
-        name: what ``--language`` takes.
-        language: two letters.
-        parameters: how many numbers its weights are, without the codec's encoder: that one only hears recordings.
-        layers: of the language model's transformer.
-        type: how its sampler works.
-        default_voice: who speaks when nobody else is asked for.
-        installed: whether weights and tokenizer are on this machine, or a converted model, which needs neither.
-        voice_cloning: whether what is there can make voices from recordings.
-        converted: the precisions that it has been converted to, for the service.
-    """
+    """What is needed to choose a model."""
 
     name: str
     language: str
     parameters: int
+    """Without the codec's encoder, which only recordings need."""
     layers: int
+    """Of the language model's transformer."""
     type: str
+    """Of the sampler."""
     default_voice: str
     installed: bool
+    """Whether this machine has the weights and the tokenizer, or a model bundle, which needs neither."""
     voice_cloning: bool
+    """Whether what is installed can make voices from recordings."""
     converted: tuple[str, ...]
+    """Precisions of its model bundles."""
+
+
+@app.command()
+def models(*, as_json: JsonFlag = False, data_dir: DataDirOption = None) -> None:
+    """List released models, and which are on this machine."""
+    settings = read_settings(None, {"data_dir": data_dir}, log_level="warning")
+    listed = released_models(settings.data_dir)
+    if as_json:
+        found = {"models": [asdict(model) for model in listed], "voices": voice_names()}
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(models_table(listed))
 
 
 def released_models(data_dir: Path | None = None) -> list[ReleasedModel]:
-    """Describe all of them, in the order of the registry; converted ones are looked for in ``data_dir``."""
+    """All released models in the order of the registry; ``data_dir`` is searched for model bundles."""
     return [_described(name, data_dir) for name in model_names()]
 
 
-def as_dict(models: Sequence[ReleasedModel]) -> dict[str, Any]:
-    """Make what JSON can hold: the models, and the names of the voices that each of them has."""
-    return {"models": [asdict(model) for model in models], "voices": list(voice_names())}
-
-
-def as_table(models: Sequence[ReleasedModel]) -> str:
-    """Lay the models out in columns, and name the voices below."""
-    rows = [_HEAD, *(_row(model) for model in models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    table = "\n".join(line.rstrip() for line in lines)
-    return f"{table}\n\nVoices of each model: {', '.join(voice_names())}"
+def models_table(models: Sequence[ReleasedModel]) -> str:
+    """The models in columns, and the names of the voices below."""
+    rows = [("NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED", "CONVERTED")]
+    for model in models:
+        size = f"{model.parameters / _MILLION:.0f} M"
+        installed = "no" if not model.installed else "yes" if model.voice_cloning else "yes, without cloning"
+        converted = ", ".join(model.converted)
+        rows.append((model.name, model.language, size, model.type, model.default_voice, installed, converted))
+    return f"{table(*rows)}\n\nVoices of each model: {', '.join(voice_names())}"
 
 
 def _described(name: str, data_dir: Path | None) -> ReleasedModel:
     config = released_model(name)
-    cloning = _is_here(config.weights_path)
-    bundles = _bundles(name, config, data_dir) if data_dir else []
-    weights = cloning or _is_here(config.weights_path_without_voice_cloning)
+    tokenizer, reduced_weights = config.flow_lm.lookup_table.tokenizer_path, config.weights_path_without_voice_cloning
+    cloning = config.weights_path is not None and is_here(config.weights_path)
+    weights = cloning or (reduced_weights is not None and is_here(reduced_weights))
+    found = [find_converted(name, config, data_dir=data_dir, precision=each) for each in Precision] if data_dir else []
+    bundles = [bundle for bundle in found if bundle is not None]
+    sizes = {tensor: math.prod(shape) for tensor, shape in expected_tensors(config).items()}
     return ReleasedModel(
         name=name,
         language=language(name),
-        parameters=sum(
-            math.prod(shape) for tensor, shape in expected_tensors(config).items() if not tensor.startswith(_HEARING)
-        ),
+        parameters=sum(size for tensor, size in sizes.items() if not tensor.startswith(_ENCODER)),
         layers=config.flow_lm.transformer.num_layers,
         type=config.flow_lm.flow.type,
         default_voice=default_voice(name),
-        installed=bool(bundles) or (weights and _is_here(config.flow_lm.lookup_table.tokenizer_path)),
+        installed=bool(bundles) or (weights and is_here(tokenizer)),
         voice_cloning=cloning or any(bundle.has_voice_cloning for bundle in bundles),
         converted=tuple(str(bundle.precision) for bundle in bundles),
     )
 
 
-def _bundles(name: str, config: ModelConfig, data_dir: Path) -> list[ModelBundle]:
-    """The model as it has been converted, in each precision."""
-    found = (find_converted(name, config, data_dir=data_dir, precision=precision) for precision in Precision)
-    return [bundle for bundle in found if bundle is not None]
-
-
-def _is_here(source: str | None) -> bool:
-    if source is None:
-        return False
-    try:
-        fetch(source, local_files_only=True)
-    except DownloadError:
-        return False
-    return True
-
-
-def _row(model: ReleasedModel) -> tuple[str, ...]:
-    installed = "yes" if model.voice_cloning else "yes, without cloning"
-    return (
-        model.name,
-        model.language,
-        f"{model.parameters / _MILLION:.0f} M",
-        model.type,
-        model.default_voice,
-        installed if model.installed else "no",
-        ", ".join(model.converted),
-    )
-
-
-Tell = Callable[[str], None]
-
-_MEGABYTE = 1e6
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadOptions:
-    """How models are to be provided.
-
-    Attributes:
-        data_dir: where to.
-        given_data_dir: what somebody said about that, to be said to ``serve`` as well; None for nothing.
-        given_settings: the settings' file, likewise.
-        precision: what to compute in.
-        steps: of the sampler; None for what a model needs.
-        voices: ready-made voices of released models, beside the default one; a name may be several with commas.
-        all_voices: all of them.
-        local_files_only: download nothing.
-        anew: convert even what is there.
-    """
+    """How models are downloaded and converted."""
 
     data_dir: Path
     given_data_dir: Path | None = None
+    """For the advice to pass it to ``serve`` as well; None if it was not given."""
     given_settings: Path | None = None
+    """The same for the settings file."""
     precision: Precision = Precision.INT8
     steps: int | None = None
+    """Of the sampler; None for the model's own number."""
     voices: Sequence[str] = ()
+    """Predefined voices beside the default one; each text may hold several names with commas."""
     all_voices: bool = False
     local_files_only: bool = False
     anew: bool = False
+    """Convert even if there is a bundle."""
+
+    @classmethod
+    def of(cls, settings: Settings, *, file: Path | None, data_dir: Path | None, **more: Any) -> "DownloadOptions":  # noqa: ANN401
+        """Options from settings, and from the settings file and data directory of the command line."""
+        in_environment = settings.data_dir if "data_dir" in settings.model_fields_set else None
+        return cls(
+            data_dir=settings.data_dir,
+            given_data_dir=data_dir if file else in_environment,
+            given_settings=file,
+            precision=Precision(settings.models.precision),
+            local_files_only=settings.models.local_files_only,
+            **more,
+        )
+
+
+@app.command()
+def download(
+    model: ModelNamesArgument = None,
+    *,
+    voices: VoiceNamesOption = None,
+    all_voices: AllVoicesFlag = False,
+    precision: PrecisionOption = None,
+    local_files_only: LocalFilesOnlyFlag = False,
+    force: AnewFlag = False,
+    quiet: QuietFlag = False,
+    settings_file: SettingsOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Download and convert models and voices ahead of time.
+
+    For container images and machines without a network.
+    """
+    flags = {
+        "data_dir": data_dir,
+        "models.names": model or None,
+        "models.precision": precision,
+        "models.voices": "all" if all_voices else "default" if voices else None,
+        "models.local_files_only": local_files_only or None,
+    }
+    settings = read_settings(settings_file, flags, log_level="error" if quiet else "warning")
+    all_voices = settings.models.voices == "all"
+    how = DownloadOptions.of(
+        settings, file=settings_file, data_dir=data_dir, voices=voices or (), all_voices=all_voices, anew=force
+    )
+    download_models(settings.models.names, how, quiet=quiet, tell=typer.echo)
+
+
+@app.command()
+def convert(
+    *,
+    config: OwnModelOption,
+    sampler_decode_steps: StepsOption = None,
+    precision: PrecisionOption = None,
+    local_files_only: LocalFilesOnlyFlag = False,
+    force: AnewFlag = False,
+    quiet: QuietFlag = False,
+    settings_file: SettingsOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Convert a model of your own ahead of time."""
+    flags = {"data_dir": data_dir, "models.precision": precision, "models.local_files_only": local_files_only or None}
+    settings = read_settings(settings_file, flags, log_level="error" if quiet else "warning")
+    if not is_config(config):
+        raise ConfigError(f"{config}: a model's config is a YAML file, with a name that ends with .yaml")
+    how = DownloadOptions.of(settings, file=settings_file, data_dir=data_dir, steps=sampler_decode_steps, anew=force)
+    download_models([config], how, quiet=quiet, tell=typer.echo)
 
 
 def download_models(models: Sequence[str], how: DownloadOptions, *, quiet: bool, tell: Tell) -> None:
-    """Download and convert models, and fetch the voices of released ones; say what to do next.
+    """Download and convert models, download voices of released ones, and say what to do next.
 
-    Args:
-        models: names of released models, and configs of one's own: paths or addresses of YAML files.
-        how: how, and where to.
-        quiet: show no progress.
-        tell: is given lines for people.
-
-    Raises:
-        ConfigError: there is no such model, or its config is wrong.
-        VoiceError: there is no such voice.
-        SpeechError: something could not be had or used.
+    Bundles and voices that are complete stay as they are. ``models`` are names of released models and configs of custom
+    ones: paths or addresses of YAML files.
     """
-    if list(models) == ["none"]:
+    if is_none(models):
         raise ConfigError("there is nothing to do: the settings name no model (models.names is 'none')")
-    chosen = _named_voices(how.voices)
-    wanted = {label: _find(label, how) for label in models}  # before the first of them takes its time
-    for label, (name, config) in wanted.items():
+    chosen = [part.strip().lower() for name in how.voices for part in name.split(",") if part.strip()]
+    for voice in chosen:
+        voice_audio_source(voice)
+    found = {label: _find(label, how) for label in models}  # all of them, before the first is downloaded
+    for label, (name, config) in found.items():
+        voices: list[str] = []
+        missing: str | None = None
         with StatusLine(quiet=quiet) as status:
             display = ProgressDisplay(label, status, (lambda _: None) if quiet else tell)
-            bundle = _install(name, config, how, display)
-            voices = _bring_voices(name, chosen, how, display) if name else []
-            lacking = None if name else _hear_voice(label, bundle, how, display)
+            bundle = install_model(
+                name,
+                config,
+                data_dir=how.data_dir,
+                precision=how.precision,
+                steps=how.steps,
+                local_files_only=how.local_files_only,
+                anew=how.anew,
+                report=display,
+            )
+            if name is None:
+                missing = _encode_voice(label, bundle, how, display)
+            else:
+                predefined = ordered_voices(name)
+                voices = predefined if how.all_voices else list(dict.fromkeys([predefined[0], *chosen]))
+                only_local = how.local_files_only
+                download_voices(name, voices, data_dir=how.data_dir, local_files_only=only_local, report=display)
         tell(_summary(label, bundle, voices))
-        if lacking is not None:
-            tell(f"{label}: its voice is not here yet ({lacking}); serve will try again")
+        if missing is not None:
+            tell(f"{label}: its voice is not here yet ({missing}); serve will try again")
     tell(_how_to_use(models, how))
 
 
-def convert_custom_model(config: str, how: DownloadOptions, *, quiet: bool, tell: Tell) -> None:
-    """Convert a model of one's own; what ``provide`` does, for nothing but a config.
-
-    Raises:
-        ConfigError: it is no YAML file, or wrong.
-        SpeechError: something could not be had or used.
-    """
-    if not is_config(config):
-        raise ConfigError(f"{config}: a model's config is a YAML file, whose name ends with .yaml")
-    download_models([config], how, quiet=quiet, tell=tell)
-
-
 def _find(label: str, how: DownloadOptions) -> tuple[str | None, ModelConfig]:
-    """The released model's name, or None for one's own, and its config."""
+    """Name and config of a released model; the name of a custom one is None."""
     if is_config(label):
         return None, load_config(fetch(label, local_files_only=how.local_files_only))
     return label, released_model(label)
 
 
-def _install(name: str | None, config: ModelConfig, how: DownloadOptions, display: ProgressDisplay) -> ModelBundle:
-    here = find_converted(name, config, data_dir=how.data_dir, precision=how.precision, steps=how.steps)
-    if here and not here.has_voice_cloning and config.weights_path and not how.local_files_only:
-        with suppress(DownloadError):  # perhaps the terms have been accepted since
-            fetch(config.weights_path)
-    return ensure_converted(
-        name,
-        config,
-        data_dir=how.data_dir,
-        precision=how.precision,
-        steps=how.steps,
-        local_files_only=how.local_files_only,
-        anew=how.anew,
-        report=display,
-    )
-
-
-def _bring_voices(name: str, chosen: Sequence[str], how: DownloadOptions, display: ProgressDisplay) -> list[str]:
-    ready_made = ordered_voices(name)
-    voices = ready_made if how.all_voices else list(dict.fromkeys([ready_made[0], *chosen]))
-    download_voices(name, voices, data_dir=how.data_dir, local_files_only=how.local_files_only, report=display)
-    return voices
-
-
-def _hear_voice(label: str, bundle: ModelBundle, how: DownloadOptions, display: ProgressDisplay) -> str | None:
-    """Let a model of one's own hear the recording of its voice; return why it could not."""
+def _encode_voice(label: str, bundle: ModelBundle, how: DownloadOptions, display: ProgressDisplay) -> str | None:
+    """Encode the default voice for a custom model; return why that failed."""
     voice = default_voice_of_own_models()
     target = encoded_voice_directory(how.data_dir, model_label(label), bundle) / f"{voice}{VOICE_SUFFIX}"
     if not bundle.has_voice_cloning:
-        return "its weights cannot hear a recording"
+        return "its weights cannot encode a recording"
     if missing_voices(target.parent, [voice]):
+        recording = voice_audio_source(voice)
         try:
-            encode_voice(
-                bundle, voice_audio_source(voice), target, local_files_only=how.local_files_only, report=display
-            )
+            encode_voice(bundle, recording, target, local_files_only=how.local_files_only, report=display)
         except TtsError as error:
             return str(error)
     return None
 
 
-def _named_voices(names: Sequence[str]) -> list[str]:
-    chosen = [part.strip().lower() for name in names for part in name.split(",") if part.strip()]
-    for voice in chosen:
-        voice_audio_source(voice)
-    return chosen
-
-
 def _summary(label: str, bundle: ModelBundle, voices: Sequence[str]) -> str:
     kind = f"{bundle.precision}" if bundle.has_voice_cloning else f"{bundle.precision}, without voice cloning"
-    spoken = f"; voices: {', '.join(voices)}" if voices else ""
-    return f"{label}: {bundle.size_bytes / _MEGABYTE:.0f} MB in {bundle.directory} ({kind}){spoken}"
+    with_voices = f"; voices: {', '.join(voices)}" if voices else ""
+    return f"{label}: {bundle.size_bytes / _MEGABYTE:.0f} MB in {bundle.directory} ({kind}){with_voices}"
 
 
 def _how_to_use(models: Sequence[str], how: DownloadOptions) -> str:
-    """The command that serves what was provided."""
     words = ["wyoming-pocket-tts", "serve"]
     if how.given_settings is not None:
         words += ["--config", str(how.given_settings)]
@@ -283,62 +304,48 @@ def _how_to_use(models: Sequence[str], how: DownloadOptions) -> str:
     return f"Use it: {shlex.join(words)}"
 
 
-_EXPORT_ONNX_MEGABYTE = 1_000_000
+@app.command("export-onnx")
+def export_onnx(
+    output: PortableArgument,
+    *,
+    language: LanguageOption = None,
+    config: ModelConfigOption = None,
+    checkpoint: CheckpointOption = None,
+    quantize: PortableQuantizeFlag = False,
+    voice: PortableVoicesOption = None,
+    quiet: QuietFlag = False,
+) -> None:
+    """Write a Pocket TTS model as portable ONNX files.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxExportOptions:
-    """What is to be exported, and how.
-
-    Attributes:
-        target: the directory.
-        quantize: multiply 8-bit numbers.
-        voices: to go with the models: ready-made ones, or voice files.
+    For browsers and other programs.
     """
-
-    target: Path
-    quantize: bool = False
-    voices: tuple[str, ...] = ()
-
-
-def export_onnx(what: OnnxExportOptions, choice: ModelSelection, *, quiet: bool, tell: Callable[[str], None]) -> None:
-    """Write the set; it appears when it is complete.
-
-    Args:
-        what: from what to what.
-        choice: the model; nothing but which one it is counts.
-        quiet: show no progress.
-        tell: is given lines for people: what was written, and what to do next.
-
-    Raises:
-        ConfigError: the directory holds something else.
-        SpeechError: the model or a voice cannot be had or used.
-    """
-    from wyoming_pocket_tts.pocket.loading import find_model  # noqa: PLC0415  (what downloads)
+    read_settings(None, {}, log_level="error" if quiet else "warning")
+    model = ModelSelection(language=language, config=config, checkpoint=checkpoint)
     from wyoming_pocket_tts.pocket.onnx.portable import MANIFEST, export_portable  # noqa: PLC0415  (the package onnx)
 
-    name, config = find_model(choice.language, choice.config, choice.checkpoint)
+    name, model_config = find_model(model.language, model.config, model.checkpoint)
     with StatusLine(quiet=quiet) as status:
         exported = export_portable(
             name,
-            config,
-            what.target,
-            quantize=what.quantize,
-            voices=what.voices,
+            model_config,
+            output,
+            quantize=quantize,
+            voices=tuple(voice or ()),
             report=lambda line: status.show(f"{line} ..."),
         )
-    total = sum(exported.file_bytes.values())
-    for model, size in exported.file_bytes.items():
-        tell(f"{what.target / model}.onnx: {_megabytes(size)}")
-    precision = "int8" if what.quantize else "fp32"
-    tell(f"{len(exported.file_bytes)} models ({precision}, {_megabytes(total)}), described in {what.target / MANIFEST}")
+    tell = teller(quiet=quiet)
+    for graph, size in exported.file_bytes.items():
+        tell(f"{output / graph}.onnx: {_megabytes(size)}")
+    total = _megabytes(sum(exported.file_bytes.values()))
+    precision = "int8" if quantize else "fp32"
+    tell(f"{len(exported.file_bytes)} models ({precision}, {total}), described in {output / MANIFEST}")
     if not exported.has_voice_cloning:
         tell(
             "These weights cannot clone voices, so there is no mimi_encoder: export a voice with the models (--voice"
             " alba), or get access to the weights that can (docs/pocket-tts.md)."
         )
-    tell("Next: docs/onnx-export.md has a program of one page that speaks with them, with onnxruntime and numpy alone.")
+    tell("Next: docs/onnx-export.md has a short program that uses them, with onnxruntime and numpy alone.")
 
 
 def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / _EXPORT_ONNX_MEGABYTE:.1f} MB"
+    return f"{size_bytes / _MEGABYTE:.1f} MB"

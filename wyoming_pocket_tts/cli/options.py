@@ -5,10 +5,28 @@ from typing import Annotated
 
 import typer
 
+from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.server.components import EmbeddedEngine
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it so)
+    if wanted:
+        typer.echo(f"wyoming-pocket-tts {__version__}")
+        raise typer.Exit
+
+
+VersionFlag = Annotated[
+    bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+]
+EngineOption = Annotated[
+    EmbeddedEngine, typer.Option("--engine", hidden=True, help="For tests: a beep instead of a voice.")
+]
+
 # what the service's commands share
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file with settings.")]
 DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Where the service keeps what it must remember.")
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Where the service keeps models, voices and other data."),
 ]
 VoiceOption = Annotated[str | None, typer.Option("--voice", metavar="NAME", help="Voice for clients that name none.")]
 ModelsOption = Annotated[
@@ -22,23 +40,21 @@ ModelsOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", metavar="fp32|int8|mixed|int4", help="How exactly models compute.")
+    str | None, typer.Option("--precision", metavar="fp32|int8|mixed|int4", help="Precision in which models compute.")
 ]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the language model.")]
 LocalFilesOnlyFlag = Annotated[bool, typer.Option("--local-files-only", help="Download nothing.")]
 NormalizeFlag = Annotated[
-    bool | None,
-    typer.Option("--normalize/--no-normalize", help="Say numbers, units and markup as a person would, or not."),
+    bool | None, typer.Option("--normalize/--no-normalize", help="Say numbers, units and markup in words, or not.")
 ]
 EmojiOption = Annotated[
-    str | None, typer.Option("--emoji", metavar="drop|speak", help="Leave emoji out, or say what they show.")
+    str | None, typer.Option("--emoji", metavar="drop|speak", help="Leave emoji out, or say their names.")
 ]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Log everything, spoken texts included.")]
 MetricsPortOption = Annotated[
-    int | None,
-    typer.Option("--metrics-port", metavar="PORT", help="Answer /metrics, /health and /ready on this port."),
+    int | None, typer.Option("--metrics-port", metavar="PORT", help="Answer /metrics, /health and /ready on this port.")
 ]
-LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="How log lines look.")]
+LogFormatOption = Annotated[str | None, typer.Option("--log-format", metavar="text|json", help="Format of log lines.")]
 TextArgument = Annotated[
     str,
     typer.Argument(
@@ -58,8 +74,7 @@ OptionalTextArgument = Annotated[
 ]
 TextOption = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="The same as an option.")]
 OutputOption = Annotated[
-    str,
-    typer.Option("--output", "-o", "--output-path", metavar="FILE", help="WAV file, or - for standard output."),
+    str, typer.Option("--output", "-o", "--output-path", metavar="FILE", help="WAV file, or - for standard output.")
 ]
 SpeakerOption = Annotated[
     str | None,
@@ -70,7 +85,7 @@ SpeakerOption = Annotated[
         "voice (.safetensors), as a file, an https:// or an hf:// address.",
     ),
 ]
-QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 SettingsOption = Annotated[
     Path | None, typer.Option("--settings", metavar="FILE", help="YAML file with the service's settings.")
 ]
@@ -79,9 +94,7 @@ SettingsOption = Annotated[
 LanguageOption = Annotated[
     str | None,
     typer.Option(
-        "--language",
-        metavar="NAME",
-        help="A released model; `wyoming-pocket-tts models` lists them. Default: english.",
+        "--language", metavar="NAME", help="A released model; `wyoming-pocket-tts models` lists them. Default: english."
     ),
 ]
 ModelConfigOption = Annotated[
@@ -98,7 +111,8 @@ CheckpointOption = Annotated[
 ]
 QuantizeFlag = Annotated[bool, typer.Option("--quantize", help="Keep the large matrices in 8 bits.")]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", metavar="NAME", help="Where PyTorch computes, such as cuda. Default: cpu.")
+    str | None,
+    typer.Option("--device", metavar="NAME", help="Device on which PyTorch computes, such as cuda. Default: cpu."),
 ]
 
 # how the model speaks: generate
@@ -139,7 +153,7 @@ ContinuityOption = Annotated[
         "--continuity",
         min=0,
         metavar="SECONDS",
-        help="How much of the end of a chunk the next one hears, so that the tone carries over. Default: 0.",
+        help="Length of the end of a chunk that precedes the next one, so that the tone carries over. Default: 0.",
     ),
 ]
 SeedOption = Annotated[
@@ -157,7 +171,9 @@ ExportArgument = Annotated[
     Path,
     typer.Argument(metavar="OUTPUT", help="The voice's file (.safetensors); or, for a folder, the folder for voices."),
 ]
-ForceFlag = Annotated[bool, typer.Option("--force", help="Make the voices of a folder anew that are there already.")]
+ForceFlag = Annotated[
+    bool, typer.Option("--force", help="Make all voices of a folder again, also those that are up to date.")
+]
 NoTruncateFlag = Annotated[
     bool, typer.Option("--no-truncate", help="Use all of a recording, not its first 30 seconds.")
 ]
@@ -167,7 +183,7 @@ ClonedArgument = Annotated[
     str,
     typer.Argument(metavar="RECORDING", help="A recording of one person, as a file, an https:// or an hf:// address."),
 ]
-VoiceNameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="What the voice is to be called.")]
+VoiceNameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the new voice.")]
 ReplaceFlag = Annotated[bool, typer.Option("--force", help="Replace a voice of that name.")]
 ClonedForOption = Annotated[
     str | None,
@@ -182,7 +198,7 @@ ClonedForOption = Annotated[
 
 # export-onnx
 PortableArgument = Annotated[
-    Path, typer.Argument(metavar="OUTPUT", help="The directory for the models; an older export there gives way.")
+    Path, typer.Argument(metavar="OUTPUT", help="The directory for the models; an older export there is replaced.")
 ]
 PortableQuantizeFlag = Annotated[
     bool, typer.Option("--quantize", help="Multiply 8-bit numbers: a third of the size, and less exact.")
@@ -213,7 +229,7 @@ ComparedVoiceOption = Annotated[
     typer.Option(
         "--voice",
         metavar="VOICE",
-        help="Voice that all of them speak with: a ready-made one, a recording, or an exported voice (.safetensors), "
+        help="Voice that all of them use: a ready-made one, a recording, or an exported voice (.safetensors), "
         "as a file, an https:// or an hf:// address. Default: the model's own.",
     ),
 ]
@@ -253,5 +269,5 @@ StepsOption = Annotated[
         help="Steps of the sampler, which become part of the model. Default: 1, or 16 for a flow_matching model.",
     ),
 ]
-AnewFlag = Annotated[bool, typer.Option("--force", help="Convert even what has been converted.")]
+AnewFlag = Annotated[bool, typer.Option("--force", help="Convert again what has been converted.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]

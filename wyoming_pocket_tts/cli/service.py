@@ -1,5 +1,6 @@
 """Check, install-service: unit, sandbox."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -9,21 +10,24 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 import wyoming_pocket_tts
-from wyoming_pocket_tts.config.loader import load_settings
-from wyoming_pocket_tts.core.errors import ConfigError, TtsError
-
-Tell = Callable[[str], None]
-
+from wyoming_pocket_tts.cli.client import describe, local_address
+from wyoming_pocket_tts.cli.console import Tell
+from wyoming_pocket_tts.cli.options import ConfigOption
+from wyoming_pocket_tts.config.loader import load_settings, read_settings
+from wyoming_pocket_tts.core.errors import ConfigError, ServerOverloaded, TtsError
 
 NAME = "wyoming-pocket-tts"
 """Of the unit, its user, its directories and the program."""
-
-
 UNIT = f"{NAME}.service"
+TEMPLATE = Path(__file__).with_name(UNIT)
 DEFAULT_SETTINGS = Path("/etc") / NAME / "settings.yaml"
 
+_UNIT_PATH = Path("/etc/systemd/system") / UNIT
 _FIRST_SETTINGS = f"""\
 # Settings of the service. After a change: sudo systemctl restart {NAME}
 # `{NAME} config check {DEFAULT_SETTINGS}` explains mistakes.
@@ -37,37 +41,99 @@ _FIRST_SETTINGS = f"""\
 _KEPT = (
     Path("/etc") / NAME,
     Path("/etc/default") / NAME,
-    Path("/etc/systemd/system") / f"{UNIT}.d",
+    Path(f"{_UNIT_PATH}.d"),
     *(Path(place) / NAME for place in ("/var/lib", "/var/lib/private", "/var/cache", "/var/cache/private")),
 )
-"""What belongs to the user: settings, a token, changes to the unit, voices and models, and links that lead there."""
+"""Property of the user: settings, a token, changes to the unit, voices and models, and links to these."""
+_HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
+"""What ``ProtectHome`` hides."""
+_TEMPORARY = tuple(map(Path, ("/tmp", "/var/tmp")))  # noqa: S108  (what PrivateTmp hides)
+_WHY_NOT_TEMPORARY = "what lies there is removed at times, and hidden from services"
+_RESTART_STEPS_VERSION = 254
+"""The first systemd with ``RestartSteps``."""
+_STEADY_RESTART_SECONDS = 10
+"""Delay between restarts with an older systemd."""
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def check(
+    uri: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URI]",
+            help="The server: tcp://HOST:PORT or unix:///PATH. Default: where the settings let this machine's listen.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    config: ConfigOption = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="N", min=0.1, help="How long the answer may take.")
+    ] = 5.0,
+) -> None:
+    """Check that a running server answers and has voices.
+
+    It is asked as Home Assistant does. For health checks, too.
+    """
+    settings = read_settings(config, {}, log_level="warning")
+    typer.echo(asyncio.run(check_server(uri or local_address(settings.server.uri), seconds=seconds)))
+
+
+async def check_server(uri: str, *, seconds: float) -> str:
+    """Describe a server in a sentence. A server that accepts no further client is healthy."""
+    try:
+        return str(await describe(uri, seconds=seconds))
+    except ServerOverloaded as error:
+        return f"The server at {uri} is there, and has no room for another client now: {error}."
+
+
+@app.command("install-service")
+def install_service(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="YAML file with settings. Default: /etc/wyoming-pocket-tts/settings.yaml, made if it is not there.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Stop the service and remove it instead.")] = False,
+) -> None:
+    """Set up and start the service under systemd.
+
+    It runs as a user of its own. Run this again to bring the service up to date.
+    """
+    read_settings(None, {}, log_level="warning")
+    program = InstalledProgram.running()
+    host = SystemdHost.local()
+    again = shlex.join(["sudo", str(program.path), *sys.argv[1:]])
+    if uninstall:
+        uninstall_unit(host, dry_run=dry_run, again=again, tell=typer.echo)
+    else:
+        file = config.absolute() if config is not None else DEFAULT_SETTINGS
+        install_unit(program, file, host, dry_run=dry_run, again=again, tell=typer.echo)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemdHost:
-    """What the service is put on.
-
-    Attributes:
-        root: where its file system begins.
-        systemd_version: whose units it reads.
-        is_running: whether systemd runs here, not only lies here as in an image that is being made.
-        may_change: whether who runs this may.
-        run: runs a command; raises SpeechError with what it complained about.
-    """
+    """The file system and systemd of a machine or image."""
 
     root: Path
     systemd_version: int
     is_running: bool
+    """Whether systemd runs, or is only installed, as in an image."""
     may_change: bool
     run: Callable[[Sequence[str]], str]
+    """Runs a command and returns its output; raises SpeechError with its error output."""
 
     @staticmethod
-    def this_one() -> "SystemdHost":
-        """This machine.
-
-        Raises:
-            ConfigError: systemd is not here.
-        """
+    def local() -> "SystemdHost":
+        """This machine."""
         try:
             found = re.match(r"systemd (\d+)", run_command(["systemctl", "--version"]))
         except FileNotFoundError:
@@ -83,25 +149,21 @@ class SystemdHost:
         )
 
     def at(self, path: Path) -> Path:
-        """Where an absolute path lies."""
+        """An absolute path below ``root``."""
         return self.root / path.relative_to("/")
 
 
 @dataclass(frozen=True, slots=True)
 class InstallStep:
-    """One change: what it is, and what does it."""
+    """One change and its description."""
 
     text: str
-    do: Callable[[], None]
+    do: Callable[[], object]
     detail: str = ""
 
 
 def run_command(command: Sequence[str]) -> str:
-    """Run a command to its end and return what it wrote.
-
-    Raises:
-        SpeechError: it failed.
-    """
+    """Run a command and return its output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own words)
     if done.returncode != 0:
         raise TtsError(f"{shlex.join(command)} failed: {done.stderr.strip() or f'exit code {done.returncode}'}")
@@ -110,15 +172,11 @@ def run_command(command: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledProgram:
-    """Where the program lies.
+    """Location of the program on this machine."""
 
-    Attributes:
-        program: what to start.
-        directories: what it needs of the file system beside the system itself, none of them inside another.
-    """
-
-    program: Path
+    path: Path
     directories: Sequence[Path]
+    """What it needs beside the system's own directories, none of them inside another."""
 
     @staticmethod
     def running() -> "InstalledProgram":
@@ -126,78 +184,59 @@ class InstalledProgram:
         package = Path(wyoming_pocket_tts.__file__).resolve().parent
         places = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package.parent}
         outermost = [place for place in places if not any(place.is_relative_to(other) for other in places - {place})]
-        return InstalledProgram(program=Path(sys.prefix) / "bin" / NAME, directories=sorted(outermost))
+        return InstalledProgram(path=Path(sys.prefix) / "bin" / NAME, directories=sorted(outermost))
 
 
-def install(
-    installation: InstalledProgram, settings_file: Path, machine: SystemdHost, *, dry_run: bool, again: str, tell: Tell
+def install_unit(
+    program: InstalledProgram, settings_file: Path, host: SystemdHost, *, dry_run: bool, again: str, tell: Tell
 ) -> None:
-    """Set the service up, and start it where systemd runs; whatever is so already stays.
+    """Install and start the service; what is up to date stays as it is.
 
-    Args:
-        installation: what to start.
-        settings_file: an absolute path; the default one is made if it is not there.
-        machine: where to.
-        dry_run: say what would be done, and do nothing.
-        again: the command to repeat as root.
-        tell: takes lines for people.
-
-    Raises:
-        ConfigError: the settings are wrong, or something could not work under systemd's sandbox.
-        SpeechError: not allowed, or systemd refuses.
+    ``settings_file`` is an absolute path; the default one is made if it does not exist. ``again`` is the command to
+    repeat as root.
     """
-    _check_settings(settings_file, machine)
-    text = unit_text(installation, settings_file, systemd_version=machine.systemd_version)
-    _take(list(_installation(text, settings_file, machine)), machine, dry_run=dry_run, again=again, tell=tell)
-    if not dry_run:
-        tell(_what_now(installation, settings_file, is_running=machine.is_running))
-    tell(f"When something is wrong: {shlex.join(_examination(installation, settings_file))}")
+    _check_settings(settings_file, host)
+    text = unit_text(program, settings_file, systemd_version=host.systemd_version)
+    _take(list(_installation(text, settings_file, host)), host, dry_run=dry_run, again=again, tell=tell)
+    if not dry_run and host.is_running:
+        tell(f"The service is installed. Settings: {settings_file}. Its log: journalctl -fu {NAME}.")
+    elif not dry_run:
+        by_hand = shlex.join([str(program.path), "serve", "--config", str(settings_file)])
+        tell(
+            f"The service is installed, and not started: systemd does not run here. Settings: {settings_file}. "
+            f"It starts with a machine that systemd starts; where systemd never does, such as in a container: {by_hand}"
+        )
+    # the doctor has to see the settings, variables and directories of the service
+    as_the_unit = [f"--property=EnvironmentFile=-/etc/default/{NAME}", f"--setenv=HF_HOME=/var/cache/{NAME}/hub"]
+    doctor = [str(program.path), "doctor", "--config", str(settings_file), "--data-dir", f"/var/lib/{NAME}"]
+    diagnosis = ["sudo", "systemd-run", "--quiet", "--pipe", "--wait", *as_the_unit, *doctor]
+    tell(f"When something is wrong: {shlex.join(diagnosis)}")
 
 
-def uninstall(machine: SystemdHost, *, dry_run: bool, again: str, tell: Tell) -> None:
-    """Stop the service and forget it; settings, models and voices stay.
-
-    Raises:
-        SpeechError: not allowed, or systemd refuses.
-    """
-    unit = machine.at(_unit_path())
+def uninstall_unit(host: SystemdHost, *, dry_run: bool, again: str, tell: Tell) -> None:
+    """Stop and remove the service; settings, models and voices stay."""
+    unit = host.at(_UNIT_PATH)
     if not unit.exists():
         tell("The service is not installed.")
         return
-    now = ["--now"] if machine.is_running else []
-    steps = [_command("disable", *now, UNIT, machine=machine), InstallStep(f"remove {_unit_path()}", unit.unlink)]
-    steps += [_command("daemon-reload", machine=machine)] if machine.is_running else []
-    _take(steps, machine, dry_run=dry_run, again=again, tell=tell)
-    if kept := [str(path) for path in _KEPT if os.path.lexists(machine.at(path))]:
+    now = ["--now"] if host.is_running else []
+    steps = [_systemctl("disable", *now, UNIT, host=host), InstallStep(f"remove {_UNIT_PATH}", unit.unlink)]
+    steps += [_systemctl("daemon-reload", host=host)] if host.is_running else []
+    _take(steps, host, dry_run=dry_run, again=again, tell=tell)
+    if kept := [str(path) for path in _KEPT if os.path.lexists(host.at(path))]:
         tell(f"Kept; to remove that as well: sudo rm -r {shlex.join(kept)}")
 
 
-def _what_now(installation: InstalledProgram, settings_file: Path, *, is_running: bool) -> str:
-    """Whether it speaks now."""
-    if is_running:
-        return f"The service is installed. Settings: {settings_file}. Its log: journalctl -fu {NAME}."
-    by_hand = shlex.join([str(installation.program), "serve", "--config", str(settings_file)])
-    return (
-        f"The service is installed, and not started: systemd does not run here. Settings: {settings_file}. "
-        f"It starts with a machine that systemd starts; where systemd never does, such as in a container: {by_hand}"
-    )
-
-
-def _examination(installation: InstalledProgram, settings_file: Path) -> list[str]:
-    """What has the doctor look at the settings, variables and directories that the service has."""
-    as_the_unit = [f"--property=EnvironmentFile=-/etc/default/{NAME}", f"--setenv=HF_HOME=/var/cache/{NAME}/hub"]
-    doctor = [str(installation.program), "doctor", "--config", str(settings_file), "--data-dir", f"/var/lib/{NAME}"]
-    return ["sudo", "systemd-run", "--quiet", "--pipe", "--wait", *as_the_unit, *doctor]
-
-
-def _check_settings(settings_file: Path, machine: SystemdHost) -> None:
-    if settings_file == DEFAULT_SETTINGS and not machine.at(settings_file).exists():
+def _check_settings(settings_file: Path, host: SystemdHost) -> None:
+    file = host.at(settings_file)
+    if settings_file == DEFAULT_SETTINGS and not file.exists():
         return
-    file = machine.at(settings_file)
     settings = load_settings(file=file)
-    if part := unreadable(file, machine.root):
-        shown = Path("/") / part.relative_to(machine.root)
-        raise ConfigError(f"{shown}: the service's own user cannot read it: sudo chmod o+rX {shlex.quote(str(shown))}")
+    for part in (file, *(each for each in file.parents if each != host.root and each.is_relative_to(host.root))):
+        if not _is_readable(part):
+            shown = Path("/") / part.relative_to(host.root)
+            remedy = f"sudo chmod o+rX {shlex.quote(str(shown))}"
+            raise ConfigError(f"{shown}: the service's own user cannot read it: {remedy}")
     if "data_dir" in settings.model_fields_set:
         raise ConfigError(
             f"{settings_file}: data_dir: under systemd data lies in /var/lib/{NAME}, the only place that the service "
@@ -205,22 +244,22 @@ def _check_settings(settings_file: Path, machine: SystemdHost) -> None:
         )
 
 
-def _installation(text: str, settings_file: Path, machine: SystemdHost) -> Iterator[InstallStep]:
-    unit, settings = machine.at(_unit_path()), machine.at(settings_file)
+def _installation(text: str, settings_file: Path, host: SystemdHost) -> Iterator[InstallStep]:
+    unit, settings = host.at(_UNIT_PATH), host.at(settings_file)
     if not settings.exists():
         yield _write(settings, settings_file, _FIRST_SETTINGS)
     changed = not unit.exists() or unit.read_text(encoding="utf-8") != text
     if changed:
-        yield _write(unit, _unit_path(), text)
-    if changed and machine.is_running:
-        yield _command("daemon-reload", machine=machine)
-    yield _command("enable", UNIT, machine=machine)
-    if machine.is_running:
-        yield _command("restart" if changed else "start", UNIT, machine=machine)
+        yield _write(unit, _UNIT_PATH, text)
+    if changed and host.is_running:
+        yield _systemctl("daemon-reload", host=host)
+    yield _systemctl("enable", UNIT, host=host)
+    if host.is_running:
+        yield _systemctl("restart" if changed else "start", UNIT, host=host)
 
 
-def _take(steps: Sequence[InstallStep], machine: SystemdHost, *, dry_run: bool, again: str, tell: Tell) -> None:
-    if not dry_run and not machine.may_change:
+def _take(steps: Sequence[InstallStep], host: SystemdHost, *, dry_run: bool, again: str, tell: Tell) -> None:
+    if not dry_run and not host.may_change:
         raise TtsError(f"only root may set a service up: {again}")
     for step in steps:
         if dry_run:
@@ -235,7 +274,7 @@ def _write(target: Path, shown: Path, text: str) -> InstallStep:
         try:
             if not target.parent.exists():
                 target.parent.mkdir(parents=True)
-                target.parent.chmod(0o755)  # whatever root's umask is: the service's user has to get through
+                target.parent.chmod(0o755)  # whatever root's umask is: the service's user needs access
             unfinished = target.with_name(f".{target.name}.new")
             unfinished.write_text(text, encoding="utf-8")
             unfinished.chmod(0o644)
@@ -247,12 +286,12 @@ def _write(target: Path, shown: Path, text: str) -> InstallStep:
     return InstallStep(f"write {shown}", write, detail=f":{indented}")
 
 
-def _command(*words: str, machine: SystemdHost) -> InstallStep:
+def _systemctl(*words: str, host: SystemdHost) -> InstallStep:
     command = ["systemctl", *words]
 
     def run() -> None:
         try:
-            machine.run(command)
+            host.run(command)
         except TtsError as error:
             if words[0] not in ("start", "restart"):
                 raise
@@ -261,39 +300,20 @@ def _command(*words: str, machine: SystemdHost) -> InstallStep:
     return InstallStep(f"run {shlex.join(command)}", run)
 
 
-def _unit_path() -> Path:
-    return Path("/etc/systemd/system") / UNIT
-
-
-TEMPLATE = Path(__file__).parent / f"{NAME}.service"
-
-_HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
-"""What ``ProtectHome`` hides."""
-_TEMPORARY = tuple(map(Path, ("/tmp", "/var/tmp")))  # noqa: S108  (what PrivateTmp hides)
-_WHY_NOT_TEMPORARY = "what lies there is removed at times, and hidden from services"
-_SLOWER_RESTARTS = 254
-"""The first systemd that knows how to wait longer each time."""
-_STEADY_RESTART_SECONDS = 10
-"""What an older one waits instead, each time."""
-
-
-def unit_text(installation: InstalledProgram, settings_file: Path, *, systemd_version: int) -> str:
-    """Fill the template in.
-
-    Args:
-        installation: what to start.
-        settings_file: what to start it with.
-        systemd_version: whose unit it is to be.
-
-    Raises:
-        ConfigError: the service's user could not read the program or the settings; says how to change that.
-    """
-    if not installation.program.is_file():
-        raise ConfigError(f"{installation.program} is not there: install the package with pip first")
-    hidden = [directory for directory in installation.directories if _lies_in(directory, _HOMES)]
-    _check_readable([*installation.directories, installation.program], hidden)
-    _check_place(settings_file)
-    command = " ".join(map(_quoted, [str(installation.program), "serve", "--config", str(settings_file)]))
+def unit_text(program: InstalledProgram, settings_file: Path, *, systemd_version: int) -> str:
+    """Fill in the unit template. The sandbox hides homes and /tmp; a program in a home is bound into it read-only."""
+    if not program.path.is_file():
+        raise ConfigError(f"{program.path} is not there: install the package with pip first")
+    hidden = [directory for directory in program.directories if _lies_in(directory, _HOMES)]
+    for path in (*program.directories, program.path):
+        _check_program(path, hidden)
+    if _lies_in(settings_file, (*_HOMES, *_TEMPORARY)):
+        why = _WHY_NOT_TEMPORARY if _lies_in(settings_file, _TEMPORARY) else "the service cannot see files there"
+        raise ConfigError(
+            f"{settings_file}: {why}; put it elsewhere, for example: "
+            f"sudo install -D -m 644 {settings_file} /etc/{NAME}/settings.yaml"
+        )
+    command = " ".join(map(_quoted, [str(program.path), "serve", "--config", str(settings_file)]))
     lines = []
     for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
         key = line.partition("=")[0]
@@ -301,54 +321,31 @@ def unit_text(installation: InstalledProgram, settings_file: Path, *, systemd_ve
             lines.append(f"ExecStart={command}")
         elif key == "ProtectHome" and hidden:
             lines += ["ProtectHome=tmpfs", f"BindReadOnlyPaths={' '.join(map(_bound, hidden))}"]
-        elif key == "RestartSec" and systemd_version < _SLOWER_RESTARTS:
+        elif key == "RestartSec" and systemd_version < _RESTART_STEPS_VERSION:
             lines.append(f"RestartSec={_STEADY_RESTART_SECONDS}s")
-        elif key not in ("RestartSteps", "RestartMaxDelaySec") or systemd_version >= _SLOWER_RESTARTS:
+        elif key not in ("RestartSteps", "RestartMaxDelaySec") or systemd_version >= _RESTART_STEPS_VERSION:
             lines.append(line)
     return "\n".join(lines) + "\n"
 
 
-def unreadable(path: Path, root: Path = Path("/")) -> Path | None:
-    """What keeps a user that owns nothing from a file: itself, or a directory on the way from the root to it."""
-    for part in (path, *(parent for parent in path.parents if parent != root and parent.is_relative_to(root))):
-        if not _opens(part):
-            return part
-    return None
+def _check_program(path: Path, hidden: Sequence[Path]) -> None:
+    if _lies_in(path, _TEMPORARY):
+        raise ConfigError(f"{path}: {_WHY_NOT_TEMPORARY}: install the program elsewhere, such as in /opt/{NAME}")
+    # Directories above one that is bound into the sandbox need no permission.
+    entrance = next((place for place in hidden if path.is_relative_to(place)), None)
+    for part in (path, *path.parents):
+        if part != path and entrance is not None and not part.is_relative_to(entrance):
+            continue
+        if not _is_readable(part):
+            raise ConfigError(
+                f"{part}: the service's own user cannot read it: sudo chmod -R o+rX {part}, or install it in /opt"
+            )
 
 
-def _check_readable(paths: Sequence[Path], hidden: Sequence[Path]) -> None:
-    for path in paths:
-        if _lies_in(path, _TEMPORARY):
-            raise ConfigError(f"{path}: {_WHY_NOT_TEMPORARY}: install the program elsewhere, such as in /opt/{NAME}")
-        for part in _way_to(path, hidden):
-            if not _opens(part):
-                raise ConfigError(
-                    f"{part}: the service's own user cannot read it: sudo chmod -R o+rX {part}, or install it in /opt"
-                )
-
-
-def _opens(part: Path) -> bool:
-    """Whether everybody may go through a directory, or read a file."""
+def _is_readable(part: Path) -> bool:
+    """Whether every user may read a file or enter a directory."""
     mode = part.stat().st_mode
     return bool(mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH))
-
-
-def _check_place(settings_file: Path) -> None:
-    if _lies_in(settings_file, (*_HOMES, *_TEMPORARY)):
-        why = _WHY_NOT_TEMPORARY if _lies_in(settings_file, _TEMPORARY) else "the service cannot see files there"
-        raise ConfigError(
-            f"{settings_file}: {why}; put it elsewhere, for example: "
-            f"sudo install -D -m 644 {settings_file} /etc/{NAME}/settings.yaml"
-        )
-
-
-def _way_to(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
-    """The path and what leads to it; what is let into the sandbox by itself needs no way."""
-    entrance = next((place for place in hidden if path.is_relative_to(place)), None)
-    yield path
-    for parent in path.parents:
-        if entrance is None or parent.is_relative_to(entrance):
-            yield parent
 
 
 def _lies_in(path: Path, places: Sequence[Path]) -> bool:
@@ -356,11 +353,11 @@ def _lies_in(path: Path, places: Sequence[Path]) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """A word of a command line, whatever stands in it."""
+    """A word of a command line of a unit."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != word or " " in word else word
 
 
 def _bound(path: Path) -> str:
-    """A path to let in: behind a colon would stand where it is to appear, and a dollar sign is no variable here."""
+    """A path of ``BindReadOnlyPaths``: a colon separates source and target there, and a dollar sign is no variable."""
     return re.sub(r"""([\\\s:"'])""", r"\\\1", str(path)).replace("%", "%%")

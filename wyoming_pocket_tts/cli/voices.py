@@ -1,26 +1,51 @@
 """Voices, clone, export-voice."""
 
+import json
 import shlex
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import typer
+import yaml
+
 from wyoming_pocket_tts.audio.recordings import TRUNCATED_SECONDS, QualityIssueKind, assess, read_audio, resample
-from wyoming_pocket_tts.cli.model_choice import ModelSelection, load
-from wyoming_pocket_tts.cli.progress import ProgressDisplay, StatusLine
+from wyoming_pocket_tts.cli.console import ProgressDisplay, StatusLine, Tell, print_error, table, teller
+from wyoming_pocket_tts.cli.model_choice import ModelSelection, install_model, is_none, load
+from wyoming_pocket_tts.cli.options import (
+    ClonedArgument,
+    ClonedForOption,
+    ConfigOption,
+    DataDirOption,
+    EngineOption,
+    ExportArgument,
+    ForceFlag,
+    JsonFlag,
+    LanguageOption,
+    LocalFilesOnlyFlag,
+    ModelConfigOption,
+    NoTruncateFlag,
+    PrecisionOption,
+    QuietFlag,
+    RecordingArgument,
+    ReplaceFlag,
+    SettingsOption,
+    VoiceNameOption,
+)
+from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
-from wyoming_pocket_tts.core.errors import ConfigError, DownloadError, TtsError, VoiceError, quote_untrusted
+from wyoming_pocket_tts.core.errors import ConfigError, TtsError, VoiceError, quote_untrusted
 from wyoming_pocket_tts.core.system import sync
 from wyoming_pocket_tts.core.types import Voice
+from wyoming_pocket_tts.kokoro.synthesizer import voice_names
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.loading import find_model, open_for_onnx
-from wyoming_pocket_tts.pocket.model import TTSModel
-from wyoming_pocket_tts.pocket.model_spec import NONE, ModelSpec, is_config, model_label, model_specs
+from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
+from wyoming_pocket_tts.pocket.model_spec import ModelSpec, is_config, model_label, model_specs
 from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision
-from wyoming_pocket_tts.pocket.onnx.install import ensure_converted, find_converted
+from wyoming_pocket_tts.pocket.onnx.install import find_converted
 from wyoming_pocket_tts.pocket.voice_state import VoiceState, check_voice_matches_model, write_state
 from wyoming_pocket_tts.pocket.voice_store import (
     LONGEST_NAME,
@@ -32,6 +57,7 @@ from wyoming_pocket_tts.pocket.voice_store import (
     ready_made_directory,
     style_files,
 )
+from wyoming_pocket_tts.server.components import EmbeddedEngine, embedded_voices
 from wyoming_pocket_tts.voices.library import RejectedVoice, accepted, speakers_of, user_voices
 from wyoming_pocket_tts.voices.resolver import ResolvedVoices, owner_of, resolve_voices
 
@@ -40,86 +66,127 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+CONSENT_NOTE: Final = "A voice belongs to its speaker: clone it only with the consent of that person."
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
+"""What a folder is searched for; a single file may have any name."""
+
+_EXPORTED, _KEPT, _FAILED = "exported", "kept (newer than the recording)", "failed"
+_NOTE_SHOWN: Final = "consent-note-shown.txt"
+_LONGEST_NAME_BYTES: Final = 200
+"""A file name may have 255, and a suffix follows."""
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def voices(
+    *,
+    as_json: JsonFlag = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    engine: EngineOption = EmbeddedEngine.KOKORO,
+) -> None:
+    """List the service's voices, and what is wrong with them."""
+    settings = read_settings(config, {"data_dir": data_dir}, log_level="warning")
+    listing = list_voices(settings, embedded=embedded_voices(engine))
+    if as_json:
+        typer.echo(json.dumps([asdict(voice) for voice in listing.voices], ensure_ascii=False, indent=2))
+    else:
+        typer.echo(table(("NAME", "LANGUAGES", "SPEAKERS", "DESCRIPTION"), *map(_row, listing.voices)))
+    for problem in listing.problems:
+        print_error(problem)
+
+
+def _row(voice: Voice) -> tuple[str, str, str, str]:
+    description = voice.description if voice.installed else f"{voice.description} (not installed)"
+    return voice.name, ", ".join(voice.languages), ", ".join(voice.speakers) or "-", description
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceListing:
-    """Everybody, and a line for each thing that keeps somebody from speaking."""
+    """All voices of a service, the default one first, and a line for each problem of a voice."""
 
     voices: list[Voice]
     problems: list[str]
 
 
-def listing(settings: Settings, *, embedded: Sequence[Voice]) -> VoiceListing:
-    """Find everybody that a service with these settings would list.
-
-    Raises:
-        ConfigError: the settings name a model that there is not.
-    """
+def list_voices(settings: Settings, *, embedded: Sequence[Voice]) -> VoiceListing:
+    """Find all voices that a service with these settings would list; loads and downloads nothing."""
     wanted = model_specs(settings.models.names, languages=settings.models.languages)
-    models = [_Model(model, _bundle(model, settings)) for model in wanted]
+    precision = Precision(settings.models.precision)
+    models = [
+        _Model(each, find_converted(each.name, each.config, data_dir=settings.data_dir, precision=precision))
+        for each in wanted
+    ]
     labels = [model.label for model in wanted]
     found = list(user_voices(settings.data_dir, labels))
     casting = resolve_voices(
         settings, embedded=[voice.name for voice in embedded], dropped=[each.name for each in found]
     )
-    ready_made = [voice for model in models for voice in _ready_made(model, settings)]
+    predefined = [voice for model in models for voice in _predefined(model, settings)]
     problems: list[str] = []
-    taken = {*casting.names(), *(voice.name for voice in (*ready_made, *embedded))}
+    taken = {*casting.names(), *(voice.name for voice in (*predefined, *embedded))}
     of_settings = [source.path for source in casting.sources() if source.path is not None]
-    voices = ready_made
+    listed = predefined
     for each in accepted(found, labels=labels, taken=taken, elsewhere=of_settings):
         if isinstance(each, RejectedVoice) or not models:
             why = each.reason if isinstance(each, RejectedVoice) else "no model can speak it: models.names is 'none'"
             problems.append(f"{each.origin}: {why}")
         else:
-            may_speak = speakers_of(each, labels)
-            speakers = [model for model in models if model.wanted.label in may_speak]
-            voices.append(_own(each.name, each.styles, speakers, problems))
-    voices += _of_settings(casting, models, problems)
-    return VoiceListing(casting.cast(lambda: [*voices, *embedded]).voices(), problems)
+            usable = speakers_of(each, labels)
+            candidates = [model for model in models if model.wanted.label in usable]
+            listed.append(_custom(each.name, each.styles, candidates, problems))
+    listed += _of_settings(casting, models, problems)
+    return VoiceListing(casting.cast(lambda: [*listed, *embedded]).voices(), problems)
 
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A model that the service is to speak with."""
+    """A model of the settings, and its bundle if it is installed."""
 
     wanted: ModelSpec
     bundle: ModelBundle | None
-    """The converted model; None while it is not here."""
 
-    def check(self, voice: VoiceState, file: Path) -> None:
-        """Raise ``VoiceError`` for an exported voice of another model, as far as this one is known."""
-        fingerprint = None if self.bundle is None else self.bundle.fingerprint
-        check_voice_matches_model(voice, self.wanted.config, fingerprint=fingerprint, label=str(file))
+    def problem(self, content: VoiceState | VoiceError | None, file: Path) -> str:
+        """Why the model cannot use a voice file, as far as the model is known; else empty."""
+        if isinstance(content, VoiceError):
+            return about(file, str(content))
+        if content is not None:
+            fingerprint = None if self.bundle is None else self.bundle.fingerprint
+            try:
+                check_voice_matches_model(content, self.wanted.config, fingerprint=fingerprint, label=str(file))
+            except VoiceError as error:
+                return str(error)
+        return ""
 
 
 def _of_settings(casting: ResolvedVoices, models: Sequence[_Model], problems: list[str]) -> Iterator[Voice]:
-    """The voices that the service would make for those of the settings."""
     for source in casting.sources():
         model = next((model for model in models if model.wanted.label == source.model), None)
         if source.path is not None and model is not None:
             files = style_files(source.path)
             if not files:
                 problems.append(f"voices.{source.name}: {source.path}: there is no recording")
-            yield _own(source.voice_name, files, [model], problems)
+            yield _custom(source.voice_name, files, [model], problems)
 
 
-def _own(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], problems: list[str]) -> Voice:
-    """A voice by the first model that can speak one of its styles, or else the last; what is wrong is noted."""
+def _custom(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], problems: list[str]) -> Voice:
+    """A voice of the first model that can use one of its styles, or else of the last one; adds to ``problems``."""
     contents = {style: _content(file) for style, file in files.items()}
     for model in candidates:
-        complaints = {style: _complaint(content, files[style], model) for style, content in contents.items()}
-        styles = tuple(style for style, complaint in complaints.items() if not complaint)
-        if styles:
+        errors = {style: model.problem(content, files[style]) for style, content in contents.items()}
+        usable = tuple(style for style, error in errors.items() if not error)
+        if usable:
             break
-    problems += filter(None, complaints.values())
-    shown = styles or tuple(files)
+    problems += filter(None, errors.values())
+    styles = usable or tuple(files)
     return Voice(
         name=name,
         description=f"{name} ({model.wanted.label})",
         languages=(model.wanted.language,),
         sample_rate_hz=model.wanted.config.mimi.sample_rate,
-        speakers=shown if len(shown) > 1 else (),
-        installed=bool(styles) and model.bundle is not None,
+        speakers=styles if len(styles) > 1 else (),
+        installed=bool(usable) and model.bundle is not None,
     )
 
 
@@ -131,26 +198,9 @@ def _content(file: Path) -> VoiceState | VoiceError | None:
         return error
 
 
-def _complaint(content: VoiceState | VoiceError | None, file: Path, model: _Model) -> str:
-    """Why a model cannot speak with a file; nothing if it can."""
-    if isinstance(content, VoiceError):
-        return about(file, str(content))
-    if content is not None:
-        try:
-            model.check(content, file)
-        except VoiceError as error:
-            return str(error)
-    return ""
-
-
-def _bundle(model: ModelSpec, settings: Settings) -> ModelBundle | None:
-    precision = Precision(settings.models.precision)
-    return find_converted(model.name, model.config, data_dir=settings.data_dir, precision=precision)
-
-
-def _ready_made(model: _Model, settings: Settings) -> list[Voice]:
-    there: set[str] = set()
+def _predefined(model: _Model, settings: Settings) -> list[Voice]:
     wanted = model.wanted
+    there: set[str] = set()
     if model.bundle is not None:
         missing: Sequence[str] = ()
         if wanted.name is not None:
@@ -160,98 +210,98 @@ def _ready_made(model: _Model, settings: Settings) -> list[Voice]:
     return listed_voices(wanted.label, wanted.voices, language=wanted.language, rate_hz=rate_hz, there=there)
 
 
-CONSENT_NOTE: Final = "A voice belongs to the person who speaks with it: clone only voices whose speaker agreed."
-
-_NOTE_SHOWN: Final = "consent-note-shown.txt"
-_LONGEST_NAME_BYTES: Final = 200
-"""A file's name may have 255, and a suffix comes behind it."""
-
-Tell = Callable[[str], None]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneOptions:
-    """What is to be cloned, and how.
-
-    Attributes:
-        recording: a path or an address.
-        name: what the voice is to be called.
-        data_dir: where the service keeps its data; voices lie below it, in ``voices``.
-        given_data_dir: what somebody said about that, to be said to ``serve`` as well; None for nothing.
-        precision: what the service computes in, whose converted model is used.
-        force: replace a voice of that name.
-        local_files_only: download nothing.
-        service_models: the models that the service speaks with, as its settings name them; None if nobody knows.
-    """
+    """The recording and the voice that is made of it."""
 
     recording: str
+    """A path or an address."""
     name: str
     data_dir: Path
     given_data_dir: Path | None = None
+    """For the advice to pass it to ``serve`` as well; None if it was not given."""
     precision: Precision = Precision.INT8
+    """Of the service: its model bundle is used."""
     force: bool = False
+    """Replace a voice of that name."""
     local_files_only: bool = False
     service_models: Sequence[str] | None = None
+    """``models.names`` of the service; None if unknown."""
 
 
-def clone(what: CloneOptions, choice: ModelSelection, *, quiet: bool, tell: Tell) -> None:
-    """Make a voice of a recording and put it where the service finds it. It appears when it is complete.
+@app.command()
+def clone(
+    recording: ClonedArgument,
+    *,
+    name: VoiceNameOption,
+    language: ClonedForOption = None,
+    config: ModelConfigOption = None,
+    precision: PrecisionOption = None,
+    local_files_only: LocalFilesOnlyFlag = False,
+    force: ReplaceFlag = False,
+    quiet: QuietFlag = False,
+    settings_file: SettingsOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Make a voice for the service from a recording.
 
-    Args:
-        what: the recording, and what becomes of it.
-        choice: the model that the voice is for; nothing but which one it is counts.
-        quiet: show no progress.
-        tell: is given lines for people: advice, and what to do next.
-
-    Raises:
-        ConfigError: the name will not do or is taken, there is no such model, or the data cannot be written.
-        VoiceError: the recording cannot be used, or the weights cannot hear.
-        ModelError: the model cannot be had or used.
+    Clone a voice only with the consent of its speaker.
     """
-    target = _free_place(what)
+    flags = {"data_dir": data_dir, "models.precision": precision, "models.local_files_only": local_files_only or None}
+    settings = read_settings(settings_file, flags, log_level="error" if quiet else "warning")
+    check_name_is_free(name, settings, embedded=voice_names())
+    wanted = CloneOptions(
+        recording=recording,
+        name=name,
+        data_dir=settings.data_dir,
+        given_data_dir=data_dir,
+        precision=Precision(settings.models.precision),
+        force=force,
+        local_files_only=settings.models.local_files_only,
+        service_models=settings.models.names,
+    )
+    model = model_of_service(ModelSelection(language=language, config=config), settings.models.names)
+    clone_voice(wanted, model, quiet=quiet, tell=teller(quiet=quiet))
+
+
+def clone_voice(what: CloneOptions, model: ModelSelection, *, quiet: bool, tell: Tell) -> None:
+    """Make a voice file where the service finds it. The name and the recording are checked before any download."""
+    target = _free_path(what)
     _show_consent_note(what.data_dir, quiet=quiet, tell=tell)
-    if not _is_heard(what, choice):
-        tell(f"Note: {_not_heard(what, choice)}")
+    if not _is_used(what, model):
+        tell(f"Note: {_not_used(what, model)}")
     samples, rate_hz = _recording(what, tell)
     with StatusLine(quiet=quiet) as status:
-        display = ProgressDisplay(str(choice.config or choice.released), status, (lambda _: None) if quiet else tell)
-        model = _model(what, choice, display)
-        status.show(f"Listening to {what.recording} ...")
-        voice = model.get_state_for_audio_prompt(resample(samples, rate_hz, model.sample_rate)[None])  # type: ignore[arg-type]  # an array
-        _keep(voice, target)
-    for line in _next_steps(what, choice, target):
+        display = ProgressDisplay(str(model.config or model.released), status, (lambda _: None) if quiet else tell)
+        name, config = find_model(model.language, model.config)
+        only_local = what.local_files_only
+        bundle = install_model(
+            name, config, data_dir=what.data_dir, precision=what.precision, local_files_only=only_local, report=display
+        )
+        loaded = TTSModel(open_for_onnx(bundle))
+        status.show(f"Encoding {what.recording} ...")
+        prompt = resample(samples, rate_hz, loaded.sample_rate)[None]
+        _write_voice(loaded.get_state_for_audio_prompt(prompt), target)  # type: ignore[arg-type]  # an array
+    for line in _next_steps(what, model, target):
         tell(line)
 
 
-def model_of_service(choice: ModelSelection, names: Sequence[str]) -> ModelSelection:
-    """What was chosen; where nothing was, the first model that the service speaks with, or else the default one."""
-    if choice.language is not None or choice.config is not None or _is_none(names):
-        return choice
-    return replace(choice, config=names[0]) if is_config(names[0]) else replace(choice, language=names[0])
+def model_of_service(model: ModelSelection, names: Sequence[str]) -> ModelSelection:
+    """The selection; if it is empty, the first model of the service, or else the default one."""
+    if model.language is not None or model.config is not None or is_none(names):
+        return model
+    return replace(model, config=names[0]) if is_config(names[0]) else replace(model, language=names[0])
 
 
-def check_name_is_free(name: str, settings: "Settings", *, embedded: Collection[str]) -> None:
-    """Make sure that a voice of this name would be one of the service's.
-
-    Args:
-        name: what the voice is to be called.
-        settings: the service's.
-        embedded: names of the embedded voices.
-
-    Raises:
-        ConfigError: somebody else is called so; the service would pass the voice over.
-    """
+def check_name_is_free(name: str, settings: Settings, *, embedded: Collection[str]) -> None:
+    """Check that the service would accept a voice of this name."""
     owner = owner_of(checked_name(name), settings, embedded=embedded)
     if owner:
         raise ConfigError(f"--name {quote_untrusted(name)}: is the name of {owner} already: choose another name")
 
 
 def checked_name(name: str) -> str:
-    """Give the name as a file can have it, composed as most systems write it.
-
-    Raises:
-        ConfigError: it is no name of a voice.
-    """
+    """The name in composed form (NFC), as most systems write file names."""
     composed = unicodedata.normalize("NFC", name)
     allowed = all(
         character.isalnum() or character in " -_." or unicodedata.category(character).startswith("M")
@@ -269,8 +319,8 @@ def checked_name(name: str) -> str:
     return composed
 
 
-def _free_place(what: CloneOptions) -> Path:
-    """Where the voice will lie; clients do not tell upper case from lower, so neither does this."""
+def _free_path(what: CloneOptions) -> Path:
+    """Path of the new voice. Case does not distinguish names, as in clients."""
     folder = what.data_dir / "voices"
     target = folder / f"{checked_name(what.name)}{VOICE_SUFFIX}"
     try:
@@ -285,18 +335,17 @@ def _free_place(what: CloneOptions) -> Path:
         if path == target and not path.is_dir():
             if not what.force:
                 raise ConfigError(f"{path}: there is such a voice already: choose another name, or add --force")
-        elif _voice_of(path).casefold() == _voice_of(target).casefold():
+        elif _voice_name(path).casefold() == _voice_name(target).casefold():
             raise ConfigError(f"{path}: would be the same voice: choose another name, or remove it")
     return target
 
 
-def _voice_of(path: Path) -> str:
-    """How the voice is called that lies there."""
+def _voice_name(path: Path) -> str:
     return unicodedata.normalize("NFC", path.name if path.is_dir() else path.stem)
 
 
 def _show_consent_note(data_dir: Path, *, quiet: bool, tell: Tell) -> None:
-    """Once for each data directory; who wants to be told nothing is told next time."""
+    """Once for each data directory; with ``quiet`` it is left to the next time."""
     shown_before = data_dir / _NOTE_SHOWN
     if quiet or shown_before.exists():
         return
@@ -308,7 +357,7 @@ def _show_consent_note(data_dir: Path, *, quiet: bool, tell: Tell) -> None:
 
 
 def _recording(what: CloneOptions, tell: Tell) -> "tuple[NDArray[np.float32], int]":
-    """What is used of the recording [N], and its rate; say what would make the voice worse."""
+    """The used part of the recording [N] and its rate; gives advice on its quality."""
     path = fetch(what.recording, local_files_only=what.local_files_only)
     samples, rate_hz = read_audio(path)
     seconds = len(samples) / rate_hz
@@ -325,26 +374,8 @@ def _recording(what: CloneOptions, tell: Tell) -> "tuple[NDArray[np.float32], in
     return used, rate_hz
 
 
-def _model(what: CloneOptions, choice: ModelSelection, display: ProgressDisplay) -> TTSModel:
-    """The model as the service has it, converted first if it has not been."""
-    name, config = find_model(choice.language, choice.config)
-    here = find_converted(name, config, data_dir=what.data_dir, precision=what.precision)
-    if here and not here.has_voice_cloning and config.weights_path and not what.local_files_only:
-        with suppress(DownloadError):  # perhaps the terms have been accepted since; if not, the model says what to do
-            fetch(config.weights_path)
-    bundle = ensure_converted(
-        name,
-        config,
-        data_dir=what.data_dir,
-        precision=what.precision,
-        local_files_only=what.local_files_only,
-        report=display,
-    )
-    return TTSModel(open_for_onnx(bundle))
-
-
-def _keep(voice: VoiceState, target: Path) -> None:
-    """Write the voice beside its place, bring it to the disk, and rename it: the service never sees half of one."""
+def _write_voice(voice: VoiceState, target: Path) -> None:
+    """Write a temporary file, sync it and rename it, so that the service never sees an incomplete voice."""
     aside = target.with_name(f".{target.name}.partial")
     try:
         write_state(voice, aside)
@@ -357,172 +388,117 @@ def _keep(voice: VoiceState, target: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _next_steps(what: CloneOptions, choice: ModelSelection, target: Path) -> list[str]:
-    import yaml  # noqa: PLC0415  (for one line)
-
-    model = ["--language", choice.language] if choice.language else ["--config", choice.config] if choice.config else []
+def _next_steps(what: CloneOptions, model: ModelSelection, target: Path) -> list[str]:
     name = target.stem
     entry = yaml.safe_dump({name: {"from": str(target.resolve())}}, allow_unicode=True, width=1000)
     place = f" with --data-dir {shlex.quote(str(what.given_data_dir))}" if what.given_data_dir else ""
-    if _is_heard(what, choice):
-        taken_up = f"A service that runs{place} takes the voice up by itself, as '{name}'."
-    else:
-        taken_up = f"A service that runs{place} and speaks with that model takes the voice up by itself, as '{name}'."
+    condition = "" if _is_used(what, model) else " and speaks with that model"
     return [
         f"{what.recording} -> {target}",
-        "Try it: " + shlex.join(["wyoming-pocket-tts", "generate", *model, "--voice", str(target)]),
-        f"{taken_up} To say how it speaks, in its settings:",
+        "Try it: " + shlex.join(["wyoming-pocket-tts", "generate", *model.options, "--voice", str(target)]),
+        f"A service that runs{place}{condition} takes the voice up by itself, as '{name}'. In its settings:",
         "voices:",
         *(f"  {line}" for line in entry.splitlines()),
     ]
 
 
-def _is_heard(what: CloneOptions, choice: ModelSelection) -> bool:
-    """Whether the service speaks with the model that the voice is for, as far as anybody knows."""
-    return what.service_models is None or _label(choice) in map(model_label, what.service_models)
+def _is_used(what: CloneOptions, model: ModelSelection) -> bool:
+    """Whether the service has the model of the voice, as far as known."""
+    return what.service_models is None or _label(model) in map(model_label, what.service_models)
 
 
-def _not_heard(what: CloneOptions, choice: ModelSelection) -> str:
-    model, names = _label(choice), what.service_models or ()
-    spoken = (
-        "speak with no model (models.names is 'none')"
-        if _is_none(names)
-        else f"speak with {', '.join(map(model_label, names))}"
+def _not_used(what: CloneOptions, model: ModelSelection) -> str:
+    names = what.service_models or ()
+    models = "no model (models.names is 'none')" if is_none(names) else ", ".join(map(model_label, names))
+    return (
+        f"the settings let the service speak with {models}, and so not with this voice, which is for {_label(model)}: "
+        "set models.names"
     )
-    return f"the settings let the service {spoken}, and so not with this voice, which is for {model}: set models.names"
 
 
-def _label(choice: ModelSelection) -> str:
-    return model_label(choice.config or choice.released or "")
+def _label(model: ModelSelection) -> str:
+    return model_label(model.config or model.released or "")
 
 
-def _is_none(names: Sequence[str]) -> bool:
-    return [name.lower() for name in names] == [NONE]
+@app.command("export-voice")
+def export_voice(
+    audio: RecordingArgument,
+    output: ExportArgument,
+    *,
+    quiet: QuietFlag = False,
+    language: LanguageOption = None,
+    config: ModelConfigOption = None,
+    no_truncate: NoTruncateFlag = False,
+    force: ForceFlag = False,
+) -> None:
+    """Turn recordings into voice files for Pocket TTS.
 
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
-"""What a folder is searched for; a single file may be called anything."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
-    """What is to be exported, and how.
-
-    Attributes:
-        source: a recording as path or address, or a folder.
-        target: the voice's file; for a folder, a folder.
-        truncate: use the first 30 s only.
-        force: make the voices of a folder anew that are there already.
+    Takes a recording, or a folder of them. Pocket TTS loads such a file at once.
     """
-
-    source: str
-    target: Path
-    truncate: bool = True
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A recording and the voice that it becomes."""
-
-    recording: Path
-    voice: Path
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What became of a folder's recordings."""
-
-    exported: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
-    failed: list[Path] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        parts = [(self.exported, "exported"), (self.kept, "kept (newer than the recording)"), (self.failed, "failed")]
-        return ", ".join(f"{len(paths)} {what}" for paths, what in parts if paths)
-
-
-def export(what: ExportOptions, choice: ModelSelection, *, quiet: bool, tell: Tell, complain: Tell) -> None:
-    """Export a voice, or one for each recording of a folder. Files appear when they are complete.
-
-    Args:
-        what: from where to where.
-        choice: the model that the voices are for; they belong to its weights.
-        quiet: show no progress.
-        tell: is given lines for people as things are done.
-        complain: is given lines about recordings that cannot be used, while the others go on.
-
-    Raises:
-        ConfigError: source and target do not fit together.
-        SpeechError: the model or the recording cannot be used; of a folder, at least one recording.
-    """
-    if Path(what.source).is_dir():
-        pairs = _pairs(Path(what.source), what.target)
-        with StatusLine(quiet=quiet) as status:
-            status.show("Loading the model ...")
-            model = load(choice, quiet=quiet, exact=True)
-            tally = _export_folder(model, pairs, what, status=status, tell=tell, complain=complain)
-        example = next(iter([*tally.exported, *tally.kept]), None)
-        tell(f"{what.target}: {tally}")
-        if example is not None:
-            tell(_how_to_use(example, choice))
-        if tally.failed:
-            raise VoiceError(f"{len(tally.failed)} of {len(pairs)} recordings could not be exported")
-        return
-    voice = _single_target(what.source, what.target)
+    read_settings(None, {}, log_level="error" if quiet else "warning")
+    model = ModelSelection(language=language, config=config)
+    tell = teller(quiet=quiet)
+    is_folder = Path(audio).is_dir()
+    pairs = _pairs(Path(audio), output) if is_folder else []
+    voice = output if is_folder else _single_target(audio, output)
     with StatusLine(quiet=quiet) as status:
         status.show("Loading the model ...")
-        model = load(choice, quiet=quiet, exact=True)
-        status.show(f"Listening to {what.source} ...")
-        _export_one(model, what.source, voice, truncate=what.truncate)
-    tell(f"{what.source} -> {voice}")
-    tell(_how_to_use(voice, choice))
+        loaded = load(model, quiet=quiet, exact=True)
+        if is_folder:
+            results = _export_folder(loaded, pairs, truncate=not no_truncate, force=force, status=status, tell=tell)
+        else:
+            status.show(f"Encoding {audio} ...")
+            export_model_state(loaded.get_state_for_audio_prompt(audio, truncate=not no_truncate), voice)
+    if not is_folder:
+        tell(f"{audio} -> {voice}")
+        tell(_how_to_use(voice, model))
+        return
+    tell(f"{output}: {', '.join(f'{len(files)} {result}' for result, files in results.items() if files)}")
+    if usable := [*results[_EXPORTED], *results[_KEPT]]:
+        tell(_how_to_use(usable[0], model))
+    if failed := results[_FAILED]:
+        raise VoiceError(f"{len(failed)} of {len(pairs)} recordings could not be exported")
 
 
 def _export_folder(
-    model: "TTSModel", pairs: list[_Pair], what: ExportOptions, *, status: StatusLine, tell: Tell, complain: Tell
-) -> _Tally:
-    tally = _Tally()
-    for number, pair in enumerate(pairs, 1):
+    model: TTSModel, pairs: list[tuple[Path, Path]], *, truncate: bool, force: bool, status: StatusLine, tell: Tell
+) -> dict[str, list[Path]]:
+    """Export each recording of the pairs; voice files by result."""
+    results: dict[str, list[Path]] = {_EXPORTED: [], _KEPT: [], _FAILED: []}
+    for number, (recording, voice) in enumerate(pairs, 1):
         place = f"[{number}/{len(pairs)}]"
-        status.show(f"{place} Listening to {pair.recording.name} ...")
+        status.show(f"{place} Encoding {recording.name} ...")
         try:
-            if not what.force and _is_current(model, pair):
-                tally.kept.append(pair.voice)
+            if not force and _is_current(model, recording, voice):
+                results[_KEPT].append(voice)
                 continue
-            _export_one(model, str(pair.recording), pair.voice, truncate=what.truncate)
+            export_model_state(model.get_state_for_audio_prompt(str(recording), truncate=truncate), voice)
         except TtsError as error:
-            if not model.has_voice_cloning:  # none of them will do
+            if not model.has_voice_cloning:  # every recording would fail
                 raise
-            tally.failed.append(pair.recording)
+            results[_FAILED].append(voice)
             status.show("")
-            complain(f"{place} {_naming(pair.recording, error)}")
+            print_error(f"{place} {error}" if recording.name in str(error) else f"{place} {recording}: {error}")
         else:
-            tally.exported.append(pair.voice)
+            results[_EXPORTED].append(voice)
             status.show("")
-            tell(f"{place} {pair.recording.name} -> {pair.voice}")
-    return tally
+            tell(f"{place} {recording.name} -> {voice}")
+    return results
 
 
-def _export_one(model: "TTSModel", source: str, voice: Path, *, truncate: bool) -> None:
-    from wyoming_pocket_tts.pocket.model import export_model_state  # noqa: PLC0415  (what downloads)
-
-    state = model.get_state_for_audio_prompt(source, truncate=truncate)
-    export_model_state(state, voice)
-
-
-def _is_current(model: "TTSModel", pair: _Pair) -> bool:
-    """Tell whether the voice is there, newer than its recording, and made with these weights."""
+def _is_current(model: TTSModel, recording: Path, voice: Path) -> bool:
+    """Whether the voice exists, is newer than its recording, and was made with these weights."""
     try:
-        if pair.voice.stat().st_mtime_ns < pair.recording.stat().st_mtime_ns:
+        if voice.stat().st_mtime_ns < recording.stat().st_mtime_ns:
             return False
-        model.get_state_for_audio_prompt(pair.voice)
+        model.get_state_for_audio_prompt(voice)
     except (OSError, VoiceError):
         return False
     return True
 
 
-def _pairs(folder: Path, target: Path) -> list[_Pair]:
+def _pairs(folder: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Recordings of a folder, and the voice file of each."""
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target}: is a file; the voices of the folder {folder} need a folder")
     recordings = sorted(
@@ -537,7 +513,7 @@ def _pairs(folder: Path, target: Path) -> list[_Pair]:
         if (other := sources.setdefault(path.stem, path)) is not path:
             raise ConfigError(f"{folder}: {other.name} and {path.name} would both become {path.stem}{VOICE_SUFFIX}")
     _make_folder(target)
-    return [_Pair(path, target / f"{name}{VOICE_SUFFIX}") for name, path in sources.items()]
+    return [(path, target / f"{name}{VOICE_SUFFIX}") for name, path in sources.items()]
 
 
 def _single_target(source: str, target: Path) -> Path:
@@ -556,13 +532,5 @@ def _make_folder(path: Path) -> None:
         raise ConfigError(f"{path}: cannot be made: {error.strerror or error}") from error
 
 
-def _naming(recording: Path, error: TtsError) -> str:
-    text = str(error)
-    return text if recording.name in text else f"{recording}: {text}"
-
-
-def _how_to_use(voice: Path, choice: ModelSelection) -> str:
-    model = (
-        f" --language {choice.language}" if choice.language else f" --config {choice.config}" if choice.config else ""
-    )
-    return f'Use it: wyoming-pocket-tts generate{model} --voice {voice} "Hello."'
+def _how_to_use(voice: Path, model: ModelSelection) -> str:
+    return f'Use it: {" ".join(["wyoming-pocket-tts", "generate", *model.options, "--voice", str(voice)])} "Hello."'

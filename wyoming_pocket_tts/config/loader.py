@@ -1,5 +1,7 @@
 """Defaults < YAML < environment < flags, with source positions."""
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from wyoming_pocket_tts.config.fields import (
 from wyoming_pocket_tts.config.schema import Settings, leaves
 from wyoming_pocket_tts.config.yaml_file import YamlFile
 from wyoming_pocket_tts.core.errors import ConfigError
+from wyoming_pocket_tts.core.logging import set_up_logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,18 @@ def load_settings(
     if lines:
         raise ConfigError("\n".join(lines))
     return found.settings
+
+
+def read_settings(file: Path | None, flags: Mapping[str, Any], *, log_level: str | None = None) -> Settings:
+    """Load the settings of this process and set up logging; ``log_level`` is for commands, which log plain lines."""
+    settings = load_settings(file=file, environment=os.environ, flags=flags)
+    style = settings.log.format
+    set_up_logging(
+        level=log_level or settings.log.level, style="plain" if log_level is not None and style == "text" else style
+    )
+    for text in unknown_variables(os.environ):
+        logging.getLogger(__name__).warning("%s", text)
+    return settings
 
 
 def merge_sources(

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wyoming_pocket_tts.cli.console import print_error, read_settings
+from wyoming_pocket_tts.cli.console import print_error
+from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
 from wyoming_pocket_tts.home_assistant.options import TOKEN, explain_log, explained, mistakes, settings_of

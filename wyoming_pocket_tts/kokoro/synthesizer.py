@@ -223,6 +223,11 @@ def described_voices(folder: Path = VOICE_FOLDER) -> list[Voice]:
         return [speaker.voice for speaker in VoiceManifest.load(folder / "voice.json").speakers]
 
 
+def voice_names() -> list[str]:
+    """Names of the embedded voices."""
+    return [voice.name for voice in described_voices()]
+
+
 def load_kokoro(folder: Path = VOICE_FOLDER) -> KokoroSynthesizer:
     """The embedded voices, warmed up: the first sentence is as fast as all later ones."""
     synthesizer = KokoroSynthesizer(folder)

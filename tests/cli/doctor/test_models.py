@@ -14,7 +14,7 @@ from tests.cli.doctor.checking import MODEL, findings, make_bundle, named, only
 from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
 from wyoming_pocket_tts.cli.doctor.machine import check_data_directory
 from wyoming_pocket_tts.cli.doctor.models import check_models, check_voices
-from wyoming_pocket_tts.cli.voices import listing
+from wyoming_pocket_tts.cli.voices import list_voices
 from wyoming_pocket_tts.config.schema import ModelSettings, Settings
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
@@ -149,12 +149,14 @@ def test_a_damaged_voice_is_named_and_the_others_are_not(tmp_path: Path) -> None
     folder = tmp_path / "voices"
     folder.mkdir()
     (folder / "Grandma.safetensors").write_bytes(b"no voice at all")
-    found = findings(check_voices(lambda: listing(settings(tmp_path), embedded=EMBEDDED)))
+    found = findings(check_voices(lambda: list_voices(settings(tmp_path), embedded=EMBEDDED)))
     named(found, Severity.PROBLEM, "Grandma.safetensors")
     named(found, Severity.OK, "1 of ")
 
 
 def test_nobody_to_speak_with_is_a_problem(tmp_path: Path) -> None:
     named(
-        findings(check_voices(lambda: listing(settings(tmp_path), embedded=[]))), Severity.PROBLEM, "no voice to speak"
+        findings(check_voices(lambda: list_voices(settings(tmp_path), embedded=[]))),
+        Severity.PROBLEM,
+        "no voice to speak",
     )

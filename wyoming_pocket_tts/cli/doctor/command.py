@@ -16,7 +16,7 @@ from wyoming_pocket_tts.cli.doctor.base import (
     examine,
 )
 from wyoming_pocket_tts.cli.doctor.machine import check_clock, check_data_directory, check_memory, check_processor
-from wyoming_pocket_tts.cli.doctor.models import check_models, check_config, check_voices
+from wyoming_pocket_tts.cli.doctor.models import check_config, check_models, check_voices
 from wyoming_pocket_tts.cli.doctor.network import (
     check_addresses,
     check_discovery,
@@ -25,7 +25,7 @@ from wyoming_pocket_tts.cli.doctor.network import (
     downloads_directory,
 )
 from wyoming_pocket_tts.cli.doctor.service import check_home_assistant, check_service, check_speech
-from wyoming_pocket_tts.cli.voices import VoiceListing, listing
+from wyoming_pocket_tts.cli.voices import VoiceListing, list_voices
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 from wyoming_pocket_tts.server.protocol import encode, info_event
 
@@ -57,7 +57,7 @@ def checks_for(context: DoctorContext) -> list[Check]:
 
     @lru_cache(maxsize=1)
     def listed() -> VoiceListing:
-        return listing(settings, embedded=context.embedded)
+        return list_voices(settings, embedded=context.embedded)
 
     def described() -> DescribeResponse:
         if running is not None:

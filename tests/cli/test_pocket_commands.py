@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import pty
 import signal
@@ -19,13 +18,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.cli.in_process import run as run_here
 from tests.pocket.random_models import changed, reduced
 from tests.pocket.tokenizers import tokenizer_files
-from wyoming_pocket_tts.cli import generate as speaking
+from wyoming_pocket_tts.cli import generate as generating
+from wyoming_pocket_tts.cli.console import StatusLine
 from wyoming_pocket_tts.cli.generate import GenerateOptions, GenerationOptions, generate_speech
-from wyoming_pocket_tts.cli.main import main
 from wyoming_pocket_tts.cli.model_choice import ModelSelection
-from wyoming_pocket_tts.cli.progress import StatusLine
 from wyoming_pocket_tts.config.schema import DefaultVoiceSettings, Settings
 from wyoming_pocket_tts.core.types import Synthesizer
 from wyoming_pocket_tts.pocket import registry as configs
@@ -88,34 +87,6 @@ def run(*arguments: str, at: Path, stdin: str = "", **variables: str) -> subproc
     )
 
 
-class Here:
-    """Runs commands in this process: everything but the start of one, which costs seconds with PyTorch."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[bytes]) -> None:
-        self._monkeypatch = monkeypatch
-        self._captured = captured
-
-    def run(self, *arguments: str, at: Path, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
-        self._monkeypatch.chdir(at)
-        self._monkeypatch.setattr(sys, "argv", ["wyoming-pocket-tts", *arguments])
-        self._monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert isinstance(ended.value.code, int)
-        stdout, stderr = self._captured.readouterr()
-        return subprocess.CompletedProcess(arguments, ended.value.code, stdout, stderr)
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Here]:
-    log = logging.getLogger()
-    before = (log.level, log.handlers[:])
-    yield Here(monkeypatch, capfdbinary)
-    logging.captureWarnings(False)
-    log.handlers[:] = before[1]
-    log.setLevel(before[0])
-
-
 def samples_of(wav: Path | bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
     with wave.open(io.BytesIO(wav) if isinstance(wav, bytes) else str(wav)) as audio:
         assert (audio.getnchannels(), audio.getsampwidth(), audio.getframerate()) == (1, 2, 24_000)
@@ -139,10 +110,10 @@ def test_a_model_of_ones_own_speaks_with_a_recording_and_with_its_voice(folder: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["heard.wav", "kept.wav"]
 
 
-def test_it_is_a_filter_too_and_a_seed_makes_the_noise_the_same(folder: Path, here: Here) -> None:
+def test_it_is_a_filter_too_and_a_seed_makes_the_noise_the_same(folder: Path) -> None:
     options = ("--config", "model/model.yaml", "--voice", "voice.safetensors", "--eos-threshold", "-99", "-o", "-")
     spoken = [
-        here.run("generate", "-", *options, "--temperature", "0.5", "--seed", seed, at=folder, stdin=TEXT)
+        run_here("generate", "-", *options, "--temperature", "0.5", "--seed", seed, at=folder, stdin=TEXT.encode())
         for seed in ("1", "1", "2")
     ]
     assert [done.returncode for done in spoken] == [0, 0, 0], spoken[0].stderr
@@ -153,14 +124,14 @@ def test_it_is_a_filter_too_and_a_seed_makes_the_noise_the_same(folder: Path, he
     assert len(samples_of(spoken[0].stdout)) == 11 * 1920
 
 
-def test_options_of_speech_reach_the_model(folder: Path, here: Here) -> None:
+def test_options_of_speech_reach_the_model(folder: Path) -> None:
     options = ("--config", "model/model.yaml", "--voice", "voice.safetensors", *AT_ONCE, "-o", "-")
-    done = here.run("generate", TEXT, *options, "--frames-after-eos", "1", at=folder)
+    done = run_here("generate", TEXT, *options, "--frames-after-eos", "1", at=folder)
     assert done.returncode == 0, done.stderr
     assert len(samples_of(done.stdout)) == 7 * 1920
     sentences = "One is here. Two is here. Three is here."
     apart, together = (
-        samples_of(here.run("generate", sentences, *options, "--max-tokens", "8", *more, at=folder).stdout)
+        samples_of(run_here("generate", sentences, *options, "--max-tokens", "8", *more, at=folder).stdout)
         for more in ((), ("--continuity", "0.4"))
     )
     assert len(apart) == len(together) == 3 * 11 * 1920
@@ -168,14 +139,14 @@ def test_options_of_speech_reach_the_model(folder: Path, here: Here) -> None:
     assert np.abs(apart.astype(int) - together).max() > 100 * ROUNDING, "the second chunk heard the first"
 
 
-def test_a_flow_matching_model_gets_the_steps_that_it_needs(folder: Path, here: Here) -> None:
+def test_a_flow_matching_model_gets_the_steps_that_it_needs(folder: Path) -> None:
     options = ("--config", "matching/model.yaml", "--voice", "voice.wav", *AT_ONCE, "-o", "-")
-    recommended = here.run("generate", TEXT, *options, at=folder)
+    recommended = run_here("generate", TEXT, *options, at=folder)
     assert recommended.returncode == 0, recommended.stderr
     assert b"sampler_decode_steps" not in recommended.stderr
-    told = here.run("generate", TEXT, *options, "--sampler-decode-steps", "16", at=folder)
+    told = run_here("generate", TEXT, *options, "--sampler-decode-steps", "16", at=folder)
     np.testing.assert_allclose(samples_of(recommended.stdout), samples_of(told.stdout), atol=ROUNDING)
-    older = here.run("generate", TEXT, *options, "--lsd-decode-steps", "1", at=folder)
+    older = run_here("generate", TEXT, *options, "--lsd-decode-steps", "1", at=folder)
     assert older.returncode == 0
     assert b"now called sampler_decode_steps" in older.stderr
     assert b"needs 16 sampler_decode_steps" in older.stderr
@@ -264,9 +235,9 @@ def test_pocket_tts_speaks_when_something_asks_for_it(
         asked.append((text, speaker))
         return "spoken"
 
-    monkeypatch.setattr(speaking, "speak_with_pocket", note)
+    monkeypatch.setattr(generating, "generate_with_pocket", note)
     settings = Settings(voice=DefaultVoiceSettings(default=default_voice))
-    wanted = GenerateOptions(text=None, voice=voice, model=model, manner=manner, output="-", settings=settings)
+    wanted = GenerateOptions(text=None, voice=voice, model=model, generation=manner, output="-", settings=settings)
     assert generate_speech(wanted, load_embedded=_no_embedded_voice, quiet=True) == "spoken"
     assert asked == [(None, None if default_voice == "kokoro-ray" else voice or default_voice)]
 
@@ -275,7 +246,7 @@ def test_pocket_tts_speaks_when_something_asks_for_it(
 def test_else_the_embedded_voice_does(voice: str | None) -> None:
     settings = Settings(voice=DefaultVoiceSettings(default="kokoro-selma"))
     wanted = GenerateOptions(
-        text="Hi.", voice=voice, model=ModelSelection(), manner=GenerationOptions(), output="-", settings=settings
+        text="Hi.", voice=voice, model=ModelSelection(), generation=GenerationOptions(), output="-", settings=settings
     )
     with pytest.raises(_EmbeddedError):
         generate_speech(wanted, load_embedded=_no_embedded_voice, quiet=True)
@@ -291,10 +262,10 @@ def _no_embedded_voice() -> Synthesizer:
 
 def test_every_language_has_a_voice_and_words_of_its_own() -> None:
     texts = {
-        name: speaking.default_text(ModelSelection(language=name).language_code()) for name in configs.model_names()
+        name: generating.default_text(ModelSelection(language=name).language_code()) for name in configs.model_names()
     }
     assert len(set(texts.values())) == len({configs.language(name) for name in configs.model_names()}) == 7
-    assert "evening" in speaking.default_text(ModelSelection().language_code())
+    assert "evening" in generating.default_text(ModelSelection().language_code())
     assert "Abend" in texts["german_24l"]
     assert ModelSelection(language="german_24l").default_voice() == configs.default_voice("german_24l") == "juergen"
     assert ModelSelection().default_voice() == "alba"
@@ -372,7 +343,7 @@ def test_an_interruption_joins_the_thread_that_generates(
     choice = ModelSelection(config=str(folder / "model" / "model.yaml"))
     voice = str(folder / "voice.safetensors")
     with pytest.raises(KeyboardInterrupt) as interrupted:  # its frames live on: nobody else closes the stream
-        speaking.speak_with_pocket(
+        generating.generate_with_pocket(
             TEXT * 50, voice, choice, GenerationOptions(), output=str(tmp_path / "out.wav"), quiet=True
         )
     assert "pocket-latents" not in [thread.name for thread in threading.enumerate()]
@@ -408,19 +379,19 @@ def test_a_voice_is_exported_and_used_as_it_is_said(folder: Path, tmp_path: Path
     assert read_state(target).length == read_state(folder / "voice.safetensors").length
 
 
-def test_recordings_are_cut_to_30_seconds_unless_told_otherwise(folder: Path, here: Here, tmp_path: Path) -> None:
+def test_recordings_are_cut_to_30_seconds_unless_told_otherwise(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", recording(seconds=40, pitch_hz=110), 24_000)
     long, whole = tmp_path / "cut.safetensors", tmp_path / "whole.safetensors"
     options = ("--config", "model/model.yaml")
-    assert here.run("export-voice", str(tmp_path / "long.wav"), str(long), *options, at=folder).returncode == 0
-    done = here.run("export-voice", str(tmp_path / "long.wav"), str(whole), *options, "--no-truncate", at=folder)
+    assert run_here("export-voice", str(tmp_path / "long.wav"), str(long), *options, at=folder).returncode == 0
+    done = run_here("export-voice", str(tmp_path / "long.wav"), str(whole), *options, "--no-truncate", at=folder)
     assert done.returncode == 0, done.stderr
     assert b"wyoming-pocket-tts: long.wav: The recording is 40 s long." in done.stderr
     assert 30 / FRAME_SECONDS <= read_state(long).length <= 30 / FRAME_SECONDS + 3
     assert 40 / FRAME_SECONDS <= read_state(whole).length <= 40 / FRAME_SECONDS + 3
 
 
-def test_a_folder_is_exported_file_by_file_and_kept_up_to_date(folder: Path, here: Here, tmp_path: Path) -> None:
+def test_a_folder_is_exported_file_by_file_and_kept_up_to_date(folder: Path, tmp_path: Path) -> None:
     recordings, voices = tmp_path / "recordings", tmp_path / "voices"
     recordings.mkdir()
     soundfile.write(recordings / "anna.wav", recording(seconds=4, pitch_hz=200), 24_000)
@@ -429,7 +400,7 @@ def test_a_folder_is_exported_file_by_file_and_kept_up_to_date(folder: Path, her
     (recordings / "notes.txt").write_text("not a recording")
     options = (str(recordings), str(voices), "--config", "model/model.yaml")
 
-    done = here.run("export-voice", *options, at=folder)
+    done = run_here("export-voice", *options, at=folder)
     assert done.returncode == 1
     lines = done.stdout.decode().splitlines()
     assert lines[0] == f"[1/3] anna.wav -> {voices}/anna.safetensors"
@@ -446,7 +417,7 @@ def test_a_folder_is_exported_file_by_file_and_kept_up_to_date(folder: Path, her
     (recordings / "broken.MP3").unlink()
     os.utime(voices / "bert.safetensors", (1, 1))
     before = (voices / "anna.safetensors").stat().st_mtime_ns
-    again = here.run("export-voice", *options, at=folder)
+    again = run_here("export-voice", *options, at=folder)
     assert again.returncode == 0, again.stderr
     assert "1 exported, 1 kept (newer than the recording)" in again.stdout.decode()
     assert (voices / "anna.safetensors").stat().st_mtime_ns == before
@@ -457,13 +428,13 @@ def test_a_folder_is_exported_file_by_file_and_kept_up_to_date(folder: Path, her
     assert (voices / "anna.safetensors").stat().st_mtime_ns > before
 
 
-def test_voices_of_another_model_are_made_anew(folder: Path, here: Here, tmp_path: Path) -> None:
+def test_voices_of_another_model_are_made_anew(folder: Path, tmp_path: Path) -> None:
     other = reduced(configs.released_model("english_2m_2026-10"), layers=2)
     write_random_model(tmp_path / "other", other, seed=2, tokenizer=tokenizer_files().sentencepiece)
     (tmp_path / "recordings").mkdir()
     soundfile.write(tmp_path / "recordings" / "anna.wav", recording(seconds=4, pitch_hz=200), 24_000)
     for config in (folder / "model" / "model.yaml", tmp_path / "other" / "model.yaml"):
-        done = here.run("export-voice", "recordings", "voices", "--config", str(config), at=tmp_path)
+        done = run_here("export-voice", "recordings", "voices", "--config", str(config), at=tmp_path)
         assert "1 exported" in done.stdout.decode(), done.stderr
 
 

@@ -16,7 +16,7 @@ from tests.pocket.onnx.bundles import write_small_model
 from tests.pocket.random_models import changed
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts.cli import models as providing
-from wyoming_pocket_tts.cli.models import DownloadOptions, as_table, download_models, released_models
+from wyoming_pocket_tts.cli.models import DownloadOptions, download_models, models_table, released_models
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket.hub import HubFile
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision, open_bundle
@@ -119,7 +119,7 @@ def test_a_model_of_ones_own_is_converted_and_it_is_said_how_to_use_it(model: Pa
         "downloading",
         "converting",
         "comparing with the exact model",
-        "hearing the recording of its voice",
+        "encoding the recording of its voice",
     ]
     assert summary == f"{model}: {bundle.size_bytes / 1e6:.0f} MB in data/models/{directory.name} (mixed)"
     assert voice.startswith(f"{model}: its voice is not here yet ({configs.voice_audio_source('alba')}: ")
@@ -229,5 +229,5 @@ def test_the_list_of_models_shows_which_are_converted(released: ModelConfig, tmp
     assert listed["german"].installed
     assert listed["dutch"].converted == ()
     assert released_models()[-1].converted == ()
-    (line,) = (line for line in as_table(list(listed.values())).splitlines() if line.startswith("german "))
+    (line,) = (line for line in models_table(list(listed.values())).splitlines() if line.startswith("german "))
     assert line.endswith("  yes        mixed")
