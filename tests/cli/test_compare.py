@@ -211,8 +211,6 @@ def test_ctrl_c_leaves_no_process_and_nothing_half_done(folder: Path, tmp_path: 
         stderr=terminal.theirs,
         cwd=folder,
         env=environment_there,
-        # what runs us in the background may have left orders to ignore Ctrl+C, which programs hand down
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (there is no thread yet)
     )
     os.close(terminal.theirs)
     try:

@@ -131,9 +131,10 @@ def test_a_model_of_ones_own_is_converted_and_it_is_said_how_to_use_it(model: Pa
 
 
 def test_a_person_sees_a_bar(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").symlink_to(model)  # a short name: a terminal's line may cut a long one
     here, there = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "wyoming_pocket_tts", "convert", "--config", str(model), "--data-dir", "data"],
+        [sys.executable, "-m", "wyoming_pocket_tts", "convert", "--config", "model.yaml", "--data-dir", "data"],
         stdout=subprocess.PIPE,
         stderr=there,
         cwd=tmp_path,
@@ -152,7 +153,7 @@ def test_a_person_sees_a_bar(model: Path, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert b"converting [" in shown
     assert b"####" in shown
-    assert told.startswith(f"{model}: 4")  # the summary alone
+    assert told.startswith("model.yaml: 4")  # the summary alone
     assert shown.endswith(b"\r\x1b[K")
 
 

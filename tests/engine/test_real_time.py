@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.simulated_clock import Clock
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.core.errors import ServerOverloaded
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
 from wyoming_pocket_tts.engine.scheduler import Scheduler
@@ -48,7 +49,7 @@ async def spoken(workers: Scheduler, text: str, *, continues: bool = False, rese
 
 @pytest.mark.parametrize(
     ("seconds_per_block", "streams"),
-    [(0.2, 1), (0.05, 1), (0.03, 2), (0.009, 8), (0.001, 12)],
+    mostly(pytest.mark.slow, [(0.2, 1), (0.05, 1), (0.03, 2), (0.009, 8), (0.001, 12)]),
 )
 async def test_a_slow_engine_admits_fewer_and_the_others_get_their_turn(seconds_per_block: float, streams: int) -> None:
     engine = Engine(seconds_per_block)

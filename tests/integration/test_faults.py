@@ -139,6 +139,7 @@ async def test_it_speaks_and_is_announced_with_nowhere_to_write(case: str, tmp_p
     assert names[0] == names[1], "it follows from the machine"
 
 
+@pytest.mark.slow
 async def test_a_flood_of_connections_beyond_the_open_files_passes(tmp_path: Path) -> None:
     through = ("sh", "-c", 'ulimit -n 48; exec "$@"', "sh")
     async with service(tmp_path=tmp_path, through=through) as running:

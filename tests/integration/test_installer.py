@@ -20,9 +20,9 @@ from tests.support.hub_world import (
     World,
     environment,
     installed_voices,
-    make_world,
     place,
     rate_spoken,
+    shared_world,
 )
 from tests.support.service import service
 from wyoming_pocket_tts.core.errors import ConfigError
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"))
+    return shared_world(tmp_path_factory)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def again_without_a_hub(home: Path) -> None:
 
 
 async def test_a_hub_that_fails_takes_nothing_away(world: World, home: Path) -> None:
-    broken = {name: Served(content, status=500) for name, content in world.files.items()}
+    broken = {name: Served(content, status=501) for name, content in world.files.items()}
     settings = environment("", home) | {"HF_HUB_DOWNLOAD_TIMEOUT": "1"}
     with fake_hub(broken, commits=world.commits) as hub:
         async with service("--engine", "kokoro", tmp_path=home, **(settings | {"HF_ENDPOINT": hub.url})) as running:
@@ -104,6 +104,7 @@ async def test_a_hub_that_hangs_does_not_keep_the_service_from_stopping(home: Pa
             assert "Traceback" not in running.log
 
 
+@pytest.mark.slow
 async def test_a_model_of_ones_own_speaks_with_the_recording_of_a_voice(world: World, home: Path) -> None:
     with fake_hub(world.files, commits=world.commits) as hub:
         settings = environment(hub.url, home, names=str(world.config))
@@ -157,6 +158,7 @@ async def test_voices_that_were_damaged_come_anew(world: World, home: Path) -> N
         read_state(directory / f"{voice}.safetensors")
 
 
+@pytest.mark.slow
 async def test_one_model_that_cannot_be_had_keeps_nothing_from_another(world: World, home: Path) -> None:
     with fake_hub(world.files, commits=world.commits) as hub:
         names = f"german_24l,{MODEL}"  # the hub has nothing of the first
@@ -173,6 +175,7 @@ async def test_one_model_that_cannot_be_had_keeps_nothing_from_another(world: Wo
             assert await running.stop() == 0
 
 
+@pytest.mark.slow
 async def test_only_the_voices_that_are_needed_come_if_so_wished(world: World, home: Path) -> None:
     settings = {
         "WYOMING_POCKET_TTS_MODELS_VOICES": "default",
@@ -188,6 +191,7 @@ async def test_only_the_voices_that_are_needed_come_if_so_wished(world: World, h
             }
 
 
+@pytest.mark.slow
 async def test_an_order_to_stop_amid_a_conversion_leaves_nothing_behind(world: World, home: Path) -> None:
     with fake_hub(world.files, commits=world.commits) as hub:
         async with service("--engine", "kokoro", tmp_path=home, **environment(hub.url, home)) as running:
@@ -199,6 +203,7 @@ async def test_an_order_to_stop_amid_a_conversion_leaves_nothing_behind(world: W
     assert [path.name for path in models.iterdir() if path.suffix != ".lock"] == []
 
 
+@pytest.mark.slow
 async def test_an_answer_that_has_begun_ends_in_its_voice_when_the_model_comes(world: World, home: Path) -> None:
     with fake_hub(world.files, commits=world.commits) as hub:
         async with service("--engine", "kokoro", tmp_path=home, **environment(hub.url, home)) as running:

@@ -22,9 +22,9 @@ from tests.support.hub_world import (
     World,
     environment,
     installed_voices,
-    make_world,
     place,
     rate_spoken,
+    shared_world,
 )
 from tests.support.service import Service, service
 from wyoming_pocket_tts.pocket.registry import released_model, voice_audio_source, voice_state_source
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"))
+    return shared_world(tmp_path_factory)
 
 
 @dataclass
@@ -117,6 +117,7 @@ async def test_recordings_are_heard_once(world: World, tmp_path: Path) -> None:
         assert "encoder" not in maps, "what hears is another process"
 
 
+@pytest.mark.slow
 async def test_an_answer_ends_in_the_voice_that_it_began_with(world: World, tmp_path: Path) -> None:
     """While the voice is overwritten with rubbish, and then taken away."""
     async with home(world, tmp_path) as house:
@@ -158,6 +159,7 @@ async def test_a_file_counts_when_it_is_written_to_its_end(world: World, tmp_pat
         assert await rate_spoken(house.uri, "slow") == RATE_HZ
 
 
+@pytest.mark.slow
 async def test_an_order_to_stop_amid_a_hearing_is_obeyed(world: World, tmp_path: Path) -> None:
     async with home(world, tmp_path) as house:
         house.drop("Anna.wav", recording(world))
@@ -166,6 +168,7 @@ async def test_an_order_to_stop_amid_a_hearing_is_obeyed(world: World, tmp_path:
     assert all(name.endswith(".safetensors") and not name.startswith(".") for name in leftovers)
 
 
+@pytest.mark.slow
 async def test_recordings_are_heard_once_somebody_has_logged_in(world: World, tmp_path: Path) -> None:
     config = released_model(MODEL)
     assert config.weights_path is not None
@@ -214,6 +217,7 @@ async def test_odd_entries_harm_nobody(world: World, tmp_path: Path) -> None:
         assert "Traceback" not in house.running.log
 
 
+@pytest.mark.slow
 async def test_a_folder_is_a_voice_with_styles(world: World, tmp_path: Path) -> None:
     async with home(world, tmp_path) as house:
         for style in ("default", "happy"):

@@ -17,8 +17,8 @@ from tests.support.hub_world import (
     World,
     environment,
     installed_voices,
-    make_world,
     rate_spoken,
+    shared_world,
 )
 from tests.support.service import Service, service
 
@@ -33,7 +33,7 @@ EMBEDDED_LEFT = "the embedded voice has left memory"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"))
+    return shared_world(tmp_path_factory)
 
 
 async def states(running: Service) -> dict[str, str]:
@@ -83,6 +83,7 @@ async def ask_for_the_second_while_the_first_speaks(address: str, running: Servi
     await running.until_logged(left, times=before + 1)
 
 
+@pytest.mark.slow
 async def test_the_embedded_voice_leaves_when_a_model_speaks_and_is_back_when_asked_for(
     world: World, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ async def test_the_embedded_voice_leaves_when_a_model_speaks_and_is_back_when_as
             assert "the embedded voice has come into memory" in again.log, "it was loaded although nobody asked"
 
 
+@pytest.mark.slow
 async def test_the_embedded_voice_stays_when_somebody_is_set_to_speak_with_it(world: World, tmp_path: Path) -> None:
     with fake_hub(world.files, commits=world.commits) as hub:
         settings = environment(hub.url, tmp_path) | {"WYOMING_POCKET_TTS_VOICE_DEFAULT": EMBEDDED_VOICE}

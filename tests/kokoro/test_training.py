@@ -85,6 +85,7 @@ def test_prepared_data_fit_together(data: Path) -> None:
     assert 0.5 < everything.std() < 1.5
 
 
+@pytest.mark.slow
 def test_the_acoustic_model_learns_goes_on_and_draws(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
@@ -156,6 +157,7 @@ def test_model_info_counts_every_parameter() -> None:
     assert info["config"]["vocab_size"] == 63
 
 
+@pytest.mark.slow
 def test_vocoder_training_runs_all_stages_and_goes_on(data: Path, tmp_path: Path) -> None:
     prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
     options = vocoding.VocoderTrainingOptions(
@@ -176,6 +178,7 @@ def test_vocoder_training_runs_all_stages_and_goes_on(data: Path, tmp_path: Path
     assert trainer().step == 6
 
 
+@pytest.mark.slow
 def test_what_is_exported_speaks(data: Path, tmp_path: Path) -> None:
     prepared = dataset.Dataset.open(data, held_out=HELD_OUT)
     options = acoustic.AcousticTrainingOptions(steps=2, batch_size=4, save_every=2)
@@ -198,6 +201,7 @@ def test_what_is_exported_speaks(data: Path, tmp_path: Path) -> None:
         assert speech.dtype == np.int16
 
 
+@pytest.mark.slow
 def test_letter_to_sound_learns_a_toy_language(tmp_path: Path) -> None:
     vowels = {"a": "ae1", "e": "eh1"}
     toy = {f"{a}{b}{c}": (a, vowels[b], c) for a in "kptsfmnl" for b in vowels for c in "dgbvzrw"}

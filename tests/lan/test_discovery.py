@@ -11,7 +11,7 @@ from tests.lan.house import Browser, Found, browsing
 from tests.lan.network import Lan, two_machines, why_not
 from tests.support.service import Service, service
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.network
 
 IPV4, IPV6 = "10.77.0.2", "fd10:5ea:1::2"
 OTHER_IPV4, OTHER_IPV6 = "10.77.1.2", "fd10:5ea:1::3"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.pocket.peer import Spoken, load_peer, ours_speaks, peer_speaks
-from tests.pocket.random_models import changed
+from tests.pocket.random_models import changed, reduced
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
 from wyoming_pocket_tts.pocket.random_model import write_random_model
@@ -52,6 +52,14 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
 }
 """What is compared: a released model, what differs from it, and the sampler's steps."""
 
+TWO_LAYERS = {case: f"{case}, two layers" for case in CASES}
+"""Fast, for texts of a few words: random weights are scaled for the depth, and errors grow in long texts."""
+PAIRS = [*TWO_LAYERS.values(), *(pytest.param(case, marks=pytest.mark.parity) for case in CASES)]
+SPEECHES = [
+    *((pair, "few words") for pair in TWO_LAYERS.values()),
+    *(pytest.param(case, text, marks=pytest.mark.parity) for case in CASES for text in TEXTS),
+]
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -77,10 +85,12 @@ def a_recording(config: ModelConfig) -> torch.Tensor:
     return torch.from_numpy((0.12 * voice * loudness).astype(np.float32))[None]
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=PAIRS)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    name, differences, steps = CASES[request.param]
+    name, differences, steps = CASES[request.param.removesuffix(", two layers")]
     config = changed(released_model(name), differences)
+    if request.param in TWO_LAYERS.values():
+        config = reduced(config, layers=2)
     files = tokenizer_files()
     is_json = config.flow_lm.lookup_table.tokenizer != "sentencepiece"
     directory = tmp_path_factory.mktemp("model")
@@ -107,7 +117,7 @@ def assert_same(ours: Spoken, peer: Spoken) -> None:
     assert peer.latents.std(axis=0).min() > 0.01, "the random weights should say something that changes"
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize(("pair", "text"), SPEECHES, indirect=["pair"])
 def test_it_says_the_same(pair: Pair, text: str) -> None:
     options = {"max_tokens": 20}
     assert_same(

@@ -1,15 +1,18 @@
 """A released model with random weights on a hub of our own, and a service's answers, for tests. Knows no test."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 
 from tests.pocket.tokenizers import tokenizer_files
 from tests.server.client import Client
+from tests.support.shared import shared
 from wyoming_pocket_tts.pocket.hub import HubFile
 from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
 from wyoming_pocket_tts.pocket.random_model import write_random_model
@@ -37,22 +40,13 @@ def place(source: str) -> str:
     return f"{path.repository}/{path.path}"
 
 
-def make_world(directory: Path) -> World:
-    """Write everything into a directory."""
-    config = released_model(MODEL)
-    tokenizer = tokenizer_files().sentencepiece
-    path = write_random_model(directory, config, seed=2, tokenizer=tokenizer)
-    model = TTSModel.load_model(config=path, engine="torch")
-    times = np.arange(3 * RATE_HZ) / RATE_HZ
-    recording = 0.1 * sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 8)) * np.abs(np.sin(4 * times))
-    soundfile.write(directory / "voice.wav", recording, RATE_HZ)
-    export_model_state(
-        model.get_state_for_audio_prompt(torch.from_numpy(recording.astype(np.float32))), directory / "voice.st"
-    )
+def shared_world(factory: pytest.TempPathFactory) -> World:
+    """The files, written once for a run of tests."""
+    directory, config = shared(factory, "world", _write_world), released_model(MODEL)
     assert config.weights_path is not None
     sources = {
         config.weights_path: directory / "model.safetensors",
-        config.flow_lm.lookup_table.tokenizer_path: tokenizer,
+        config.flow_lm.lookup_table.tokenizer_path: directory / "tokenizer.model",
         voice_audio_source("alba"): directory / "voice.wav",
         **{voice_state_source(MODEL, voice): directory / "voice.st" for voice in voice_names()},
     }
@@ -60,7 +54,19 @@ def make_world(directory: Path) -> World:
     return World(
         {place(source): file.read_bytes() for source, file in sources.items()},
         frozenset(commit for commit in commits if commit),
-        path,
+        directory / "model.yaml",
+    )
+
+
+def _write_world(directory: Path) -> None:
+    tokenizer = Path(shutil.copy(tokenizer_files().sentencepiece, directory))
+    path = write_random_model(directory, released_model(MODEL), seed=2, tokenizer=tokenizer)
+    model = TTSModel.load_model(config=path, engine="torch")
+    times = np.arange(3 * RATE_HZ) / RATE_HZ
+    recording = 0.1 * sum(np.sin(2 * np.pi * 140 * k * times) / k for k in range(1, 8)) * np.abs(np.sin(4 * times))
+    soundfile.write(directory / "voice.wav", recording, RATE_HZ)
+    export_model_state(
+        model.get_state_for_audio_prompt(torch.from_numpy(recording.astype(np.float32))), directory / "voice.st"
     )
 
 

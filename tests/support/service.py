@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 LIMIT_SECONDS = 30.0
 """Generous: a process imports half a library on a busy machine. Every wait ends with an event long before."""
+
+LONGEST_SOCKET_PATH = 107
 
 _ALONE = {"WYOMING_POCKET_TTS_MODELS_NAMES": "none"}
 """No test waits for a download that it did not ask for."""
@@ -99,6 +102,8 @@ async def service(
     must become the service, as ``exec`` does.
     """
     address = notify_address or str(tmp_path / "notify")
+    if len(os.fsencode(address)) > LONGEST_SOCKET_PATH:
+        address = str(Path(tempfile.mkdtemp(prefix="notify-")) / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reports:
         reports.setblocking(False)
         reports.bind("\0" + address[1:] if address.startswith("@") else address)

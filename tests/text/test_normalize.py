@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.text.normalization.data import load_language
 from wyoming_pocket_tts.text.normalization.grammar import GRAMMARS
 from wyoming_pocket_tts.text.normalization.pipeline import normalize
@@ -158,7 +159,7 @@ def seconds_for(unit: str, chars: int, language: str) -> float:
     return time.process_time() - started
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", mostly(pytest.mark.perf, LANGUAGES))
 def test_time_is_linear(language: str) -> None:
     """Eight times the text takes about eight times as long; a quadratic rule takes sixty-four times."""
     for unit in [*UNITS, *(text + " " for text, _ in PAIRS[language][5::40] if text)]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import (
     DEFAULT_PAUSE_SECONDS,
@@ -157,7 +158,7 @@ def test_text_without_pauses_is_read_as_sentences_and_no_different(text: str) ->
     assert [piece.text for piece in read(PlainTextReader("en"), list(text))] == [*stream.feed(text), *stream.finish()]
 
 
-@pytest.mark.parametrize("unit", ["[", "[pause ", "[pause 1s]", "[p", "a[pause]"], ids=repr)
+@pytest.mark.parametrize("unit", mostly(pytest.mark.perf, ["[", "[pause ", "[pause 1s]", "[p", "a[pause]"]), ids=repr)
 def test_time_is_linear(unit: str) -> None:
     """A quadratic reading would run into the time limit of a test."""
     text = unit * (100_000 // len(unit))

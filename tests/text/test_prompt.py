@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pocket.tokenizers import ENTRIES, tokenizer_files
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, TtsError
 from wyoming_pocket_tts.pocket.text import TextRules, Tokenizer, clean, load_tokenizer, split
 
@@ -194,7 +195,11 @@ class Counting:
 
 
 @pytest.mark.parametrize(
-    "unit", ["It is 3.14 now. ", "1.", "No. ", "...", "a, ", "light ", "🎉.", "5.🎉", "3. 4", ". ", "(", "x" * 40 + " "]
+    "unit",
+    mostly(
+        pytest.mark.perf,
+        ["It is 3.14 now. ", "1.", "No. ", "...", "a, ", "light ", "🎉.", "5.🎉", "3. 4", ". ", "(", "x" * 40 + " "],
+    ),
 )
 def test_work_is_linear_in_the_length_of_a_text(unit: str) -> None:
     text = unit * 3000

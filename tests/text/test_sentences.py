@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.text.sentences import (
     FIRST_PIECE_CHARS,
     FIRST_PIECE_MIN_CHARS,
@@ -240,7 +241,9 @@ def test_the_cutting_does_not_matter_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
-    "unit", ["The light is on. ", "x", "word ", "[link, ", "e.g. ", ".", "1 ", "a.b", '"', "a, b "], ids=repr
+    "unit",
+    mostly(pytest.mark.perf, ["The light is on. ", "x", "word ", "[link, ", "e.g. ", ".", "1 ", "a.b", '"', "a, b "]),
+    ids=repr,
 )
 def test_time_is_linear(unit: str) -> None:
     """200 kB in any pieces: a quadratic reading takes minutes."""

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.text import ssml as ssml_values
 from wyoming_pocket_tts.text.segments import LONGEST_PAUSE_SECONDS, ProsodyStyle, Segment
 from wyoming_pocket_tts.text.ssml import DEEPEST, LONGEST_ASIDE, MOST_PROBLEMS, SsmlReader
@@ -81,7 +82,7 @@ def test_a_document_as_people_write_them() -> None:
         ("", []),
         ("<speak> \n </speak>", []),
     ],
-)  # fmt: skip
+)
 def test_what_is_said(document: str, expected: list[str]) -> None:
     assert texts(document) == expected
 
@@ -243,7 +244,7 @@ def test_what_replaces_or_hides_text_without_end_loses_none(opening: str) -> Non
         ("time", "2:30pm", "2:30pm"),
         ("currency", "$5", "$5"),
     ],
-)  # fmt: skip
+)
 def test_say_as(kind: str, written: str, said: str) -> None:
     assert texts(f"<say-as interpret-as='{kind}'> {written}\n</say-as>") == [said]
 
@@ -255,11 +256,38 @@ def test_say_as_speaks_the_language_of_its_text() -> None:
 
 
 MARKUP = st.sampled_from(
-    ["<speak>", "</speak>", "<p>", "</p>", "<s>", "</s>", "<break/>", "<break time='1s'>",
-     "<prosody rate='slow'>", "</prosody>", "<voice name='Anna'>", "</voice>", "<lang xml:lang='de'>", "</lang>",
-     "<emphasis>", "</emphasis>", "<blink a='b'>", "<!-- > & -->", "<?a b?>", "<prosody rate='x>",
-     "< ", "& ", "&#; ", "<3 ", "<br", "<![CDATA[", "]]>", "<desc>", "</desc>"]
-)  # fmt: skip
+    [
+        "<speak>",
+        "</speak>",
+        "<p>",
+        "</p>",
+        "<s>",
+        "</s>",
+        "<break/>",
+        "<break time='1s'>",
+        "<prosody rate='slow'>",
+        "</prosody>",
+        "<voice name='Anna'>",
+        "</voice>",
+        "<lang xml:lang='de'>",
+        "</lang>",
+        "<emphasis>",
+        "</emphasis>",
+        "<blink a='b'>",
+        "<!-- > & -->",
+        "<?a b?>",
+        "<prosody rate='x>",
+        "< ",
+        "& ",
+        "&#; ",
+        "<3 ",
+        "<br",
+        "<![CDATA[",
+        "]]>",
+        "<desc>",
+        "</desc>",
+    ]
+)
 WORDS = st.from_regex(r"\A[a-z]{1,5}[.?,]?\Z")
 
 
@@ -286,8 +314,12 @@ def test_the_cutting_does_not_matter(parts: list[str], data: st.DataObject) -> N
 
 
 @pytest.mark.parametrize(
-    "unit", ["<p>", "<s>a</s>", "<prosody rate='slow'>a", "<sub alias='x'>", "</p>", "<say-as interpret-as='digits'>1"]
-)  # fmt: skip
+    "unit",
+    mostly(
+        pytest.mark.perf,
+        ["<p>", "<s>a</s>", "<prosody rate='slow'>a", "<sub alias='x'>", "</p>", "<say-as interpret-as='digits'>1"],
+    ),
+)
 def test_time_is_linear(unit: str) -> None:
     """A quadratic reading would run into the time limit of a test."""
     document = unit * (100_000 // len(unit))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.text.reader import ThinkTagFilter, segment_reader_for
 
 ANSWERS = {
@@ -71,7 +72,9 @@ def test_without_an_end_nothing_is_lost_but_the_first_tag(text: str) -> None:
     assert said == rest
 
 
-@pytest.mark.parametrize("unit", ["<think>", "<think>a</think>", "</think>", "<think", "a", "<"])
+@pytest.mark.parametrize(
+    "unit", mostly(pytest.mark.perf, ["<think>", "<think>a</think>", "</think>", "<think", "a", "<"])
+)
 def test_time_is_linear(unit: str) -> None:
     """Eight times the text takes about eight times as long."""
 

@@ -12,6 +12,7 @@ import torch
 
 from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.core.errors import ConfigError, ModelError, VoiceError
 from wyoming_pocket_tts.pocket.backend import SamplingParams
 from wyoming_pocket_tts.pocket.loading import choose_precision
@@ -39,7 +40,7 @@ def a_recording() -> torch.Tensor:
     return (0.1 * tones * torch.sin(5 * times).abs())[None]
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=mostly(pytest.mark.parity, MODELS))
 def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TTSModel, TTSModel]:
     directory = tmp_path_factory.mktemp("model")
     config = write_model(directory, request.param)

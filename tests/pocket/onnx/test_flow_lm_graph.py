@@ -11,6 +11,7 @@ import torch
 
 from tests.pocket.onnx.flow_lm_runner import Streams, random_weights, write_flow_lm
 from tests.pocket.random_models import changed
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.core.errors import ConfigError, ModelError
 from wyoming_pocket_tts.inference.graph import ExternalDataFile
 from wyoming_pocket_tts.inference.session import OnnxSession
@@ -42,6 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     ),
 }
 """What is compared: a released model, what differs from it, and the sampler's steps."""
+SMALL = ["7m, grouped keys", "2m, pointwise", "pointwise, steps not needed", "odd widths"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def a_model(case: str, directory: Path) -> Model:
     return Model(config, weights, steps, OnnxSession(path))
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=mostly(pytest.mark.parity, CASES, fast=SMALL))
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return a_model(request.param, tmp_path_factory.mktemp("model"))
 
@@ -191,6 +193,7 @@ def test_several_positions_of_several_streams_need_an_empty_past(small: Model) -
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("int8", 0.003, 0.02), ("int4", 0.05, 0.25)])
+@pytest.mark.parity
 def test_fewer_bits_cost_exactness(precision: str, least: float, most: float, tmp_path: Path) -> None:
     model = a_model("english", tmp_path)
     path = write_flow_lm(tmp_path, model.config, model.weights, precision=Precision(precision), steps=model.steps)

@@ -19,6 +19,7 @@ import pytest
 from tests.pocket.fake_hub import Served, fake_hub
 from tests.pocket.onnx.bundles import INSTALLING, LIMIT_SECONDS, children, install_elsewhere, until, write_small_model
 from tests.pocket.random_models import changed
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.core.errors import Cancelled, DownloadError, ModelError
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.onnx import install as installing
@@ -109,6 +110,7 @@ def test_it_can_be_made_anew(config: ModelConfig, data_dir: Path) -> None:
     assert nothing_left(data_dir)
 
 
+@pytest.mark.perf
 def test_converting_needs_little_memory(config: ModelConfig, tmp_path: Path) -> None:
     """What does not grow with the model: Python, the runtime, and a graph of 40 MB that is tried."""
     order = WorkerTask(
@@ -156,7 +158,11 @@ def halve(bundle: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(truncate, "flow.data"), (flip, "codec.data"), (edit, "changed"), (age, "format"), (halve, "manifest.json")],
+    mostly(
+        pytest.mark.slow,
+        [(truncate, "flow.data"), (flip, "codec.data"), (edit, "changed"), (age, "format"), (halve, "manifest.json")],
+        fast=[(truncate, "flow.data"), (edit, "changed")],
+    ),
 )
 def test_what_is_damaged_is_made_anew_with_a_message(
     damage: Callable[[Path], None], message: str, config: ModelConfig, data_dir: Path, caplog: pytest.LogCaptureFixture

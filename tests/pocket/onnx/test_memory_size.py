@@ -43,6 +43,7 @@ def bundle_of(directory: Path, *, layers: int, precision: Precision = Precision.
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="another system tells it otherwise")
+@pytest.mark.perf
 def test_the_estimate_grows_with_the_model_and_is_enough_for_one_speech(tmp_path: Path) -> None:
     small = bundle_of(tmp_path / "small", layers=2)
     larger = bundle_of(tmp_path / "larger", layers=4)

@@ -17,6 +17,7 @@ from tests.pocket.onnx.codec_runner import (
     write_encoder,
 )
 from tests.pocket.random_models import changed
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.inference.session import OnnxSession
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph
@@ -79,7 +80,7 @@ def a_case(config: ModelConfig, directory: Path) -> Case:
     return Case(config, weights, latents, audio[0].numpy(), frames.numpy(), directory)
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=mostly(pytest.mark.parity, CONFIGS, fast=["2m", "unreleased"]))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     return a_case(CONFIGS[request.param], tmp_path_factory.mktemp("codec"))
 

@@ -20,6 +20,7 @@ import torch
 from tests.pocket.onnx.portable_runner import Floats, PortableModel, PortableSpeech
 from tests.pocket.random_models import changed, reduced
 from tests.pocket.tokenizers import tokenizer_files
+from tests.support.tiers import mostly
 from wyoming_pocket_tts.pocket.backend import SamplingParams
 from wyoming_pocket_tts.pocket.generate import GenerationParams, frame_limit, speak
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
@@ -94,7 +95,7 @@ def make_case(directory: Path, name: str, differences: dict[str, Any], steps: in
     return Case(backend, steps, directory / "fp32", directory / "int8", recording, path)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=mostly(pytest.mark.parity, CASES, fast=["2m", "unreleased"]))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     return make_case(tmp_path_factory.mktemp("portable"), *CASES[request.param])
 
