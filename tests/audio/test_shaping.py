@@ -155,13 +155,13 @@ def test_silence_is_as_long_as_it_is_said_to_be() -> None:
 def test_what_is_not_used_is_not_loaded() -> None:
     program = (
         "import sys\n"
-        "from wyoming_pocket_tts.audio.shaping import shape\n"
-        "from wyoming_pocket_tts.speech import Manner\n"
+        "from wyoming_pocket_tts.audio.effects import shape\n"
+        "from wyoming_pocket_tts.core.types import SynthesisOptions\n"
         "import numpy as np\n"
         "block = np.zeros(4800, np.int16)\n"
-        "list(shape(iter([block]), 24000, Manner(speed=1.5, volume_db=3)))\n"
+        "list(shape(iter([block]), 24000, SynthesisOptions(speed=1.5, volume_db=3)))\n"
         "assert 'soxr' not in sys.modules\n"
-        "list(shape(iter([block]), 24000, Manner(rate_hz=16000)))\n"
+        "list(shape(iter([block]), 24000, SynthesisOptions(rate_hz=16000)))\n"
         "assert 'soxr' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)

@@ -9,10 +9,10 @@ import pytest
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from wyoming_pocket_tts.memory import return_freed_memory
+from wyoming_pocket_tts.core.system import configure_malloc
 
 if sys.argv[1] == "yes":
-    return_freed_memory()
+    configure_malloc()
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -23,14 +23,14 @@ SOURCE = f"hf://{PLACE}@{COMMIT}"
 PROGRAM = """
 import json, os, sys, time
 time.sleep = lambda seconds: None  # huggingface_hub waits between its attempts, half a minute in all
-from wyoming_pocket_tts.errors import SpeechError
+from wyoming_pocket_tts.core.errors import TtsError
 from wyoming_pocket_tts.pocket.hub import fetch
 told = []
 progress = told.append if "TELL" in os.environ else None
 try:
     path = fetch(sys.argv[1], local_files_only=len(sys.argv) > 2, progress=progress)
     result = {"path": str(path), "told": told}
-except SpeechError as error:
+except TtsError as error:
     result = {"error": type(error).__name__, "message": str(error)}
 sys.stdout.write(json.dumps(result))
 """

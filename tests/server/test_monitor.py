@@ -152,7 +152,7 @@ async def test_a_service_that_cannot_speak_is_healthy_but_not_ready() -> None:
 
 def test_without_a_port_nothing_of_it_is_loaded() -> None:
     program = (
-        "import sys\nfrom wyoming_pocket_tts.metrics.monitor import Monitor\n"
-        "Monitor(port=None)\nsys.exit(bool({'prometheus_client', 'h11'} & set(sys.modules)))"
+        "import sys\nfrom wyoming_pocket_tts.server.http import MonitoringServer\n"
+        "MonitoringServer(port=None)\nsys.exit(bool({'prometheus_client', 'h11'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=50).returncode == 0

@@ -274,11 +274,11 @@ async def test_clients_that_do_not_listen_cannot_hold_up_the_end() -> None:
 STDIO = """
 import asyncio, logging
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
-from wyoming_pocket_tts.engine.workers import Workers
-from wyoming_pocket_tts.serving.server import Server
+from wyoming_pocket_tts.engine.scheduler import Scheduler
+from wyoming_pocket_tts.server.server import Server
 
 async def main():
-    async with Workers(ToneSynthesizer()) as workers:
+    async with Scheduler(ToneSynthesizer()) as workers:
         server = Server(workers, uris=["stdio://"])
         await server.start()
         await server.serve_until(asyncio.Event())

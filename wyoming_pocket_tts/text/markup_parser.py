@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 LONGEST_TAG: Final = 1_024
-LONGEST_ASIDE: Final = 4_096
-"""Of comments, processing instructions and document types."""
+LONGEST_ASIDE: Final = 4_096  # of comments, processing instructions and document types
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +20,8 @@ class TextToken:
 class StartTag:
     """A start tag."""
 
-    name: str
-    """In lower case, with its prefix."""
-    attributes: dict[str, str] = field(default_factory=dict)
-    """By names in lower case, with their prefixes."""
+    name: str  # in lower case, with its prefix
+    attributes: dict[str, str] = field(default_factory=dict)  # by names in lower case, with their prefixes
 
 
 @dataclass(frozen=True, slots=True)

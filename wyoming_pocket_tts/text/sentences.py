@@ -1,6 +1,6 @@
 """Incremental sentence splitter."""
 
-# ruff: noqa: RUF001  (marks that look like others are this module's trade)
+# ruff: noqa: RUF001  (marks that look like others are read here)
 
 import re
 from collections.abc import Iterator
@@ -11,20 +11,16 @@ if TYPE_CHECKING:
     from wyoming_pocket_tts.text.normalization.data import SentenceBoundaries
 
 
-FIRST_PIECE_CHARS: Final = 60
+FIRST_SEGMENT_CHARS: Final = 60
 """A first sentence longer than this is cut at a clause, so that audio starts: as much as Assist sends at once."""
-FIRST_PIECE_MIN_CHARS: Final = 20
-"""The first piece is at least this long (a second of speech), so that the next one is ready when it ends."""
-SOFT_LIMIT_CHARS: Final = 300
-"""A longer sentence is cut at a clause or, failing that, at a space between words."""
+FIRST_SEGMENT_MIN_CHARS: Final = 20
+"""The first segment is at least this long (a second of speech), so that the next one is ready when it ends."""
+SOFT_LIMIT_CHARS: Final = 300  # a longer sentence is cut at a clause or, failing that, at a space between words
 CLAUSE_MIN_CHARS: Final = 80
 """In such a cut a clause boundary that would leave less than this is passed over for a space."""
-HARD_LIMIT_CHARS: Final = 1000
-"""Text without any space is cut here, wherever that is."""
-LINK_CHARS: Final = 200
-"""An opening bracket that is not closed within this length was no markdown link."""
-LOOKAHEAD_CHARS: Final = 32
-"""Text after a mark that may change what it means."""
+HARD_LIMIT_CHARS: Final = 1000  # text without any space is cut here, wherever that is
+LINK_CHARS: Final = 200  # an opening bracket that is not closed within this length was no markdown link
+LOOKAHEAD_CHARS: Final = 32  # text after a mark that may change what it means
 _WORD_CHARS: Final = 24
 
 _EVENT = re.compile(r"[\s.!?…؟۔।॥։。！？｡，、；：—\[\]()]")
@@ -55,19 +51,17 @@ def _boundaries(language: str) -> "SentenceBoundaries":
 
 
 class SentencePart(NamedTuple):
-    """A sentence, or as much of one as is spoken at once."""
+    """A sentence, or as much of one as is synthesised at once."""
 
     text: str
-    ends: bool
-    """Whether the sentence ends here; it goes on where it was cut for its length."""
+    ends: bool  # false where the sentence was cut for its length and goes on
 
 
 class SentenceSplitter:
-    """Collects one text and hands out its sentences, without the space around them. Not for several threads at once.
+    """Splits one text, without the space around its sentences. Not thread-safe.
 
-    Args:
-        language: BCP-47 tag; its abbreviations are known or, for other languages, none.
-        cut_first_early: whether the first piece may end at a clause, so that audio starts early.
+    The abbreviations of ``language`` (BCP-47 tag) are known or, for other languages, none. With ``cut_first_early``
+    the first segment may end at a clause, so that audio starts early.
     """
 
     def __init__(self, language: str = "en", *, cut_first_early: bool = True) -> None:
@@ -89,11 +83,10 @@ class SentenceSplitter:
         self._bracket = -1  # an open "[" or the "(" of a link
 
     def feed(self, delta: str) -> list[str]:
-        """The sentences that became certain with ``delta``, in order; often none."""
+        """The sentences that became certain with ``delta``, in order."""
         return [part.text for part in self.feed_parts(delta)]
 
     def feed_parts(self, delta: str) -> list[SentencePart]:
-        """The same, and whether each ends its sentence."""
         self._text += delta
         parts = list(self._advance())
         self._text = self._text[self._start :]
@@ -105,11 +98,10 @@ class SentenceSplitter:
         return parts
 
     def finish(self) -> list[str]:
-        """The rest of the text. The stream is then ready for another text."""
+        """The rest of the text. The splitter is then ready for another text."""
         return [part.text for part in self.finish_parts()]
 
     def finish_parts(self) -> list[SentencePart]:
-        """The same, and whether each ends its sentence."""
         self._finished = True
         parts = list(self._advance())
         rest = self._text[self._start :].strip()
@@ -184,7 +176,7 @@ class SentenceSplitter:
     def _length_cut(self, at: int) -> int | None:
         """Where to cut a sentence that has been followed up to ``at`` without finding its end."""
         length = at - self._start
-        if self._first and length >= FIRST_PIECE_CHARS and self._clause - self._start >= FIRST_PIECE_MIN_CHARS:
+        if self._first and length >= FIRST_SEGMENT_CHARS and self._clause - self._start >= FIRST_SEGMENT_MIN_CHARS:
             return self._clause
         if length < SOFT_LIMIT_CHARS:
             return None
@@ -278,6 +270,6 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
 
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
-    """The sentences of a whole text. Its first one is not cut early: nothing has to be waited for."""
-    stream = SentenceSplitter(language, cut_first_early=False)
-    return [*stream.feed(text), *stream.finish()]
+    """The sentences of a whole text, the first one uncut."""
+    splitter = SentenceSplitter(language, cut_first_early=False)
+    return [*splitter.feed(text), *splitter.finish()]

@@ -11,12 +11,10 @@ from wyoming_pocket_tts.core.errors import quote_untrusted
 from wyoming_pocket_tts.text.markup_parser import EndTag, MarkupError, MarkupTokenizer, StartTag, TextToken, Token
 from wyoming_pocket_tts.text.segments import DEFAULT_PAUSE_SECONDS, ProsodyStyle, Segment, SegmentBuilder, TextWarning
 
-DEEPEST: Final = 64
-"""Elements within one another; those further inside are ignored, their text is not."""
+DEEPEST: Final = 64  # depth of elements; deeper ones are ignored, their text is not
 LONGEST_ASIDE: Final = 2_000
-"""Characters of text that an element may replace or hide. Longer ones are spoken: their end tag is likely missing."""
-MOST_PROBLEMS: Final = 20
-"""Kinds of problems told about one document."""
+"""Characters of text that an element may replace or hide. Longer ones are read: their end tag is likely missing."""
+MOST_PROBLEMS: Final = 20  # kinds of mistakes reported for one document
 
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}", re.ASCII)
 _SPACE: Final = re.compile(r"\s+")
@@ -30,53 +28,66 @@ _STYLED: Final = frozenset({"prosody", "voice", "lang"})
 _KNOWN: Final = (
     _SENTENCES | _INLINE | _REPLACED | _HIDDEN | _STYLED | {"speak", "break", "audio", "lexicon", "lookup", "meta"}
 )
-_SPOKEN_PLAINLY: Final = {
+_READ_PLAINLY: Final = {
     "phoneme": "the pronunciation in <phoneme> is not used: its text is read",
     "audio": "<audio> is not played: the text in it is read",
 }
 _UNUSED_PROSODY: Final = ("pitch", "range", "contour", "duration")
+SILENT_DB: Final = -math.inf  # of ``volume="silent"``
+
+_TIME: Final = re.compile(r"\+?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|s)", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})\s*(%|db)?", re.ASCII | re.IGNORECASE)
+
+STRENGTHS: Final = {"none": 0.0, "x-weak": 0.1, "weak": 0.25, "medium": 0.5, "strong": 0.75, "x-strong": 1.25}
+"""Seconds of a ``break``."""
+RATES: Final = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
+"""Factors of a ``prosody rate``."""
+VOLUMES: Final = {
+    "silent": SILENT_DB, "x-soft": -12.0, "soft": -6.0, "medium": 0.0, "default": 0.0, "loud": 4.0, "x-loud": 8.0,
+}  # fmt: skip
+"""Decibels of a ``prosody volume``."""
+_SLOWEST, _FASTEST = 0.1, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """One that is open."""
+    """An open element."""
 
     start: StartTag
     style: ProsodyStyle
 
 
 class SsmlReader:
-    """Reads one document."""
+    """Reads one document. No mistake in it keeps its words from being synthesised; mistakes become warnings.
+
+    ``docs/ssml.md`` lists what is supported.
+    """
 
     def __init__(self, language: str) -> None:
-        """Begin a document for a voice of this language (BCP-47)."""
         self._language = language
-        self._reader = MarkupTokenizer()
+        self._tokenizer = MarkupTokenizer()
         self._builder = SegmentBuilder(language)
         self._open: list[_Element] = []
         self._too_deep = 0
-        self._aside: list[str] | None = None
-        """Text of the element that replaces or hides it, while that is open."""
+        self._aside: list[str] | None = None  # text of the open element that replaces or hides it
         self._aside_depth = 0
         self._after_space = True
         self._problems: list[TextWarning] = []
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def feed(self, delta: str) -> list[Segment]:
-        """Take more text; return the pieces that are certain now, in order."""
-        self._take(self._reader.feed(delta))
+        self._take(self._tokenizer.feed(delta))
         return self._builder.take()
 
     def finish(self) -> list[Segment]:
-        """Return what is left."""
-        self._take(self._reader.finish())
+        self._take(self._tokenizer.finish())
         if self._open:
             self._problem(f"{_tag(self._open[-1].start.name)} is not closed")
-        self._speak_aside()
+        self._release_aside()
         return self._builder.finish()
 
     def problems(self) -> list[TextWarning]:
-        """What was wrong since this was last asked; each kind is told once for a document."""
+        """Each kind of mistake once for a document."""
         problems, self._problems = self._problems, []
         return problems
 
@@ -93,37 +104,36 @@ class SsmlReader:
                     self._problem(what)
 
     def _problem(self, what: str, kind: str = "markup that is not well formed") -> None:
-        """Tell of it; ``kind`` is of our own words alone."""
-        if what not in self._told and len(self._told) < MOST_PROBLEMS:
-            self._told.add(what)
+        if what not in self._reported and len(self._reported) < MOST_PROBLEMS:
+            self._reported.add(what)
             self._problems.append(TextWarning(kind, f"SSML: {what}"))
 
     # Text
 
     def _text(self, text: str) -> None:
         if self._aside is None:
-            self._say(text)
+            self._add(text)
             return
         self._aside.append(text)
         if sum(map(len, self._aside)) > LONGEST_ASIDE:
             self._problem(f"{_tag(self._open[self._aside_depth - 1].start.name)} is too long, or not closed")
-            self._speak_aside()
+            self._release_aside()
 
-    def _say(self, text: str) -> None:
-        """Line ends are space like any other here: documents are broken into lines and indented for the eye."""
+    def _add(self, text: str) -> None:
+        """Line ends are space like any other: documents are indented for the eye."""
         text = _SPACE.sub(" ", text)
         if self._after_space:
             text = text.lstrip()
         if text:
             self._after_space = text.endswith(" ")
-            self._builder.say(text, self._style)
+            self._builder.add(text, self._style)
 
     @property
     def _style(self) -> ProsodyStyle:
         return self._open[-1].style if self._open else ProsodyStyle()
 
-    def _end_piece(self) -> None:
-        self._builder.end_piece()
+    def _end_segment(self) -> None:
+        self._builder.end_segment()
         self._after_space = True
 
     # Tags
@@ -136,12 +146,12 @@ class SsmlReader:
             return
         if name not in _KNOWN:
             self._problem(f"{_tag(name)} is not known: its text is read", "an unknown element")
-        if name in _SPOKEN_PLAINLY:
-            self._problem(_SPOKEN_PLAINLY[name], f"<{name}>")
+        if name in _READ_PLAINLY:
+            self._problem(_READ_PLAINLY[name], f"<{name}>")
         if name not in _INLINE | _REPLACED | _STYLED:
             self._part_words()
         if name in _SENTENCES:
-            self._end_piece()
+            self._end_segment()
         elif name == "break":
             self._builder.pause(self._pause_seconds(start))
             self._after_space = True
@@ -175,24 +185,24 @@ class SsmlReader:
         if self._aside is not None and len(self._open) == self._aside_depth:
             text, self._aside = "".join(self._aside), None
             if name in _REPLACED:
-                self._say(self._replacement(element, text))
+                self._add(self._replacement(element, text))
         self._open.pop()
         if name in _SENTENCES:
-            self._end_piece()
+            self._end_segment()
         elif name not in _INLINE | _REPLACED | _STYLED:
             self._part_words()
 
     def _part_words(self) -> None:
-        """Elements that are no part of a word stand between two."""
+        """Elements that are no part of a word separate words."""
         if self._aside is None:
-            self._say(" ")
+            self._add(" ")
         else:
             self._aside.append(" ")
 
-    def _speak_aside(self) -> None:
+    def _release_aside(self) -> None:
         if self._aside is not None:
             text, self._aside = "".join(self._aside), None
-            self._say(text)
+            self._add(text)
 
     # What elements mean
 
@@ -209,9 +219,9 @@ class SsmlReader:
         return said
 
     def _pause_seconds(self, start: StartTag) -> float:
-        """Of a ``break``: its time, else its strength, else the usual."""
+        """Of a ``break``: its time, else its strength, else the default."""
         time, strength = start.attributes.get("time"), start.attributes.get("strength")
-        pause = None if time is None else seconds(time)
+        pause = None if time is None else parse_seconds(time)
         if time is not None and pause is None:
             self._problem(f"<break time={quote_untrusted(time)}>: write a time such as 500ms or 1.5s", "<break>")
         if pause is None and strength is not None:
@@ -236,8 +246,8 @@ class SsmlReader:
         if start.name == "prosody":
             style = replace(
                 style,
-                speed=style.speed * self._value(start, "rate", speed, 1.0),
-                volume_db=style.volume_db + self._value(start, "volume", volume_db, 0.0),
+                speed=style.speed * self._value(start, "rate", parse_speed, 1.0),
+                volume_db=style.volume_db + self._value(start, "volume", parse_volume_db, 0.0),
             )
             for name in _UNUSED_PROSODY:
                 if name in attributes:
@@ -258,37 +268,20 @@ class SsmlReader:
 
 
 def _tag(name: str) -> str:
-    """For the log; names may be as long as tags."""
+    """For the log, shortened; names may be as long as tags."""
     return f"<{quote_untrusted(name)[1:-1]}>"
 
 
-SILENT_DB: Final = -math.inf
-"""Of ``volume="silent"``: nothing within it is heard, however loud."""
-
-_TIME: Final = re.compile(r"\+?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|s)", re.ASCII | re.IGNORECASE)
-_NUMBER: Final = re.compile(r"([+-]?)(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})\s*(%|db)?", re.ASCII | re.IGNORECASE)
-
-STRENGTHS: Final = {"none": 0.0, "x-weak": 0.1, "weak": 0.25, "medium": 0.5, "strong": 0.75, "x-strong": 1.25}
-"""Seconds of a ``break``."""
-RATES: Final = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
-"""Factors of a ``prosody rate``."""
-VOLUMES: Final = {
-    "silent": SILENT_DB, "x-soft": -12.0, "soft": -6.0, "medium": 0.0, "default": 0.0, "loud": 4.0, "x-loud": 8.0,
-}  # fmt: skip
-"""Decibels of a ``prosody volume``."""
-_SLOWEST, _FASTEST = 0.1, 10.0
-
-
-def seconds(value: str) -> float | None:
-    """The time that ``500ms`` or ``0.5s`` means; None for anything else."""
+def parse_seconds(value: str) -> float | None:
+    """Seconds of ``500ms`` or ``0.5s``; None for anything else."""
     match = _TIME.fullmatch(value.strip())
     if match is None:
         return None
     return float(match[1]) / (1_000 if match[2].lower() == "ms" else 1)
 
 
-def speed(value: str) -> float | None:
-    """The factor that a rate means: a word, ``80%``, ``+20%``, ``1.2``; None for anything else."""
+def parse_speed(value: str) -> float | None:
+    """Factor of a rate: a word, ``80%``, ``+20%``, ``1.2``; None for anything else."""
     value = value.strip().lower()
     if value in RATES:
         return RATES[value]
@@ -300,8 +293,8 @@ def speed(value: str) -> float | None:
     return factor if _SLOWEST <= factor <= _FASTEST else None
 
 
-def volume_db(value: str) -> float | None:
-    """The gain that a volume means: a word, ``+6dB``, 0 to 100, ``+10%``; None for anything else."""
+def parse_volume_db(value: str) -> float | None:
+    """Gain of a volume: a word, ``+6dB``, 0 to 100, ``+10%``; None for anything else."""
     value = value.strip().lower()
     if value in VOLUMES:
         return VOLUMES[value]
@@ -322,16 +315,10 @@ def volume_db(value: str) -> float | None:
 
 
 def say_as(text: str, kind: str, order: str, language: str) -> str | None:
-    """The text in a form that is read as it is meant; None for a kind that nobody knows.
+    """The words for a text of ``interpret-as`` kind; None for an unknown kind.
 
-    Letters and digits become words at once. Dates, times and amounts are left to be read like any text, which knows
-    how to; only the order of a date's parts is made plain.
-
-    Args:
-        text: what is written.
-        kind: of ``interpret-as``.
-        order: of ``format``; for dates as ``mdy``.
-        language: BCP-47 tag.
+    Letters and digits become words. Dates, times and amounts are left to text normalisation; only the ``order`` of a
+    date's parts (``format``, as ``mdy``) is applied. ``language`` is a BCP-47 tag.
     """
     text = " ".join(text.split())
     sayer = _KINDS.get(kind.strip().lower())
@@ -394,8 +381,7 @@ _KINDS: Final[dict[str, Callable[[str, str, str], str]]] = {
     **dict.fromkeys(("time", "currency", "unit", "fraction", "address", "name", "duration", "measure"), _as_it_is),
 }
 
-_MOST_DIGITS: Final = 15
-"""Of a number that is said as one: few enough for a ``float`` to hold them all."""
+_MOST_DIGITS: Final = 15  # of a number that is read as one: few enough for a ``float`` to hold them all
 _PLUS: Final = {"es": "más", "fr": "plus", "it": "più", "pt": "mais"}
 
 
@@ -409,8 +395,8 @@ def _plus(language: str) -> str:
 
 @lru_cache(maxsize=1_024)  # a digit takes a tenth of a millisecond
 def _number(text: str, language: str, kind: str) -> str:
-    """A number in words; nothing where the text is none or the language has no words here."""
-    from num2words import num2words  # type: ignore[import-untyped]  # noqa: PLC0415  (loads all its languages, for the few who ask)
+    """A number in words; "" for other text and for languages without number words."""
+    from num2words import num2words  # type: ignore[import-untyped]  # noqa: PLC0415  (loads all its languages)
 
     plain = text.replace(",", "") if language == "en" else text
     if not re.fullmatch(r"[+-]?\d+(?:\.\d+)?", plain, re.ASCII):

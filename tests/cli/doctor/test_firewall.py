@@ -22,8 +22,8 @@ exec "$@"
 
 LOOK = """
 import sys
-from wyoming_pocket_tts.cli_new.doctor.network import check_discovery
-from wyoming_pocket_tts.settings import Settings
+from wyoming_pocket_tts.cli.doctor.network import check_discovery
+from wyoming_pocket_tts.config.schema import Settings
 for found in check_discovery(Settings(), is_running=False, listening_seconds=3.0):
     print(found.severity, found.found)
 """

@@ -45,12 +45,12 @@ def until(condition: Callable[[], bool]) -> None:
 INSTALLING = """
 import sys
 from pathlib import Path
-from wyoming_pocket_tts.pocket.config import load_config
-from wyoming_pocket_tts.pocket.onnx.install import install
+from wyoming_pocket_tts.pocket.registry import load_config
+from wyoming_pocket_tts.pocket.onnx.install import ensure_converted
 {before}
 def report(progress):
     print(progress.stage, flush=True)
-print(install(None, load_config(Path(sys.argv[1])), data_dir=Path(sys.argv[2]), report=report).directory)
+print(ensure_converted(None, load_config(Path(sys.argv[1])), data_dir=Path(sys.argv[2]), report=report).directory)
 """
 
 

@@ -14,19 +14,19 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from wyoming_pocket_tts.inference import Network
-from wyoming_pocket_tts.kokoro.runtime import VOICE_FOLDER
-from wyoming_pocket_tts.memory import return_freed_memory
+from wyoming_pocket_tts.inference.session import OnnxSession
+from wyoming_pocket_tts.kokoro.synthesizer import VOICE_FOLDER
+from wyoming_pocket_tts.core.system import configure_malloc
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.onnx.bundle import open_bundle
-from wyoming_pocket_tts.pocket.tts_model import TTSModel
-from wyoming_pocket_tts.voices.state import VoiceState
+from wyoming_pocket_tts.pocket.model import TTSModel
+from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-return_freed_memory()
-libraries = Network(VOICE_FOLDER / "letters.onnx")
+configure_malloc()
+libraries = OnnxSession(VOICE_FOLDER / "letters.onnx")
 bundle = open_bundle(Path(sys.argv[1]))
 before = resident()
 model = TTSModel(open_for_onnx(bundle))

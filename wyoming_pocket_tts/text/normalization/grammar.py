@@ -3,21 +3,59 @@
 # ruff: noqa: RUF001  (signs that look like others are read here)
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
-from typing import Final
+from typing import ClassVar, Final
 
-from wyoming_pocket_tts.text.normalization.data import GrammarWords, LanguageData, Noun, SpokenCurrency, load_language
+from wyoming_pocket_tts.text.normalization.data import CurrencyWords, GrammarWords, LanguageData, Noun, load_boundaries
 
+Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+"""A pattern and what replaces it. Each pattern is linear: none can start twice over the same characters."""
+
+SIGN: Final = r"(?:(?<![\w)\]%°.,–-])[-−–+±~≈]\s?)"  # a sign before a number, in ASCII or in its own character
+TEXT_END: Final = re.compile(r"[\s\"')\]]*+\Z")
+"""The rest of a text without words: a full stop before it ends the sentence, also that of an abbreviation."""
+MAX_CARDINAL_DIGITS: Final = 15  # longer numbers are read digit by digit
+_GROUP: Final = 3
 _HUNDREDTHS: Final = 2
+_CONTEXT_CHARS: Final = 48
 _FIRST_WORD = re.compile(r"\s([^\W\d_]+)")
+_NEXT_WORD = re.compile(r"\s[\"'(]?([^\W\d_]+)")
+_ONE_ENDS = re.compile(r"\s?(?:[.,;:!?)]|\Z)|\s[^\W\d_A-Z]")
+
+
+def joined(words: Iterable[str]) -> str:
+    """An alternation, the longest first; matches nothing when there are no words."""
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or r"(?!)"
+
+
+def before(match: re.Match[str]) -> str:
+    """The text in front of a match, as much as grammar may need."""
+    return match.string[max(0, match.start() - _CONTEXT_CHARS) : match.start()]
+
+
+def behind(match: re.Match[str]) -> str:
+    """The text behind a match, as much as grammar may need."""
+    return match.string[match.end() : match.end() + _CONTEXT_CHARS]
+
+
+def apply(rules: Iterable[Rule], text: str) -> str:
+    for pattern, replacement in rules:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def sign_words(words: GrammarWords) -> dict[str, str]:
+    """Words for each ``SIGN``, with the space behind it; nothing for no sign."""
+    minus, about = f"{words.minus} ", f"{words.about} "
+    signs = {"": "", "+": f"{words.plus} ", "±": f"{words.plus_minus} "}
+    return signs | dict.fromkeys("-−–", minus) | dict.fromkeys("~≈", about)
 
 
 @lru_cache(maxsize=8192)
 def number_words(value: int, language: str, kind: str = "cardinal") -> str:
-    """What num2words says; ``kind`` is "cardinal", "ordinal" or "year"."""
+    """Words of num2words; ``kind`` is "cardinal", "ordinal" or "year"."""
     from num2words import num2words  # type: ignore[import-untyped]  # noqa: PLC0415  (loads all its languages)
 
     words: str = num2words(value, lang=language, to=kind)
@@ -26,7 +64,7 @@ def number_words(value: int, language: str, kind: str = "cardinal") -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParsedNumber:
-    """A ``NUMBER``, understood: digits before and behind the decimal mark."""
+    """Digits before and behind the decimal mark."""
 
     integer: str
     fraction: str = ""
@@ -37,7 +75,7 @@ class ParsedNumber:
 
     @property
     def is_code(self) -> bool:
-        """Whether its digits are read one by one: a leading zero, or too many for a quantity."""
+        """Its digits are read one by one: a leading zero, or too many for a quantity."""
         return len(self.integer) > MAX_CARDINAL_DIGITS or (len(self.integer) > 1 and self.integer[0] == "0")
 
     @property
@@ -50,14 +88,77 @@ class ParsedNumber:
 
 
 class Grammar:
-    """A language without grammar of its own. Has no state; safe to use from several threads."""
+    """A language without grammar of its own: words of its data file beside those of num2words.
 
-    language = ""
-    """Two letters, as num2words knows them."""
+    Rules call these hooks; a language overrides what it says or writes in another way. Where grammar depends on the
+    text around a match, hooks get it as ``before`` and ``after``. Has no state; safe to use from several threads.
+    """
+
+    language: ClassVar[str] = ""  # two letters, as num2words knows them
+
+    # How the language is written.
+
+    number_pattern: ClassVar[str] = (
+        r"(?:\d{1,3}(?:\.\d{3})++(?!\.?\d)(?:,\d++)?"  # 1.234,5
+        r"|[1-9]\d{0,2}(?: \d{3}){1,6}+(?!\d)(?:,\d++)?"  # 1 234,5; bounded, as each group could start another
+        r"|\d{1,3}(?:'\d{3}){1,6}+(?!\d)(?:[.,]\d++)?"  # 1'234.5
+        r"|\d{1,3}(?:,\d{3})++\.\d++"  # 1,234.5, as programs write it
+        r"|\d++(?:[.,]\d++)?)"
+    )
+    """A number without sign. A single dot is a decimal point unless three digits follow it: programs write "21.5"."""
+    number_start: ClassVar[str] = r"\d"
+    comma_decimals: ClassVar[bool] = True  # decimals stand behind a comma, and thousands may be grouped by dots
+    ordinal_digits: ClassVar[str] = r"\d{1,15}"
+    last_bare_year: ClassVar[int] = 1999
+    """Four digits alone are a year from 1900 to this; later ones sound the same either way."""
+    scales_alone: ClassVar[bool] = True  # a scale needs no currency: "5 Mio."
+    bare_rates: ClassVar[bool] = True  # a price may stand without an amount: "€/kWh"
+    range_form: ClassVar[str] = ""  # form of a noun behind a range of numbers; see ``counted``
+    any_word_per: ClassVar[bool] = True  # a word that is no unit may stand behind the slash of a quantity
+    products_in_equations: ClassVar[bool] = True  # "3 x 4 = 12" is a multiplication, not a dimension
+    dimension: ClassVar[str] = (
+        r"(?<=\d)(?:\s?x\s?|×)(?=\d)|(?:(?<=\d\s[cmk]m)|(?<=\d\sm)|(?<=\d[cmk]m)|(?<=\dm))\s[x×]\s(?=\d)"
+    )
+    division: ClassVar[str] = r"(?<=\d)\s/\s(?=\d)|(?<=\d)\s?÷\s?(?=\d)"
+    multiplication: ClassVar[str] = r"(?<=\d)\s?[*·]\s?(?=\d)"
+    numeric_date: ClassVar[str] = r"(?<![\w./-])(\d{1,2})([./-])(\d{1,2})\2(\d{2,4})(?![\w/-]|[.,]\d)"
+    phones: ClassVar[Sequence[str]] = (
+        r"(?<![\w.,:-])0\d(?:[ .-]\d\d){4}(?![\w-])",
+        r"(?<![\w.,:-])(?<!\d )0\d{2,5}\s?[ /-]\s?\d{3,9}(?:[ -]\d{2,9}){0,3}(?![\w-])",
+    )
+    """Patterns of national telephone numbers."""
+    weekday_stop: ClassVar[str] = r"(?:\.(?=\s?[\d,;]))?"
+    """The full stop of a range of short weekdays, where it ends no sentence."""
+    hours: ClassVar[str] = r"h(?:rs?)?"  # behind "1:30", where that is a duration
+    word_in_front: ClassVar[re.Pattern[str]] = re.compile(r"([^\W_]+)[.\s,]{1,3}\Z")  # the word in front of "1:30:05"
+    dotted_with_spaces: ClassVar[bool] = True
+    """Abbreviations with inner dots may have spaces behind them ("z. B.") and are not written in capitals."""
+    wind_word_end: ClassVar[str] = ""  # behind ``wind_words``: nothing where they begin compounds
+    regnal_stop: ClassVar[str] = r"(?:\.(?=\s[a-zà-ÿ]))?"
+    capitals: ClassVar[str] = "A-ZÀ-ÖØ-ÞŒ"
+    vowels: ClassVar[str] = "AEIOUYÀÁÂÃÄÅÆÈÉÊËÌÍÎÏÒÓÔÕÖØÙÚÛÜÝŒ"
+    article: ClassVar[str] = ""  # an article in a capital letter that may stand before an acronym and is no part of it
+    acronym_plural: ClassVar[str] = "s"
+    """How an "s" behind a spelled acronym is written, so that it is no letter of its own."""
+    apostrophe_keepers: ClassVar[str] = ""
+    """Letters after which a last apostrophe is kept: it stands for what is left out."""
 
     def __init__(self, data: LanguageData) -> None:
         self.data = data
         self.words = data.words
+        self.boundaries = load_boundaries(self.language)
+        self.own_rules: Mapping[str, Sequence[Rule]] = {}
+        """Kind -> rules in place of the common ones: "dates" with names of months, "times", "numbers", and "fractions",
+        of which the first is for signs such as "¾" and the others are for texts with a slash."""
+
+    def parse(self, text: str) -> ParsedNumber:
+        """Parse what ``number_pattern`` has matched."""
+        text = text.replace(" ", "").replace("'", "")
+        mark = max(text.rfind(","), text.rfind("."))
+        if mark >= 0 and text[mark] == "." and "," not in text and _is_grouped(text):
+            mark = -1
+        integer, fraction = (text[:mark], text[mark + 1 :]) if mark >= 0 else (text, "")
+        return ParsedNumber(integer.replace(".", "").replace(",", ""), fraction)
 
     # Numbers.
 
@@ -72,7 +173,7 @@ class Grammar:
         return number_words(value, self.language, "ordinal")
 
     def digits(self, text: str) -> str:
-        """Digit by digit; what is no digit is left out."""
+        """Digit by digit; other characters are left out."""
         return " ".join(self.cardinal(int(char)) for char in text if char.isdecimal())
 
     def phone(self, groups: list[str]) -> str:
@@ -82,6 +183,14 @@ class Grammar:
     def address_part(self, text: str) -> str:
         """One of the four numbers of an IP address."""
         return self.digits(text)
+
+    def version(self, parts: list[str]) -> str:
+        return f" {self.words.dot} ".join(self.version_part(part) for part in parts)
+
+    def version_part(self, part: str) -> str:
+        if len(part) > 1 and part[0] == "0":
+            return self.digits(part)
+        return self.year(int(part)) if len(part) == 4 else self.cardinal(int(part))  # noqa: PLR2004  (a year's digits)
 
     def year(self, value: int) -> str:
         return self.cardinal(value)
@@ -138,10 +247,20 @@ class Grammar:
         """Whether a noun behind this number stands in the singular."""
         return amount.is_one
 
-    def counted(self, amount: ParsedNumber, noun: Noun, *, before: str = "") -> str:
-        """An amount of something: "eine Kilowattstunde". ``before``: the text in front of it."""
+    def noun_form(self, match: re.Match[str]) -> str:
+        """The form of the noun in a matched amount, for ``counted``, where the text around it decides."""
+        del match
+        return ""
+
+    def is_one_unit(self, front: str) -> bool:
+        """Whether a unit without a number stands in the singular, behind this text: "pro kWh"."""
+        front = front.rstrip()[-8:].lower()
+        return front.endswith(f" {self.words.per}".lower()) or front == self.words.per
+
+    def counted(self, amount: ParsedNumber, noun: Noun, *, before: str = "", form: str = "") -> str:
+        """An amount of something: "eine Kilowattstunde"; ``form``: "one", "many" or, by the amount, "" """
         del before
-        name = noun.one if self.is_singular(amount) else noun.plural
+        name = noun.one if form == "one" or (not form and self.is_singular(amount)) else noun.plural
         return f"{self.number(amount, self.gender(noun))} {self.behind_number(amount, name)}"
 
     def gender(self, noun: Noun) -> str:
@@ -160,10 +279,10 @@ class Grammar:
         """What follows a slash behind an amount: "pro Stunde"."""
         return per or f"{self.words.per} {noun.one}"
 
-    def money(self, amount: ParsedNumber, currency: SpokenCurrency, *, before: str = "") -> str:
-        """An amount of money, where two decimals are hundredths. ``before``: the text in front of it."""
+    def money(self, amount: ParsedNumber, currency: CurrencyWords, *, before: str = "", form: str = "") -> str:
+        """An amount of money, where two decimals are hundredths."""
         if not currency.cent or len(amount.fraction) != _HUNDREDTHS:
-            return self.counted(amount, currency, before=before)
+            return self.counted(amount, currency, before=before, form=form)
         cents = ParsedNumber(str(int(amount.fraction)))
         named = self.counted(
             cents, Noun(one=currency.cent, many=currency.cents, gender=currency.cent_gender or currency.gender)
@@ -176,6 +295,13 @@ class Grammar:
         last = named if self.words.name_cents else self.number(cents)
         return f"{self.counted(whole, currency, before=before)}{self.words.money_joint}{last}"
 
+    def money_range(
+        self, low: ParsedNumber, high: ParsedNumber, currency: CurrencyWords, *, before: str, form: str
+    ) -> str:
+        del form
+        first = self.number(low) if low.is_whole else self.money(low, currency, before=before)
+        return f"{first} {self.words.range} {self.money(high, currency, before=before)}"
+
     def fraction(self, whole: int | None, top: int, bottom: int, noun: str = "") -> str | None:
         """ "2 3/4" and "¾"; ``noun``: the word behind it. None: read as two numbers."""
         del noun
@@ -185,10 +311,14 @@ class Grammar:
         words = f"{self.cardinal(top, self.data.genders.default)} {one if top == 1 else many}"
         return f"{self.cardinal(whole)} {words}" if whole else words
 
-    # Calendar.
+    # Dates and times.
+
+    def day_and_month(self, first: int, second: int, mark: str) -> tuple[int, int]:
+        """Day and month of a date in digits with this mark between them."""
+        del mark
+        return (second, first) if second > 12 else (first, second)  # noqa: PLR2004  (months)
 
     def day(self, value: int, *, before: str = "") -> str:
-        """The day of a date; ``before``: the text in front of it."""
         del before
         return self.cardinal(value)
 
@@ -197,7 +327,6 @@ class Grammar:
         return list(self.data.dates.months)[value - 1]
 
     def date(self, day: int, month: int, year: int | None, *, before: str = "") -> str:
-        """A whole date; ``before``: the text in front of it."""
         template = self.data.dates.short if year is None else self.data.dates.full
         words = "" if year is None else self.year(year)
         return template.format(day=self.day(day, before=before), month=self.month(month), year=words)
@@ -208,7 +337,7 @@ class Grammar:
         return month + behind_month.format(year=self.year(year))
 
     def clock(self, hour: int, minute: int, second: int = 0, *, before: str = "") -> str:
-        """A time of day; ``before``: the text in front of it."""
+        """A time of day."""
         del before
         clock = self.data.clock
         template = clock.second if second else clock.minute if minute else clock.hour
@@ -225,166 +354,40 @@ class Grammar:
         del name
         return self.cardinal(value)
 
+    def is_roman_one(self, word: str, match: re.Match[str]) -> bool:
+        """Whether the "I" at the end of a match is a number behind ``word``, not a letter."""
+        del word
+        return _ONE_ENDS.match(match.string, match.end()) is not None
+
+    def opens_sentence(self, match: re.Match[str], abbreviation: str) -> bool:
+        """Whether the word behind a match begins a sentence, so that the full stop of the abbreviation ended one."""
+        del abbreviation
+        following = _NEXT_WORD.match(match.string, match.end())
+        return following is not None and following[1][0].isupper() and following[1].lower() in self.boundaries.starters
+
+    # Patterns of the language's own, beside the common ones.
+
     def before_numbers(self, text: str) -> str:
-        """The language's own patterns with digits, ahead of all others but addresses."""
+        """With digits, ahead of all others but addresses and arithmetic."""
+        return text
+
+    def after_dates(self, text: str) -> str:
+        """With digits, behind dates and times and ahead of codes."""
+        return text
+
+    def after_phones(self, text: str) -> str:
+        """With digits, behind telephone numbers and IP addresses."""
+        return text
+
+    def after_abbreviations(self, text: str) -> str:
         return text
 
     def before_words(self, text: str) -> str:
-        """The language's own patterns of words, when no digit is left, ahead of acronyms and symbols."""
+        """Of words, when no digit is left, ahead of acronyms and symbols."""
         return text
-
-
-NUMBER: Final = (
-    r"(?:\d{1,3}(?:\.\d{3})++(?!\.?\d)(?:,\d++)?"  # 1.234,5
-    r"|[1-9]\d{0,2}(?: \d{3}){1,6}+(?!\d)(?:,\d++)?"  # 1 234,5; bounded, as each group could start another
-    r"|\d{1,3}(?:'\d{3}){1,6}+(?!\d)(?:[.,]\d++)?"  # 1'234.5
-    r"|\d{1,3}(?:,\d{3})++\.\d++"  # 1,234.5, as programs write it
-    r"|\d++(?:[.,]\d++)?)"
-)
-"""A number without sign. A single dot is a decimal point unless three digits follow it: programs write "21.5"."""
-MAX_CARDINAL_DIGITS: Final = 15
-"""Longer ones are read digit by digit."""
-_GROUP = 3
-
-
-def amount(text: str) -> ParsedNumber:
-    """Understand what ``NUMBER`` has matched."""
-    text = text.replace(" ", "").replace("'", "")
-    mark = max(text.rfind(","), text.rfind("."))
-    if mark >= 0 and text[mark] == "." and "," not in text and _is_grouped(text):
-        mark = -1
-    integer, fraction = (text[:mark], text[mark + 1 :]) if mark >= 0 else (text, "")
-    return ParsedNumber(integer.replace(".", "").replace(",", ""), fraction)
 
 
 def _is_grouped(text: str) -> bool:
     """Whether its dots separate thousands: "1.234", but not "0.125", "1234.567" and "21.5"."""
     first, *groups = text.split(".")
     return 0 < len(first) <= _GROUP and first != "0" and all(len(group) == _GROUP for group in groups)
-
-
-SIGN: Final = r"(?:(?<![\w)\]%°.,–-])[-−–+±~≈]\s?)"
-"""A sign before a number, in ASCII or in its own character."""
-TEXT_END: Final = re.compile(r"[\s\"')\]]*+\Z")
-"""Nothing more to say: a full stop before it ends the sentence, even when it belongs to an abbreviation."""
-_BEFORE_CHARS = 48
-_BEHIND_CHARS = 48
-
-
-def joined(words: Iterable[str]) -> str:
-    """An alternation, the longest first; matches nothing when there are no words."""
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or r"(?!)"
-
-
-def before(match: re.Match[str]) -> str:
-    """The text in front of a match, as much as grammar may need."""
-    return match.string[max(0, match.start() - _BEFORE_CHARS) : match.start()]
-
-
-def behind(match: re.Match[str]) -> str:
-    """The text behind a match, as much as grammar may need."""
-    return match.string[match.end() : match.end() + _BEHIND_CHARS]
-
-
-def sign_words(words: GrammarWords) -> dict[str, str]:
-    """What each ``SIGN`` means, with the space behind it; nothing for no sign."""
-    minus, about = f"{words.minus} ", f"{words.about} "
-    return {
-        "": "",
-        "-": minus,
-        "−": minus,
-        "–": minus,
-        "+": f"{words.plus} ",
-        "±": f"{words.plus_minus} ",
-    } | dict.fromkeys("~≈", about)
-
-
-ENGLISH_NUMBER: Final = r"(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?|\d++(?:\.\d++)?|\.\d++)"
-"""A number as texts write it, without sign: "1,234.5", "21.5", ".5"."""
-NEXT_SENTENCE: Final = re.compile(r"\s[\"'(]?([A-Z][a-z']*)")
-"""A capitalised word behind a full stop, which may open a sentence."""
-_DIGITS: Final = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_FIRST_YEAR, _LAST_YEAR = 1000, 2099
-
-
-@lru_cache(maxsize=4096)
-def _words(value: int, kind: str) -> str:
-    from num2words import num2words  # noqa: PLC0415  (loads all its languages)
-
-    words: str = num2words(value, lang="en", to=kind)
-    return words.replace(",", "")
-
-
-def cardinal(value: int) -> str:
-    """ "one thousand two hundred and thirty-four"."""
-    return _words(value, "cardinal")
-
-
-def ordinal(value: int) -> str:
-    """ "twenty-first"."""
-    return _words(value, "ordinal")
-
-
-def digits(text: str) -> str:
-    """Digit by digit; what is no digit is left out."""
-    return " ".join(_DIGITS[int(char)] for char in text if char.isdecimal())
-
-
-def whole(text: str) -> str:
-    """Digits as a number, or one by one when they are a code: a leading zero or too many for a quantity."""
-    text = text.replace(",", "")
-    if len(text) > MAX_CARDINAL_DIGITS or (len(text) > 1 and text[0] == "0"):
-        return digits(text)
-    return cardinal(int(text))
-
-
-def number(text: str) -> str:
-    """A ``NUMBER`` in words; the digits behind the point one by one."""
-    integer, point, fraction = text.partition(".")
-    if not point:
-        return whole(integer)
-    return f"{whole(integer)} point {digits(fraction)}" if integer else f"point {digits(fraction)}"
-
-
-def is_one(text: str) -> bool:
-    """Whether a unit after this number stands in the singular."""
-    return text == "1"
-
-
-def is_year(value: int) -> bool:
-    return _FIRST_YEAR <= value <= _LAST_YEAR
-
-
-def year(value: int) -> str:
-    """A year from 1000 to 2099: "nineteen oh five", "two thousand and five", "twenty twenty-six"."""
-    return _words(value, "year").replace("oh-", "oh ")
-
-
-def decade(value: int) -> str:
-    """The plural of a round year or of its last two digits: "nineteen nineties", "eighties"."""
-    words = year(value) if value >= _FIRST_YEAR else cardinal(value)
-    return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
-
-
-GRAMMARS: Final = {
-    "de": ("german", "GermanGrammar"),
-    "fr": ("romance", "FrenchGrammar"),
-    "es": ("romance", "SpanishGrammar"),
-    "it": ("romance", "ItalianGrammar"),
-    "pt": ("romance", "PortugueseGrammar"),
-    "nl": ("western", "DutchGrammar"),
-}
-"""Language (two letters) -> the module in this package and the class that knows its grammar."""
-
-REGIONS: Final = {
-    "pt-br": ("romance", "BrazilianGrammar"),
-}
-"""The same for tags (lower case) of regions that say it another way; their words are the language's."""
-
-
-def load_grammar(tag: str) -> Grammar:
-    """The grammar of one of ``GRAMMARS`` or ``REGIONS`` with its words."""
-    language = tag.partition("-")[0]
-    module, name = REGIONS[tag] if tag in REGIONS else GRAMMARS[language]
-    found: type[Grammar] = getattr(import_module(f"{__package__}.{module}"), name)
-    return found(load_language(language))

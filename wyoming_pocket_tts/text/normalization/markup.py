@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Final
 
-from pydantic import TypeAdapter
-
-from wyoming_pocket_tts.text.normalization.data import read_yaml
-
 _HTML_NAMES: Final = (
     "a|abbr|b|big|blockquote|br|button|caption|center|code|dd|del|details|div|dl|dt|em|font|footer|h[1-6]|head|header|hr"
     "|html|body|i|img|input|ins|kbd|label|li|main|mark|meta|nav|ol|p|pre|q|s|samp|script|section|small|span|strike|strong"
@@ -26,7 +22,7 @@ _SPEECH_TAG = re.compile(
     r"</?(?:break|speak|prosody|voice|emphasis|phoneme|say-as|audio|lang|think|thinking)(?=[\s/>])[^<>]*+>",
     re.IGNORECASE,
 )
-"""Markup of SSML in a text that is none, and of language models: said by nobody, but it stands between words."""
+"""Markup of SSML in plain text, and of language models: not spoken, but it separates words."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)?[^\s<>]++)>")
 
@@ -50,6 +46,9 @@ EMOJI: Final = re.compile(
     "\u200d\ufe0e\ufe0f\u20e3\u3030\u303d\u3297\u3299\U000e0020-\U000e007f]++"
 )
 """Emoji in a row."""
+_EMOJI_RUN = re.compile(f"({EMOJI.pattern})")
+_EMOJI_NAME = re.compile("\x00([^\x00]+)\x00")
+_WITHOUT_SKIN_TONE: Final = dict.fromkeys(range(0x1F3FB, 0x1F400))
 _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08\x0e-\x1b\x7f]++")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 _FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
@@ -75,11 +74,10 @@ def _plain(kept: str) -> Mapping[int, str | int]:
 
 
 def strip_markup(text: str, kept: str = "") -> str:
-    """``text`` without markup. Line ends become spaces; what stays between the words is in reading order.
+    """Remove markup and emoji; leave plain characters: straight apostrophes, ASCII digits, ordinary spaces.
 
-    Args:
-        text: as written.
-        kept: characters that would become others or nothing, and that the language needs ("¿¡").
+    Line ends become spaces; brackets and quotation marks stay. ``kept``: characters that would become others or
+    nothing, and that the language needs ("¿¡").
     """
     if "<" in text:
         text = _SPEECH_TAG.sub(" ", _THOUGHTS.sub(" ", text))
@@ -109,17 +107,13 @@ def strip_markup(text: str, kept: str = "") -> str:
     return " ".join(text.split())
 
 
-_RUN = re.compile(f"({EMOJI.pattern})")
-_NAME = re.compile("\x00([^\x00]+)\x00")
-_WITHOUT_SKIN_TONE: Final = dict.fromkeys(range(0x1F3FB, 0x1F400))
-
-
 def emoji_to_words(text: str, language: str) -> str:
-    """Put the name of each emoji in its place, as a clause of its own. One without a name in the language stays.
+    """Replace each emoji by its name, as a clause of its own. One without a name in the language stays.
 
-    The same one several times in a row is said once, and skin tones are not said.
+    Repetitions in a row and skin tones are left out. Names are those of the package ``emoji``; ``emoji.yaml`` has the
+    commonest for languages that it does not know.
     """
-    pieces = _RUN.split(text)
+    pieces = _EMOJI_RUN.split(text)
     if len(pieces) == 1:
         return text
     language = language.replace("_", "-").partition("-")[0].lower()
@@ -143,14 +137,18 @@ def _names(run: str, language: str) -> list[str]:
     own = _own_names().get(language)
     if own is not None:
         return [own[char] for char in run if char in own]
-    import emoji  # noqa: PLC0415  (names of thousands of emoji, for those who want to hear them)
+    import emoji  # noqa: PLC0415  (names of thousands of emoji, seldom wanted)
 
     if language not in emoji.LANGUAGES:
         return []
     marked = emoji.demojize(run, delimiters=("\x00", "\x00"), language=language)
-    return [name.replace("_", " ").replace("-", " ") for name in _NAME.findall(marked)]
+    return [name.replace("_", " ").replace("-", " ") for name in _EMOJI_NAME.findall(marked)]
 
 
 @cache
 def _own_names() -> dict[str, dict[str, str]]:
+    from pydantic import TypeAdapter  # noqa: PLC0415  (markup alone does without)
+
+    from wyoming_pocket_tts.text.normalization.data import read_yaml  # noqa: PLC0415
+
     return TypeAdapter(dict[str, dict[str, str]]).validate_python(read_yaml("emoji.yaml"))

@@ -1,178 +1,182 @@
 """Order of the steps: lexicon, emoji, markup, rules, tidy."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wyoming_pocket_tts.text.normalization.codes import AddressRules, AddressWords, CodeRules, Codes
-from wyoming_pocket_tts.text.normalization.data import EnglishData, load_boundaries
-from wyoming_pocket_tts.text.normalization.dates import Calendar, DateTimeRules
-from wyoming_pocket_tts.text.normalization.grammar import Grammar, digits
-from wyoming_pocket_tts.text.normalization.markup import strip_markup
-from wyoming_pocket_tts.text.normalization.quantities import (
-    CurrencyRules,
-    Money,
-    NumberRules,
-    Numbers,
-    Quantities,
-    UnitRules,
-)
-from wyoming_pocket_tts.text.normalization.words import (
-    AbbreviationRules,
-    Abbreviations,
-    AcronymRules,
-    ArithmeticRules,
-    NameRules,
-    Names,
-    SymbolRules,
-    Symbols,
-    tidy,
-)
+from wyoming_pocket_tts.text.normalization.markup import emoji_to_words, strip_markup
 
-_REGIONS: Final = frozenset({"pt-br"})
-"""The regions that ``continental`` knows apart; named here so that English does not load it."""
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.core.types import TextOptions
+    from wyoming_pocket_tts.text.normalization.grammar import Grammar
 
 
-@lru_cache(maxsize=32)  # texts may name any language
-def _rules(language: str) -> Callable[[str], str] | None:
-    """The rules of a language (two letters) or region, loaded when it is first spoken."""
-    if language == "en":
-        from wyoming_pocket_tts.text.normalization.data import load_english  # noqa: PLC0415
+GRAMMARS: Final = {
+    "en": ("english", "EnglishGrammar"),
+    "de": ("german", "GermanGrammar"),
+    "fr": ("romance", "FrenchGrammar"),
+    "es": ("romance", "SpanishGrammar"),
+    "it": ("romance", "ItalianGrammar"),
+    "pt": ("romance", "PortugueseGrammar"),
+    "pt-br": ("romance", "BrazilianGrammar"),
+    "nl": ("western", "DutchGrammar"),
+}
+"""Language, or tag (lower case) of a region with a grammar of its own -> module and class."""
 
-        return English(load_english())
-    from wyoming_pocket_tts.text.normalization.grammar import GRAMMARS, load_grammar  # noqa: PLC0415
+_MAX_PASSES: Final = 5
+_DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
+_TOKEN: Final = re.compile(r"\w+|\s+|[^\w\s]")  # a word, some space, or one sign; together all of a text
 
-    return RuleNormalizer(load_grammar(language)) if language in GRAMMARS or language in _REGIONS else None
+Pairs = tuple[tuple[str, str], ...]
+
+
+def normalize_text(text: str, language: str, options: "TextOptions") -> str:
+    """The words to synthesise for a sentence. Linear in time, however many words are to be replaced.
+
+    Replacements see the text as written and are normalised with it; pronunciations reach the voice as they are. The
+    part of ``language`` (BCP-47) before the first hyphen decides, but for pt-BR.
+    """
+    if options.replacements:
+        text = _replacer(options.replacements).replaced(text)
+    if options.emoji == "speak" and not text.isascii():
+        text = emoji_to_words(text, language)
+    if options.normalize:
+        text = normalize(text, language)
+    return _replacer(options.pronunciations).replaced(text) if options.pronunciations else text
 
 
 def normalize(text: str, language: str = "en") -> str:
     """The words of a sentence: no digits, symbols or markup, only letters, apostrophes and ``. , ; : ? ! -``.
 
-    Nothing is lost: what no rule knows passes unchanged. Normalising again changes nothing. Linear in time.
-
-    Args:
-        text: a sentence; several are read as well, but line ends become spaces.
-        language: BCP-47 tag; the part before the first hyphen decides, but for pt-BR.
+    What no rule knows passes unchanged, and so does text in a language without a grammar. Line ends become spaces.
+    Normalising again changes nothing. Linear in time.
     """
+    normalizer = _normalizer(language)
+    return text if normalizer is None else normalizer(text)
+
+
+@lru_cache(maxsize=64)  # texts may name any language
+def _normalizer(language: str) -> "RuleNormalizer | None":
     tag = language.replace("_", "-").lower()
-    rules = _rules(tag if tag in _REGIONS else tag.partition("-")[0])
-    return text if rules is None else rules(text)
+    return _rules(tag if tag in GRAMMARS else tag.partition("-")[0])
 
 
-Pairs = tuple[tuple[str, str], ...]
+@lru_cache
+def _rules(tag: str) -> "RuleNormalizer | None":
+    """The rules of a key of ``GRAMMARS``, loaded when they are first used."""
+    if tag not in GRAMMARS:
+        return None
+    from wyoming_pocket_tts.text.normalization.data import load_language  # noqa: PLC0415  (costs more than this module)
+
+    module, name = GRAMMARS[tag]
+    grammar: type[Grammar] = getattr(import_module(f"wyoming_pocket_tts.text.normalization.{module}"), name)
+    return RuleNormalizer(grammar(load_language(tag.partition("-")[0])))
 
 
-class HowToRead(Protocol):
-    """What ``speech.Reading`` is; described there."""
+class RuleNormalizer:
+    """The rules with the grammar of one language. Has no state; safe to use from several threads."""
 
-    @property
-    def normalize(self) -> bool: ...
-    @property
-    def emoji(self) -> str: ...
-    @property
-    def replacements(self) -> Pairs: ...
-    @property
-    def pronunciations(self) -> Pairs: ...
+    def __init__(self, grammar: "Grammar") -> None:
+        from wyoming_pocket_tts.text.normalization import codes, dates, quantities, words  # noqa: PLC0415
+
+        self._grammar = grammar
+        self._addresses = codes.AddressRules(grammar)
+        self._abbreviations = words.AbbreviationRules(grammar)
+        self._dates = dates.DateTimeRules(grammar)
+        self._codes = codes.CodeRules(grammar)
+        self._units = quantities.UnitRules(grammar)
+        self._currencies = quantities.CurrencyRules(grammar, self._units)
+        self._numbers = quantities.NumberRules(grammar, self._units)
+        self._names = words.NameRules(grammar)
+        self._arithmetic = words.ArithmeticRules(grammar)
+        self._acronyms = words.AcronymRules(grammar)
+        self._symbols = words.SymbolRules(grammar)
+        self._tidy = words.tidy
+
+    def __call__(self, text: str) -> str:
+        """Repeat until nothing changes: the second pass, over words alone, is cheap and almost always the last."""
+        for _ in range(_MAX_PASSES):
+            previous, text = text, self._pass(text)
+            if text == previous:
+                break
+        return text
+
+    def _pass(self, text: str) -> str:
+        text = strip_markup(text, self._grammar.data.kept_marks)
+        shouted = self._acronyms.is_shouted(text)
+        text = self._dates.weekdays(self._addresses(text))
+        text = self._read_numbers(text) if _DIGIT.search(text) else self._abbreviations(text)
+        text = self._currencies.rates(self._grammar.before_words(text))
+        text = self._names(self._units.bare(text))
+        return self._tidy(self._symbols(self._acronyms(text, shouted=shouted)))
+
+    def _read_numbers(self, text: str) -> str:
+        """From the most specific reading of a number to the most general one."""
+        text = self._grammar.before_numbers(self._arithmetic(text))
+        text = self._codes(self._grammar.after_dates(self._dates(text)))
+        text = self._numbers.ranges(self._currencies(text))
+        text = self._numbers.fractions(text)
+        text = self._abbreviations(self._units(text))  # "5 Min." is no minimum
+        return self._numbers(text)
 
 
-def normalize_text(text: str, language: str, reading: HowToRead) -> str:
-    """The words to say for a sentence; with the default ``Reading`` what ``normalize`` says. Linear in time,
-    however many words are to be replaced.
+@dataclass(slots=True)
+class _Node:
+    """A position in the tree of keys."""
 
-    A key of a replacement or pronunciation is a word or several; ``Phrases`` says what they match. Emoji are spoken if
-    asked for even where nothing is normalised; dropping them is a part of normalising.
+    following: dict[str, "_Node"] = field(default_factory=dict)
+    words: str | None = None  # what replaces the key that ends here
+    rank: int = 0  # of that key; the smaller is stronger
 
-    Args:
-        text: as written.
-        language: BCP-47 tag; the part before the first hyphen decides.
-        reading: what to do.
-    """
-    if reading.replacements:
-        text = _phrases(reading.replacements).replaced(text)
-    if reading.emoji == "speak" and not text.isascii():
-        from wyoming_pocket_tts.text.normalization.markup import emoji_to_words  # noqa: PLC0415  (loads thousands of names)
 
-        text = emoji_to_words(text, language)
-    if reading.normalize:
-        text = normalize(text, language)
-    return _phrases(reading.pronunciations).replaced(text) if reading.pronunciations else text
+class _Match(NamedTuple):
+    """Ordered: the longest wins, then the strongest."""
+
+    end: int
+    strength: int
+    words: str
 
 
 class PhraseReplacer:
-    """Words or phrases, and what to say instead.
+    """Replaces words or phrases, of which there may be thousands: their number does not slow a sentence down.
 
-    They match whole words only, with any space between them, in any case unless they have a capital letter themselves.
-    Where several match the longest wins, of the same length the first that was given; what was put in is not replaced
-    again.
+    Keys match whole words only, with any space between them, in any case unless they have a capital letter themselves.
+    The longest match wins, of the same length the key given first; a replacement is not replaced again.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Take what is written, and what is to be said; what is blank is never found."""
+        """Take keys and their replacements; a blank key is never found."""
         self._as_written = _Node()
         self._in_any_case = _Node()
         for rank, (key, words) in enumerate(pairs):
             node = self._in_any_case if key == key.lower() else self._as_written
-            for piece in _any_space(_PIECES.findall(key.strip())):
-                node = node.following.get(piece) or node.grown(piece)
+            for token in _any_space(_TOKEN.findall(key.strip())):
+                node = node.following.setdefault(token, _Node())
             if node.words is None:
                 node.words, node.rank = words, rank
 
     def replaced(self, text: str) -> str:
-        """The text with all that was found in it replaced."""
-        written = _PIECES.findall(text)
-        pieces = _any_space(written)
-        lowered = [piece.lower() for piece in pieces]
+        written = _TOKEN.findall(text)
+        tokens = _any_space(written)
+        lowered = [token.lower() for token in tokens]
         said: list[str] = []
         at = 0
-        while at < len(pieces):
-            matches = (_longest(self._as_written, pieces, at), _longest(self._in_any_case, lowered, at))
+        while at < len(tokens):
+            matches = (_longest(self._as_written, tokens, at), _longest(self._in_any_case, lowered, at))
             found = max(filter(None, matches), default=None)
             said.append(written[at] if found is None else found.words)
             at = at + 1 if found is None else found.end
         return "".join(said)
 
 
-@lru_cache(maxsize=64)
-def _phrases(pairs: Pairs) -> PhraseReplacer:
-    return PhraseReplacer(pairs)
-
-
-_PIECES: Final = re.compile(r"\w+|\s+|[^\w\s]")
-"""A word, some space, or one sign; together all of a text."""
-
-
-@dataclass(slots=True)
-class _Node:
-    """Where a beginning of keys leads."""
-
-    following: dict[str, "_Node"] = field(default_factory=dict)
-    words: str | None = None
-    """What to say instead, if a key ends here."""
-    rank: int = 0
-    """Of that key among all: the smaller is stronger."""
-
-    def grown(self, piece: str) -> "_Node":
-        """Lead somewhere new."""
-        self.following[piece] = _Node()
-        return self.following[piece]
-
-
-class _Match(NamedTuple):
-    """Compares greater where it counts more."""
-
-    end: int
-    """The number of the piece behind it."""
-    strength: int
-    words: str
-
-
-def _longest(node: _Node, pieces: Sequence[str], at: int) -> _Match | None:
-    """What the longest key says that begins with this piece; takes no more steps than a key has pieces."""
+def _longest(node: _Node, tokens: Sequence[str], at: int) -> _Match | None:
+    """The longest key that begins at this token; takes no more steps than a key has tokens."""
     found = None
-    for end in range(at, len(pieces)):
-        following = node.following.get(pieces[end])
+    for end in range(at, len(tokens)):
+        following = node.following.get(tokens[end])
         if following is None:
             break
         node = following
@@ -181,127 +185,10 @@ def _longest(node: _Node, pieces: Sequence[str], at: int) -> _Match | None:
     return found
 
 
-def _any_space(pieces: Sequence[str]) -> list[str]:
-    """Any space is like any other."""
-    return [" " if piece.isspace() else piece for piece in pieces]
+def _any_space(tokens: Sequence[str]) -> list[str]:
+    return [" " if token.isspace() else token for token in tokens]
 
 
-_MAX_READINGS = 5
-_DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
-_LETTERS: Final = "A-ZÀ-ÖØ-ÞŒ"
-_VOWELS: Final = "AEIOUYÀÁÂÃÄÅÆÈÉÊËÌÍÎÏÒÓÔÕÖØÙÚÛÜÝŒ"
-_CAPITALS = re.compile(f"[{_LETTERS}]{{2}}")
-_SHOUTED_WORDS = re.compile(f"[{_LETTERS}]{{2,}}")
-
-
-class RuleNormalizer:
-    """The rules with one language's grammar. Has no state; safe to use from several threads."""
-
-    def __init__(self, grammar: Grammar) -> None:
-        data = grammar.data
-        self._grammar = grammar
-        dotted = frozenset(entry.short.lower() for entry in data.abbreviations if "." in entry.short)
-        words = data.words
-        self._addresses = AddressRules(
-            AddressWords(
-                dot=words.dot, at=words.at, slash=words.slash, port=words.port, digits=grammar.digits,
-                tlds=data.tlds, abbreviations=dotted,
-            )
-        )  # fmt: skip
-        self._abbreviations = AbbreviationRules(grammar, load_boundaries(grammar.language))
-        self._calendar = DateTimeRules(grammar)
-        self._codes = CodeRules(grammar)
-        self._quantities = UnitRules(grammar)
-        self._money = CurrencyRules(grammar, self._quantities)
-        self._figures = NumberRules(grammar, self._quantities)
-        self._names = NameRules(grammar)
-        self._arithmetic = ArithmeticRules(grammar)
-        self._acronyms = AcronymRules(
-            spelled=data.spelled, pronounced=data.pronounced, emphasised=data.emphasised,
-            letters=_LETTERS, vowels=_VOWELS, plural="s",
-        )  # fmt: skip
-        self._signs = SymbolRules(data.symbols, leading=data.leading_apostrophe, trailing=data.trailing_apostrophe)
-
-    def __call__(self, text: str) -> str:
-        """Read until nothing changes: the second reading, of words alone, is cheap and almost always the last."""
-        for _ in range(_MAX_READINGS):
-            before, text = text, self._read(text)
-            if text == before:
-                break
-        return text
-
-    def _read(self, text: str) -> str:
-        text = strip_markup(text, self._grammar.data.kept_marks)
-        shouted = text.isupper() and len(_SHOUTED_WORDS.findall(text)) > 1
-        text = self._calendar.weekdays(self._addresses(text))
-        text = self._with_digits(text) if _DIGIT.search(text) else self._abbreviations(text)
-        text = self._money.rates(self._grammar.before_words(text))
-        text = self._names(self._quantities.bare(text))
-        if _CAPITALS.search(text):
-            text = self._acronyms(text, shouted=shouted)
-        return tidy(self._signs(text))
-
-    def _with_digits(self, text: str) -> str:
-        """From the most specific reading of a number to the most general one."""
-        text = self._grammar.before_numbers(self._arithmetic(text))
-        text = self._codes(self._calendar(text))
-        text = self._figures.ranges(self._money(text))
-        text = self._figures.fractions(text)
-        text = self._abbreviations(self._quantities(text))  # "5 Min." is no minimum
-        return self._figures(text)
-
-
-_ENGLISH_CAPITALS = re.compile(r"[A-Z]{2}")
-_ENGLISH_SHOUTED_WORDS = re.compile(r"[A-Z]{2,}")
-
-
-class English:
-    """The English rules. Has no state; safe to use from several threads."""
-
-    def __init__(self, data: EnglishData) -> None:
-        dotted = frozenset(entry.short.lower() for entry in data.abbreviations if "." in entry.short)
-        self._addresses = AddressRules(
-            AddressWords(
-                dot="dot", at="at", slash="slash", port="port", digits=digits, tlds=data.tlds, abbreviations=dotted
-            )
-        )
-        self._abbreviations = Abbreviations(data)
-        self._calendar = Calendar(data)
-        self._codes = Codes(data)
-        self._quantities = Quantities(data)
-        self._money = Money(data, self._quantities)
-        self._numbers = Numbers(data)
-        self._names = Names(data)
-        self._acronyms = AcronymRules(
-            spelled=data.spelled, pronounced=data.pronounced, emphasised=data.emphasised, article="A"
-        )
-        self._symbols = Symbols(data)
-
-    def __call__(self, text: str) -> str:
-        """Read until nothing changes: the second reading, of words alone, is cheap and almost always the last."""
-        for _ in range(_MAX_READINGS):
-            before, text = text, self._read(text)
-            if text == before:
-                break
-        return text
-
-    def _read(self, text: str) -> str:
-        text = strip_markup(text)
-        shouted = text.isupper() and len(_ENGLISH_SHOUTED_WORDS.findall(text)) > 1
-        text = self._calendar.weekday_ranges(self._addresses(text))
-        text = self._with_digits(text) if _DIGIT.search(text) else self._abbreviations(text)
-        text = self._names(self._quantities.bare(text))
-        if _ENGLISH_CAPITALS.search(text):
-            text = self._acronyms(text, shouted=shouted)
-        return tidy(self._symbols(text))
-
-    def _with_digits(self, text: str) -> str:
-        """From the most specific reading of a number to the most general one."""
-        text = self._symbols.before_numbers(self._numbers.decimal_commas(text))
-        text = self._quantities.degrees(self._calendar(text))
-        text = self._codes(text)
-        text = self._money(text)
-        text = self._numbers.ranges(text)
-        text = self._numbers.fractions(text)
-        text = self._abbreviations(self._quantities(text))  # "5 min." is no minimum
-        return self._numbers(text)
+@lru_cache(maxsize=64)
+def _replacer(pairs: Pairs) -> PhraseReplacer:
+    return PhraseReplacer(pairs)

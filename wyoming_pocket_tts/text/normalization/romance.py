@@ -5,17 +5,40 @@
 import re
 from typing import ClassVar, Final, TypeVar
 
-from wyoming_pocket_tts.text.normalization.data import LanguageData, Noun, SpokenUnit
+from wyoming_pocket_tts.text.normalization.data import LanguageData, Noun, UnitWords
 from wyoming_pocket_tts.text.normalization.grammar import ParsedNumber, before, number_words
 from wyoming_pocket_tts.text.normalization.western import WesternGrammar, thousands
 from wyoming_pocket_tts.text.normalization.words import roman
 
-_VOWELS: Final = "aeiouhéèêâîôûœ"
+_FRENCH_VOWELS: Final = "aeiouhéèêâîôûœ"
 _PAIR, _TRIPLE = 2, 3
-_CENTURY = re.compile(r"(?<![\w'-])([IVX]{1,8})(er|re|ère|ème|e|ᵉ)(?!\w)")
+_FRENCH_CENTURY = re.compile(r"(?<![\w'-])([IVX]{1,8})(er|re|ère|ème|e|ᵉ)(?!\w)")
 _PLURAL_FROM = 2
 _ROUND_THE_CLOCK = re.compile(r"(?<![\w.,/])24/7(?!\w)")
 _OUT_OF = re.compile(r"(?<![\w.,/])(\d{1,2})\s?([hj])\s?/\s?(\d{1,2})(?!\w)")
+_ITALIAN_VOWELS: Final = "aeiouh"
+_NEEDS_UNO = re.compile(r"s[^aeiouh]|z|gn|ps|x|y")
+_DOTTED_TIME = re.compile(r"\b((?i:alle|dalle|ore|le|all'|dall')\s?)([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
+_AT_ONE = re.compile(r"\b([Aa]l|[Dd]al|[Dd]el|[Ss]ul)le\s(?=0?1:[0-5]\d)")
+_IS_ONE = re.compile(r"\b(S|s)ono le\s(?=0?1:[0-5]\d)")
+_DOTTED_RANGE = re.compile(r"(?<=\d:\d\d)\s?([-–]|e|o)\s?([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
+_FROM_THE_FIRST = re.compile(r"\b(?:([Dd]al|[Aa]l)l'|([Ll])')1(?=\s(al|[a-z]{5,9})\b)")
+_ONE_OF_IT = re.compile(r"(?<![\w.,:/'+~±≈-])(?<![-−–+] )1 ([a-zà-ÿ]{3,30})(?!\w|')")
+_NOON: Final = 12
+_CLOCK_H = re.compile(r"(?<=\d:[0-5]\d)\s?h(?:r?s)?(?!\w)")
+_QUARTER, _HALF = 15, 30
+_ONE_DIGIT = 10
+_LAST_REGNAL_ORDINAL: Final = 10
+_MASCULINE = re.compile(r"\b(um|dois)\b|(entos)\b")
+_FEMININE: Final = {"um": "uma", "dois": "duas", "entos": "entas"}
+_PLURAL_FORMS: Final = {"mp": "m", "fp": "f"}
+_BRAZILIAN: Final = {
+    "quilómetro": "quilômetro", "nanómetro": "nanômetro", "micrómetro": "micrômetro", "cêntimo": "centavo",
+    "canadiano": "canadense", "checa": "tcheca", "mil milhões": "bilhão",
+    "humidade": "umidade", "telemóvel": "celular", "respetivamente": "respectivamente",
+}  # fmt: skip
+_BRAZILIAN_WORD = re.compile("|".join(_BRAZILIAN))
+_N = TypeVar("_N", bound=Noun)
 
 
 class FrenchGrammar(WesternGrammar):
@@ -50,7 +73,7 @@ class FrenchGrammar(WesternGrammar):
         return amount.value < _PLURAL_FROM
 
     def behind_scale(self, noun: str) -> str:
-        return f"d'{noun}" if noun[0].lower() in _VOWELS else f"de {noun}"
+        return f"d'{noun}" if noun[0].lower() in _FRENCH_VOWELS else f"de {noun}"
 
     def day(self, value: int, *, before: str = "") -> str:
         return "premier" if value == 1 else super().day(value, before=before)
@@ -76,7 +99,7 @@ class FrenchGrammar(WesternGrammar):
         return f"{self.counted(ParsedNumber(match[1]), unit)} {self.words.out_of} {self.cardinal(int(match[3]))}"
 
     def before_words(self, text: str) -> str:
-        return _CENTURY.sub(self._say_century, super().before_words(text))
+        return _FRENCH_CENTURY.sub(self._say_century, super().before_words(text))
 
     def _say_century(self, match: re.Match[str]) -> str:
         """ "XXIe siècle"; also "François Ier"."""
@@ -84,21 +107,11 @@ class FrenchGrammar(WesternGrammar):
         return self.ordinal(value, self.data.ordinal_suffixes.get(match[2], "m")) if value else match[0]
 
 
-_ITALIAN_VOWELS: Final = "aeiouh"
-_NEEDS_UNO = re.compile(r"s[^aeiouh]|z|gn|ps|x|y")
-_DOTTED_TIME = re.compile(r"\b((?i:alle|dalle|ore|le|all'|dall')\s?)([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
-_AT_ONE = re.compile(r"\b([Aa]l|[Dd]al|[Dd]el|[Ss]ul)le\s(?=0?1:[0-5]\d)")
-_IS_ONE = re.compile(r"\b(S|s)ono le\s(?=0?1:[0-5]\d)")
-_DOTTED_RANGE = re.compile(r"(?<=\d:\d\d)\s?([-–]|e|o)\s?([01]?\d|2[0-4])\.([0-5]\d)(?![\d:]|[.,]\d)")
-_FROM_THE_FIRST = re.compile(r"\b(?:([Dd]al|[Aa]l)l'|([Ll])')1(?=\s(al|[a-z]{5,9})\b)")
-_ONE_OF_IT = re.compile(r"(?<![\w.,:/'+~±≈-])(?<![-−–+] )1 ([a-zà-ÿ]{3,30})(?!\w|')")
-
-
 class ItalianGrammar(WesternGrammar):
     """Elision, ordinals for rulers and centuries, and times with a dot."""
 
     language = "it"
-    phones = r"3\d{2}[ .-]\d{3}[ .-]?\d{3,4}|0\d{1,3}[ /-]\d{5,8}|800 \d{3} \d{3}"
+    grouped_phones = r"3\d{2}[ .-]\d{3}[ .-]?\d{3,4}|0\d{1,3}[ /-]\d{5,8}|800 \d{3} \d{3}"
     titles: ClassVar = {"S": "San"}
     winds: ClassVar = {"O": "ovest", "E": "est"}
     wind_prepositions = "da|verso|a"
@@ -118,12 +131,12 @@ class ItalianGrammar(WesternGrammar):
         words = number_words(value, self.language, "ordinal")
         return f"{words[:-1]}a" if form == "f" else words
 
-    def counted(self, amount: ParsedNumber, noun: Noun, *, before: str = "") -> str:
+    def counted(self, amount: ParsedNumber, noun: Noun, *, before: str = "", form: str = "") -> str:
         if amount.is_one and self.gender(noun) == "f" and noun.one[0].lower() in _ITALIAN_VOWELS:
             return f"un'{noun.one}"
         if amount.is_one and self.gender(noun) == "m" and _NEEDS_UNO.match(noun.one):
             return f"uno {noun.one}"
-        return super().counted(amount, noun, before=before)
+        return super().counted(amount, noun, before=before, form=form)
 
     def per(self, noun: Noun, per: str = "") -> str:
         """ "al mese", "alla settimana", "all'anno"."""
@@ -132,7 +145,7 @@ class ItalianGrammar(WesternGrammar):
             return per
         if name[0].lower() in _ITALIAN_VOWELS:
             return f"all'{name}"
-        if (self.gender(noun) if isinstance(noun, SpokenUnit) else self.gender_of(name)) == "f":
+        if (self.gender(noun) if isinstance(noun, UnitWords) else self.gender_of(name)) == "f":
             return f"alla {name}"
         return f"allo {name}" if _NEEDS_UNO.match(name) else f"al {name}"
 
@@ -172,14 +185,7 @@ class ItalianGrammar(WesternGrammar):
         return self.counted(ParsedNumber("1"), Noun(one=match[1], gender=gender)) if gender else match[0]
 
 
-_NOON: Final = 12
-_LAST_REGNAL_ORDINAL: Final = 10
-_CLOCK_H = re.compile(r"(?<=\d:[0-5]\d)\s?h(?:r?s)?(?!\w)")
-_QUARTER, _HALF = 15, 30
-_ONE_DIGIT = 10
-
-
-def feminine(words: str) -> str:
+def spanish_feminine(words: str) -> str:
     """The feminine of number words; what counts millions stays masculine."""
     head, million, tail = words.rpartition("illones")
     tail = tail.replace("cientos", "cientas").replace("quinientos", "quinientas")
@@ -190,7 +196,7 @@ class SpanishGrammar(WesternGrammar):
     """Short forms before nouns, feminine hundreds, and the clock of twelve hours up to noon."""
 
     language = "es"
-    phones = r"[6-9]\d{2} \d{3} \d{3}|[6-9]\d{2}(?: \d{2}){3}|9\d \d{3} \d{2} \d{2}"
+    grouped_phones = r"[6-9]\d{2} \d{3} \d{3}|[6-9]\d{2}(?: \d{2}){3}|9\d \d{3} \d{2} \d{2}"
     titles: ClassVar = {"D": "don", "S": "san"}
     winds: ClassVar = {"O": "oeste", "E": "este"}
     wind_prepositions = "del|al|el|de|desde"
@@ -203,7 +209,7 @@ class SpanishGrammar(WesternGrammar):
         words = number_words(value, self.language).replace("veintiuno mil", "veintiún mil").replace("uno mil", "un mil")
         gender = self.for_this(value, gender)
         if gender == "f":
-            return feminine(words)
+            return spanish_feminine(words)
         if gender == "m" and words.endswith("uno"):
             return f"{words[:-3]}ún" if words.endswith("veintiuno") else words[:-1]
         return words
@@ -237,12 +243,7 @@ class SpanishGrammar(WesternGrammar):
         return self.ordinal(value, "f" if name in self.data.extra["feminine_names"] else "m")
 
 
-_MASCULINE = re.compile(r"\b(um|dois)\b|(entos)\b")
-_FEMININE: Final = {"um": "uma", "dois": "duas", "entos": "entas"}
-_PLURAL_FORMS: Final = {"mp": "m", "fp": "f"}
-
-
-def feminine_number(words: str) -> str:
+def portuguese_feminine(words: str) -> str:
     """The feminine of number words; what counts millions stays masculine."""
     head, million, tail = words.rpartition("ilhões")
     if not million:
@@ -254,7 +255,7 @@ class PortugueseGrammar(WesternGrammar):
     """Feminine ones, twos and hundreds; hours that are named when they are full."""
 
     language = "pt"
-    phones = r"[289]\d{2} \d{3} \d{3}|\d{4,5}-\d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
+    grouped_phones = r"[289]\d{2} \d{3} \d{3}|\d{4,5}-\d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
     titles: ClassVar = {"D": "dom", "S": "São"}
     winds: ClassVar = {"O": "oeste", "E": "este"}
     wind_prepositions = "de|do|para|a"
@@ -265,7 +266,7 @@ class PortugueseGrammar(WesternGrammar):
 
     def cardinal(self, value: int, gender: str = "") -> str:
         words = number_words(value, self.language)
-        return feminine_number(words) if self.for_this(value, gender) == "f" else words
+        return portuguese_feminine(words) if self.for_this(value, gender) == "f" else words
 
     def ordinal(self, value: int, form: str = "") -> str:
         words = number_words(value, self.language, "ordinal")
@@ -292,17 +293,8 @@ class PortugueseGrammar(WesternGrammar):
         return self.ordinal(value, "f" if name in self.data.extra["feminine_names"] else "m")
 
 
-_WORDS: Final = {
-    "quilómetro": "quilômetro", "nanómetro": "nanômetro", "micrómetro": "micrômetro", "cêntimo": "centavo",
-    "canadiano": "canadense", "checa": "tcheca", "mil milhões": "bilhão",
-    "humidade": "umidade", "telemóvel": "celular", "respetivamente": "respectivamente",
-}  # fmt: skip
-_KNOWN = re.compile("|".join(_WORDS))
-_N = TypeVar("_N", bound=Noun)
-
-
 def _in_brazil(words: str) -> str:
-    return _KNOWN.sub(lambda match: _WORDS[match[0]], words)
+    return _BRAZILIAN_WORD.sub(lambda match: _BRAZILIAN[match[0]], words)
 
 
 def _nouns(nouns: dict[str, _N]) -> dict[str, _N]:
@@ -336,7 +328,7 @@ class BrazilianGrammar(PortugueseGrammar):
 
     def cardinal(self, value: int, gender: str = "") -> str:
         words = number_words(value, "pt_BR")
-        return feminine_number(words) if self.for_this(value, gender) == "f" else words
+        return portuguese_feminine(words) if self.for_this(value, gender) == "f" else words
 
     def day(self, value: int, *, before: str = "") -> str:
         return "primeiro" if value == 1 else super().day(value, before=before)

@@ -1,12 +1,12 @@
 """What Dutch and the Romance languages share; Dutch."""
 
-# ruff: noqa: RUF001  (dashes and signs that look like others are read here)
+# ruff: noqa: RUF001  (signs that look like others are read here)
 
 import re
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from wyoming_pocket_tts.text.normalization.data import LanguageData, load_boundaries, load_measures
+from wyoming_pocket_tts.text.normalization.data import LanguageData, load_symbols
 from wyoming_pocket_tts.text.normalization.grammar import Grammar, ParsedNumber, behind, joined, number_words
 from wyoming_pocket_tts.text.normalization.words import roman
 
@@ -26,6 +26,13 @@ _DOOR = re.compile(r"\s(?:[A-EG-Z]|[Ii]zq|[Dd]cha|[Ee]sq|[Dd]to)\b")
 _WORD_BEFORE = re.compile(r"([^\W\d_]{1,12})\s\Z")
 _A_MILLION: Final = 1_000_000
 _TITLED = r"\.(?=\s([A-ZÀ-ÖØ-Þ][^\W\d_A-Z]+))"
+_THOUSAND = re.compile(r"duizend(?=\w)")
+_DOTTED_TIME = re.compile(r"(?<=\d\.[0-5]\d)\s?u(?:ur)?(?!\w)")
+_UP_TO = re.compile(r"(?<![\w/])t/m(?![\w/])")
+_ORDINAL = re.compile(r"(?<![\w.,])(\d{1,4})(?:ste|de|e)(?!\w)")
+_FIRST_HUNDREDS, _LAST_HUNDREDS = 1100, 1999
+_HUNDRED: Final = 100
+_ONE_DIGIT: Final = 10
 
 
 def thousands(text: str) -> str:
@@ -36,35 +43,31 @@ def thousands(text: str) -> str:
 class WesternGrammar(Grammar):
     """Habits of writing that its subclasses share. Has no state; safe to use from several threads."""
 
-    phones: ClassVar[str] = r"(?!)"
+    grouped_phones: ClassVar[str] = r"(?!)"
     """A pattern of the country's telephone numbers, as far as they look like quantities."""
     titles: ClassVar[Mapping[str, str]] = {}
     """Single letters that, with a dot and a name behind them, are a title: "M. Dupont"."""
     winds: ClassVar[Mapping[str, str]] = {}
     """Directions whose letter is also a word, so that only a preposition before it tells them apart."""
     wind_prepositions: ClassVar[str] = r"(?!)"
-    halves: ClassVar[Mapping[str, str]] = {}
-    """Gender of the noun behind "1/2", or "" -> words for it."""
-    and_a_half: ClassVar[Mapping[str, str]] = {}
-    """Gender -> what stands behind the noun in "2½ horas": "y media"."""
-    of: ClassVar[str] = ""
-    """Between a million and what is counted; empty where nothing stands there."""
+    halves: ClassVar[Mapping[str, str]] = {}  # gender of the noun behind "1/2", or "" -> words for it
+    and_a_half: ClassVar[Mapping[str, str]] = {}  # gender -> what stands behind the noun in "2½ horas": "y media"
+    of: ClassVar[str] = ""  # between a million and what is counted; empty where nothing stands there
     articles: ClassVar[frozenset[str]] = frozenset()
     """Words (lower case) behind which "2º" is an ordinal; elsewhere it may be a degree."""
 
     def __init__(self, data: LanguageData) -> None:
         super().__init__(data)
-        self._starters = load_boundaries(self.language).starters
         self._phone = re.compile(
-            rf"(?<![\w.,+-])(?<!\+\d )(?<!\+\d\d )(?<!\+\d{{3}} )(?:{self.phones})(?![\w-]|[.,]\d)"
+            rf"(?<![\w.,+-])(?<!\+\d )(?<!\+\d\d )(?<!\+\d{{3}} )(?:{self.grouped_phones})(?![\w-]|[.,]\d)"
         )
         self._title = re.compile(rf"(?<![\w'.-])(?<![B-DF-NP-XZ] )({joined(self.titles)}){_TITLED}")
         self._wind = re.compile(rf"\b(?:{joined(data.wind_words)})", re.IGNORECASE)
         self._windy = re.compile(rf"\b({self.wind_prepositions})\s({joined(self.winds)})(?![\w'&]|\s[A-Z]\b)")
         short = joined(word for names in data.dates.months.values() for word in names)
         joint = rf"(?:(?:{joined(data.dates.joints)})\s)?"
-        bare = (m.symbols for name, m in load_measures().units.items() if m.bare and data.units[name].many)
-        self._units_of = {symbol: name for name, m in load_measures().units.items() for symbol in m.symbols}
+        bare = (m.symbols for name, m in load_symbols().units.items() if m.bare and data.units[name].many)
+        self._units_of = {symbol: name for name, m in load_symbols().units.items() for symbol in m.symbols}
         self._labels = data.extra["labels"] | data.numbered
         after = joined(data.clock.after)
         self._part_of_hour = re.compile(rf"(?<![\w.,/])([1-9])/([2-9])(?=\s({after})\b)")
@@ -155,11 +158,13 @@ class WesternGrammar(Grammar):
         text = self._title.sub(self._say_title, text)
         text = self._roman.sub(self._say_roman, text)
         text = self._one_unit.sub(lambda m: f"{m[1]} {self.data.units[self._units_of[m[2]]].one}", text)
-        return self._windy.sub(lambda m: f"{m[1]} {self.winds[m[2]]}", text) if self._wind.search(text) else text
+        if self._windy.search(text) and self._wind.search(text):
+            text = self._windy.sub(lambda m: f"{m[1]} {self.winds[m[2]]}", text)
+        return text
 
     def _say_title(self, match: re.Match[str]) -> str:
         """Not when the next word may open a sentence: "Vitamina D. El sol ..."."""
-        if match[2].lower() in self._starters:
+        if match[2].lower() in self.boundaries.starters:
             return match[0]
         words = self.title(match[1], match[2])
         return words[0].upper() + words[1:] if match.start() == 0 else words
@@ -222,20 +227,11 @@ class WesternGrammar(Grammar):
         return sign == "º" and (self.gender_behind(after) != "" or _DOOR.match(after) is not None)
 
 
-_THOUSAND = re.compile(r"duizend(?=\w)")
-_DOTTED_TIME = re.compile(r"(?<=\d\.[0-5]\d)\s?u(?:ur)?(?!\w)")
-_UP_TO = re.compile(r"(?<![\w/])t/m(?![\w/])")
-_ORDINAL = re.compile(r"(?<![\w.,])(\d{1,4})(?:ste|de|e)(?!\w)")
-_FIRST_HUNDREDS, _LAST_HUNDREDS = 1100, 1999
-_HUNDRED: Final = 100
-_ONE_DIGIT: Final = 10
-
-
 class DutchGrammar(WesternGrammar):
     """Number words as the spelling rules have them, and years in hundreds."""
 
     language = "nl"
-    phones = r"0\d{1,3}[ -]\d{6,8}|06(?:[ -]\d{2}){4}"
+    grouped_phones = r"0\d{1,3}[ -]\d{6,8}|06(?:[ -]\d{2}){4}"
     winds: ClassVar = {"O": "oost"}
     wind_prepositions = "uit|naar|van|wind"
     halves: ClassVar = {"": "een half", "n": "een half", "m": "een halve"}

@@ -1,4 +1,4 @@
-"""What a language model thinks is not spoken, however its answer comes."""
+"""Choice of the reader; thoughts of language models are left out, however the text is cut."""
 
 import time
 
@@ -6,8 +6,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.tiers import mostly
 from wyoming_pocket_tts.text.reader import ThinkTagFilter, segment_reader_for
+from wyoming_pocket_tts.text.segments import Segment, SegmentReader
+
+
+def read(reader: SegmentReader, deltas: list[str]) -> list[Segment]:
+    return [*(segment for delta in deltas for segment in reader.feed(delta)), *reader.finish()]
+
+
+@pytest.mark.parametrize(
+    ("text", "ssml"),
+    [
+        ("<speak>One</speak>", True),
+        (" \n<SPEAK version='1.0'>One</speak>", True),
+        ("<?xml version='1.0'?><speak>One</speak>", True),
+        ("<speak/>", True),
+        ("<speaker>One", False),
+        ("<s>One</s>", False),
+        ("< speak>", False),
+        ("One <speak>", False),
+        ("<speak", False),
+        ("<", False),
+        ("", False),
+    ],
+)
+def test_the_beginning_decides_where_the_kind_is_unknown(text: str, ssml: bool) -> None:
+    expected = read(segment_reader_for("en", ssml=ssml), [text])
+    assert read(segment_reader_for("en", ssml=None), [text]) == expected
+    assert read(segment_reader_for("en", ssml=None), list(text)) == expected
+
+
+def test_plain_text_is_read_as_it_is() -> None:
+    assert read(segment_reader_for("en", ssml=False), ["<speak>One"]) == [Segment(text="<speak>One")]
+
+
+def test_plain_text_comes_out_before_all_of_it_is_there() -> None:
+    pieces = segment_reader_for("en", ssml=None)
+    assert pieces.feed("<") == []
+    assert pieces.feed("3 is a heart. ") == [Segment(text="<3 is a heart.")]
+    assert pieces.problems() == []
+
 
 ANSWERS = {
     "<think>Hm. The user greets me.</think>Hello": ["Hello"],
@@ -72,9 +110,8 @@ def test_without_an_end_nothing_is_lost_but_the_first_tag(text: str) -> None:
     assert said == rest
 
 
-@pytest.mark.parametrize(
-    "unit", mostly(pytest.mark.perf, ["<think>", "<think>a</think>", "</think>", "<think", "a", "<"])
-)
+@pytest.mark.perf
+@pytest.mark.parametrize("unit", ["<think>", "<think>a</think>", "</think>", "<think", "a", "<"])
 def test_time_is_linear(unit: str) -> None:
     """Eight times the text takes about eight times as long."""
 

@@ -128,6 +128,7 @@ def cleaned_by_us(text: str, rules: TextRules) -> str | None:
         return None
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("rules", VARIANTS.values(), ids=VARIANTS.keys())
 @given(text=any_text, max_tokens=st.sampled_from([50, 50, 20, 5, 1]))
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -196,6 +196,7 @@ def test_the_cutting_does_not_matter(document: str, data: st.DataObject) -> None
     assert read(list(document)) == whole
 
 
+@pytest.mark.perf
 @pytest.mark.parametrize(
     "unit",
     mostly(
