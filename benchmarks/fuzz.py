@@ -2,8 +2,8 @@
 
     nice python -m benchmarks.fuzz [--streams 200000] [--first 0] [--processes 2]
 
-Each stream is a real conversation with something wrong (``tests/serving/mutation.py``), held without sockets against
-every rule of the protocol (``tests/serving/rehearsal.py``). Its time is bounded in seconds of the processor, memory by
+Each stream is a real conversation with something wrong (``tests/server/mutation.py``), held without sockets against
+every rule of the protocol (``tests/server/rehearsal.py``). Its time is bounded in seconds of the processor, memory by
 what the process has at its most. A number that fails is printed: it alone makes its stream again.
 """
 
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.server.mutation import mutant
-from tests.server.transcript import rehearse
+from tests.server.rehearsal import rehearse
 
 CPU_SECONDS = 1.0
 """For one stream; the largest that a client may send takes a tenth of it."""

@@ -16,7 +16,7 @@ from tests.server.client import service as tone_service
 from tests.support.service import LIMIT_SECONDS, service
 from wyoming_pocket_tts.cli.client import describe, local_address, synthesize, words_of
 from wyoming_pocket_tts.cli.service import check_server
-from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ConfigError, ServerOverloaded, TtsError
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
@@ -153,7 +153,7 @@ def test_a_client_beside_the_server_finds_what_listens_everywhere(listens: str, 
 
 async def test_a_full_server_is_well_and_says_that_it_is_full() -> None:
     """Whoever restarts it for its health's sake breaks off all that it says."""
-    async with tone_service(limits=Limits(connections=3)) as house, AsyncExitStack() as crowd:
+    async with tone_service(limits=LimitSettings(connections=3)) as house, AsyncExitStack() as crowd:
         for _ in range(3):
             client = await crowd.enter_async_context(await house.connect())
             await client.send("ping")

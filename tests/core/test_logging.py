@@ -58,7 +58,7 @@ def test_debug_does_not_drown_in_packets() -> None:
     assert not logging.getLogger("zeroconf").isEnabledFor(logging.DEBUG)
 
 
-def test_lines_say_which_request_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_say_which_request_they_are_request_context(capsys: pytest.CaptureFixture[str]) -> None:
     for style in ("text", "json"):
         set_up_logging(level="info", style="json" if style == "json" else "text")
         with request_context("4f1c9a2e"):

@@ -51,7 +51,7 @@ QUOTED = (
     " needs about ",
     "or raise the memory limit of container or unit, if it has one",
     "unknown key ",
-    "ports below 1024 are not for everybody: ",
+    "ports below 1024 need special rights: ",
     "this machine has no such address",
 )
 """In small letters, and as long as the program writes them in one piece."""

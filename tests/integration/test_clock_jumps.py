@@ -12,12 +12,11 @@ WALL_CLOCKS = re.compile(
     r"(?m)\btime\.(?:time|time_ns|localtime|gmtime)\(|\bdatetime\b|\bCLOCK_REALTIME\b|\bfrom time import (?!monotonic$)"
 )
 KNOWN = {
-    "logs": "when a line was written",
-    "cli_new.doctor.machine": "what time it is on this machine",
+    "core.logging": "when a line was written",
+    "cli.doctor.machine": "what time it is on this machine",
     "kokoro.training.acoustic": "a line of a training's report",
-    "kokoro.training.vocoding": "the same",
-    "pocket.onnx.ready_made": "how old a file is that a killed download left",
-    "pocket.shelf": "the same",
+    "kokoro.training.vocoder": "the same",
+    "pocket.voice_store": "how old a file is that a killed download left",
 }
 """Who asks the clock on the wall, and for what."""
 

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from wyoming.event import Event, async_read_event, async_write_event
 
-from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Synthesizer
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
-from wyoming_pocket_tts.server.response import FindStandIn
+from wyoming_pocket_tts.server.segments import FindFallback
 from wyoming_pocket_tts.server.server import CatalogView, ListenEndpoint, Server
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import SegmentReaderFactory
@@ -133,7 +133,7 @@ async def service(
     tone: ToneSynthesizer | None = None,
     *,
     uri: str = "tcp://127.0.0.1:0",
-    limits: Limits | None = None,
+    limits: LimitSettings | None = None,
     threads: int = 2,
     max_active: int = 32,
     max_waiting: int = 32,
@@ -142,8 +142,8 @@ async def service(
     pieces: SegmentReaderFactory = segment_reader_for,
     observer: Observer | None = None,
     synthesizer: Synthesizer | None = None,
-    reception: CatalogView | None = None,
-    stand_in: FindStandIn = lambda _: None,
+    catalog: CatalogView | None = None,
+    find_fallback: FindFallback = lambda _: None,
     queue_seconds: float | None = None,
     stuck_seconds: float = 30.0,
     now: Callable[[], float] = time.monotonic,
@@ -167,12 +167,12 @@ async def service(
     ) as workers:
         server = Server(
             workers,
-            uris=[] if reception else [uri],
-            doors=[ListenEndpoint(uris=(uri,), reception=reception)] if reception else [],
+            uris=[] if catalog else [uri],
+            endpoints=[ListenEndpoint(uris=(uri,), catalog=catalog)] if catalog else [],
             limits=limits,
             default_voice=default_voice,
             pieces=pieces,
-            stand_in=stand_in,
+            find_fallback=find_fallback,
             observer=observer,
         )
         await server.start()

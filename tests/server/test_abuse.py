@@ -8,16 +8,18 @@ import random
 import resource
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.server.client import Client, errors, kinds, service, shape
-from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
+from wyoming_pocket_tts.server.protocol import EventLimits
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
 NEIGHBOUR = "The neighbour speaks."
@@ -264,8 +266,9 @@ async def test_half_surrogates_are_spoken_and_echoed_as_well_as_can_be() -> None
         assert shape(await client.until("audio-stop")) == ANSWER
 
 
-async def test_a_slow_event_runs_out_of_time() -> None:
-    async with service(limits=Limits(event_seconds=0.3)) as house, await house.connect() as client:
+async def test_a_slow_event_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wyoming_pocket_tts.server.server.EventLimits", partial(EventLimits, event_seconds=0.3))
+    async with service() as house, await house.connect() as client:
         await client.send_raw(b'{"type":')
         assert "longer than 0.3 s to arrive" in errors(await client.rest())[0][1]
         await house.speaks()
@@ -274,7 +277,7 @@ async def test_a_slow_event_runs_out_of_time() -> None:
 async def test_a_silent_client_is_sent_away_but_not_while_it_listens() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda request: gate if request.text == NEIGHBOUR else None)
-    async with service(tone, limits=Limits(idle_seconds=0.3)) as house:
+    async with service(tone, limits=LimitSettings(idle_seconds=0.3)) as house:
         async with await house.connect() as client:
             assert "nothing was asked for 0.3 s (server.limits.idle_seconds)" in errors(await client.rest())[0][1]
         async with await house.connect() as client:
@@ -303,7 +306,7 @@ async def stalled(address: str) -> Client:
 
 async def test_a_client_that_stops_reading_is_dropped_and_held_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
     tone = ToneSynthesizer(seconds_per_character=5.0)
-    limits = Limits(write_seconds=0.3)
+    limits = LimitSettings(write_seconds=0.3)
     async with service(tone, limits=limits, threads=1) as house:
         clients = [await stalled(house.server.addresses[0]) for _ in range(3)]
         for client in clients:
@@ -320,8 +323,9 @@ async def test_a_client_that_stops_reading_is_dropped_and_held_up_nobody(caplog:
             client.writer.transport.abort()
 
 
-async def test_a_client_that_only_asks_and_never_reads_is_dropped() -> None:
-    async with service(limits=Limits(write_seconds=0.2, write_buffer_bytes=1_024)) as house:
+async def test_a_client_that_only_asks_and_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wyoming_pocket_tts.server.connection.WRITE_BUFFER_BYTES", 1_024)
+    async with service(limits=LimitSettings(write_seconds=0.2)) as house:
         client = await stalled(house.server.addresses[0])
         ping = header(data={"text": "x" * 60_000})
 
@@ -337,7 +341,7 @@ async def test_a_client_that_only_asks_and_never_reads_is_dropped() -> None:
 
 
 async def test_too_many_connections_are_told_so_and_room_is_made_again() -> None:
-    async with service(limits=Limits(connections=2)) as house:
+    async with service(limits=LimitSettings(connections=2)) as house:
         first, second = await house.connect(), await house.connect()
         await first.send("ping")
         await first.until("pong")
@@ -358,7 +362,7 @@ async def test_too_many_connections_are_told_so_and_room_is_made_again() -> None
 
 
 async def test_too_many_connections_from_one_address_leave_room_for_others() -> None:
-    async with service(limits=Limits(connections_per_address=1)) as house, await house.connect() as first:
+    async with service(limits=LimitSettings(connections_per_address=1)) as house, await house.connect() as first:
         await first.send("ping")
         await first.until("pong")
         async with await house.connect() as second:
@@ -371,7 +375,7 @@ async def test_too_many_connections_from_one_address_leave_room_for_others() -> 
 
 
 async def test_a_crowd_at_the_door_is_turned_away_without_growing_a_crowd_inside() -> None:
-    async with service(limits=Limits(connections=1)) as house, await house.connect() as first:
+    async with service(limits=LimitSettings(connections=1)) as house, await house.connect() as first:
         await first.send("ping")
         await first.until("pong")
         crowd = [await house.connect() for _ in range(10)]
@@ -401,7 +405,9 @@ async def test_an_error_of_the_servers_own_closes_one_connection_only(caplog: py
         await house.speaks()
 
 
-async def test_random_conversations_over_sockets_leave_the_server_whole(caplog: pytest.LogCaptureFixture) -> None:
+async def test_random_conversations_over_sockets_leave_the_server_whole(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chance = random.Random(20_26)  # noqa: S311  (no secret)
     pieces = [
         *(header(type=kind) for kind in ("describe", "synthesize-start", "synthesize-stop", "synthesize", "no-such")),
@@ -431,7 +437,8 @@ async def test_random_conversations_over_sockets_leave_the_server_whole(caplog: 
                 assert types.count("audio-start") <= types.count("audio-stop"), types
                 await client.close()
 
-    async with service(tone, limits=Limits(linger_seconds=0.2)) as house:
+    monkeypatch.setattr("wyoming_pocket_tts.server.listener.LINGER_SECONDS", 0.2)
+    async with service(tone) as house:
         for _ in range(30):
             await asyncio.gather(*(converse() for _ in range(10)))
         await house.left()
@@ -443,4 +450,4 @@ async def test_random_conversations_over_sockets_leave_the_server_whole(caplog: 
 def test_one_address_cannot_take_every_place_to_speak() -> None:
     """A stream that nobody reads keeps its place until the write times out."""
     speaking_at_once = inspect.signature(Scheduler).parameters["max_active"].default
-    assert Limits().connections_per_address < speaking_at_once
+    assert LimitSettings().connections_per_address < speaking_at_once

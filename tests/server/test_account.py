@@ -1,19 +1,15 @@
 """The account of a request, on a clock that the test turns."""
 
 from collections.abc import Callable
-from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wyoming.event import Event
 
-from tests.server.test_session import LIMITS, choose
-from wyoming_pocket_tts.core.errors import ProtocolError
+from tests.server.memory import MemoryConversation
 from wyoming_pocket_tts.core.events import NullObserver, RequestStats
 from wyoming_pocket_tts.server.request_stats import RequestTimer
-from wyoming_pocket_tts.server.session import Session
-from wyoming_pocket_tts.text.reader import segment_reader_for
 
 
 class Heard(NullObserver):
@@ -38,6 +34,9 @@ class Heard(NullObserver):
         self.ended.append(ended)
 
 
+SECOND = np.ones(16_000, np.int16)
+
+
 class Clock:
     """Stands until it is turned."""
 
@@ -53,16 +52,16 @@ class House:
     def __init__(self) -> None:
         self.clock = Clock()
         self.heard = Heard()
-        self.account = RequestTimer(self.heard, peer="10.0.0.9 #1", now=self.clock)
+        self.timer = RequestTimer(self.heard, peer="10.0.0.9 #1", now=self.clock)
 
     def block(self, audio_seconds: float, *, after: float) -> None:
         """Wait for audio for so long."""
-        self.account.waits()
+        self.timer.start_waiting()
         self.clock.seconds += after
-        self.account.gets(audio_seconds)
+        self.timer.add_audio(audio_seconds)
 
     def end(self) -> RequestStats:
-        self.account.ends(voice="anna", characters=12)
+        self.timer.finish(voice="anna", characters=12)
         (ended,) = self.heard.ended
         return ended
 
@@ -72,9 +71,9 @@ def test_only_the_waiting_counts() -> None:
     house.block(1.0, after=0.25)
     house.clock.seconds += 30  # the client reads slowly
     house.block(1.0, after=0.25)
-    house.account.waits()
+    house.timer.start_waiting()
     house.clock.seconds += 0.5  # for the piece's end
-    house.account.stops_waiting()
+    house.timer.stop_waiting()
     house.clock.seconds += 5  # for more text
     ended = house.end()
     assert (ended.audio_seconds, ended.waited_seconds, ended.real_time_factor) == (2.0, 1.0, 0.5)
@@ -103,7 +102,7 @@ def test_a_gap_is_what_a_client_hears_that_plays_at_once() -> None:
 def test_silence_that_was_sent_is_played_too() -> None:
     house = House()
     house.block(1.0, after=0.1)
-    house.account.pauses(2.0)
+    house.timer.add_silence(2.0)
     house.block(1.0, after=2.9)
     assert house.heard.gaps == []
 
@@ -111,7 +110,7 @@ def test_silence_that_was_sent_is_played_too() -> None:
 def test_text_that_comes_late_makes_no_gap() -> None:
     house = House()
     house.block(1.0, after=0.1)
-    house.account.stops_waiting()
+    house.timer.stop_waiting()
     house.clock.seconds += 60
     house.block(1.0, after=0.0)
     assert house.heard.gaps == []
@@ -119,8 +118,8 @@ def test_text_that_comes_late_makes_no_gap() -> None:
 
 def test_a_request_begins_and_ends_once() -> None:
     house = House()
-    house.account.ends(outcome="cancelled", voice=None, characters=0)
-    house.account.ends(voice="anna", characters=1)
+    house.timer.finish(outcome="cancelled", voice=None, characters=0)
+    house.timer.finish(voice="anna", characters=1)
     assert house.heard.began == 1
     (ended,) = house.heard.ended
     assert (ended.outcome, ended.real_time_factor, ended.first_audio_seconds) == ("cancelled", None, None)
@@ -148,43 +147,31 @@ def test_gaps_are_what_a_player_hears_that_never_stops(blocks: list[tuple[float,
 @pytest.mark.parametrize(
     ("end", "outcome"),
     [
-        (lambda session: session.abandoned(), "cancelled"),
-        (lambda session: session.broken(ProtocolError("gibberish")), "protocol-error"),
+        (lambda talk: talk.transport.leave(), "cancelled"),
+        (lambda talk: talk.transport.feed(b"gibberish\n"), "protocol-error"),
     ],
 )
-def test_what_is_still_open_ends_with_the_connection(end: Callable[[Session], object], outcome: str) -> None:
+async def test_what_is_still_open_ends_with_the_connection(
+    end: Callable[[MemoryConversation], None], outcome: str
+) -> None:
     heard = Heard()
-    session = Session(
-        choose=choose,
-        pieces=segment_reader_for,
-        info=lambda: Event("info"),
-        limits=LIMITS,
-        account=partial(RequestTimer, heard),
-    )
-    for text in ("One.", "Two."):
-        session.received(Event("synthesize", {"text": text}))
-    end(session)
-    assert [(ended.outcome, ended.voice, ended.characters) for ended in heard.ended] == [(outcome, "tone-low", 4)] * 2
-    assert not session.speaking
+    async with MemoryConversation(observer=heard) as talk:
+        await talk.does(("synthesize", {"text": "One."}), ("synthesize", {"text": "Two."}))
+        end(talk)
+        await talk.settle()
+        assert talk.is_closed
+        assert [(ended.outcome, ended.voice, ended.characters) for ended in heard.ended] == [
+            (outcome, "tone-low", 4)
+        ] * 2
+        assert not talk.session.is_active
 
 
-def test_the_silence_of_an_answer_is_in_its_account() -> None:
+async def test_the_silence_of_a_response_is_in_its_timing() -> None:
     house = House()
-    session = Session(
-        choose=choose,
-        pieces=segment_reader_for,
-        info=lambda: Event("info"),
-        limits=LIMITS,
-        account=lambda: house.account,
-    )
-    session.received(Event("synthesize", {"text": "One. [pause 2s] Two."}))
-    house.block(1.0, after=0.1)
-    session.audio(1, bytes(32_000))
-    session.spoken(1)
-    house.block(1.0, after=0.5)
-    while session.silence(2):  # written before the sound that has come
-        pass
-    house.block(1.0, after=3.0)  # 0.5 s of the first block, then two of silence, one of the second
-    assert house.heard.gaps == []
-    house.block(1.0, after=2.0)
-    assert house.heard.gaps == [pytest.approx(0.5)]
+    async with MemoryConversation(new_timer=lambda: house.timer) as talk:
+        await talk.does(("synthesize", {"text": "One. [pause 2s] Two."}))
+        for item, after in ((SECOND, 0.1), (None, 0.0), (SECOND, 0.5), (SECOND, 3.0), (SECOND, 2.0)):
+            house.clock.seconds += after
+            talk.engine.gives(item)
+            await talk.settle()
+    assert house.heard.gaps == [pytest.approx(0.5)], "two seconds of sound and two of silence, then a second"

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.test_session import choose
+from tests.server.memory import choose
 from wyoming_pocket_tts.audio.effects import shape
 from wyoming_pocket_tts.core.errors import VoiceError
 from wyoming_pocket_tts.core.types import SILENT_DB, SilenceOptions, SynthesisOptions, TextOptions
 from wyoming_pocket_tts.engine.tone import VOICES
-from wyoming_pocket_tts.server.response import RequestBuilder
+from wyoming_pocket_tts.server.segments import RequestBuilder
 from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment
 from wyoming_pocket_tts.text.ssml import SsmlReader
 from wyoming_pocket_tts.voices.matching import VoiceMatch
@@ -26,7 +26,7 @@ def direction(choice: VoiceMatch | None = None) -> RequestBuilder:
 
 
 def test_a_plain_piece_is_spoken_as_the_answer_was_begun() -> None:
-    request = direction(VoiceMatch(voice=TON, speaker="heiter", manner=CALM)).request(Segment(text="Hallo."))
+    request = direction(VoiceMatch(voice=TON, speaker="heiter", manner=CALM)).build(Segment(text="Hallo."))
     assert (request.text, request.voice, request.speaker, request.language) == ("Hallo.", TON, "heiter", None)
     assert request.manner == SynthesisOptions(
         speed=0.8,
@@ -49,7 +49,7 @@ def test_a_plain_piece_is_spoken_as_the_answer_was_begun() -> None:
 def test_speeds_multiply_and_volumes_add_within_what_can_be_done(
     style: ProsodyStyle, speed: float, volume_db: float
 ) -> None:
-    manner = direction(VoiceMatch(voice=LOW, manner=CALM)).request(Segment(text="Hi.", style=style)).manner
+    manner = direction(VoiceMatch(voice=LOW, manner=CALM)).build(Segment(text="Hi.", style=style)).manner
     assert manner.speed == pytest.approx(speed)
     assert manner.volume_db == volume_db
 
@@ -79,23 +79,23 @@ def test_whatever_a_document_asks_for_can_be_done(
         "".join(f"<prosody volume='{volume}' rate='{rate}'>" for volume, rate in prosody) + "One. Two."
     )
     for piece in pieces:
-        blocks = shape(iter([np.full(1_600, 12_000, np.int16)]), 16_000, director.request(piece).manner)
+        blocks = shape(iter([np.full(1_600, 12_000, np.int16)]), 16_000, director.build(piece).manner)
         is_heard = any(block.any() for block in blocks)
         assert not is_heard or not any(volume in {"silent", "0", "-100%"} for volume, _ in prosody[:64])
 
 
 def test_another_voice_speaks_at_the_answers_rate() -> None:
-    request = direction().request(Segment(text="Hi.", style=ProsodyStyle(voice="TONE-high")))
+    request = direction().build(Segment(text="Hi.", style=ProsodyStyle(voice="TONE-high")))
     assert (request.voice, request.manner.rate_hz) == (HIGH, 16_000)
     own_rate = direction(VoiceMatch(voice=LOW, manner=SynthesisOptions(rate_hz=48_000)))
     assert own_rate.rate_hz == 48_000
-    assert own_rate.request(Segment(text="Hi.", style=ProsodyStyle(voice="tone-high"))).manner.rate_hz == 48_000
+    assert own_rate.build(Segment(text="Hi.", style=ProsodyStyle(voice="tone-high"))).manner.rate_hz == 48_000
 
 
 def test_a_voice_that_is_not_there_is_told_once_and_the_answers_own_speaks() -> None:
     director = direction(VoiceMatch(voice=TON, speaker="heiter"))
     for _ in range(2):
-        request = director.request(Segment(text="Hi.", style=ProsodyStyle(voice="zoe")))
+        request = director.build(Segment(text="Hi.", style=ProsodyStyle(voice="zoe")))
         assert (request.voice, request.speaker) == (TON, "heiter")
     assert [told.what for told in director.warnings()] == [
         "the text asks for voice 'zoe', which is not there; 'ton' reads on"
@@ -114,13 +114,13 @@ def test_a_voice_that_is_not_there_is_told_once_and_the_answers_own_speaks() -> 
 )
 def test_a_voice_of_the_language_speaks_if_there_is_one(language: str, voice: object, warnings: list[str]) -> None:
     director = direction()
-    request = director.request(Segment(text="Hi.", style=ProsodyStyle(language=language)))
+    request = director.build(Segment(text="Hi.", style=ProsodyStyle(language=language)))
     assert (request.language, [told.what for told in director.warnings()]) == (language, warnings)
     assert request.voice is voice
 
 
 def test_a_named_voice_wins_over_the_language() -> None:
-    request = direction().request(Segment(text="Hi.", style=ProsodyStyle(voice="tone-high", language="de")))
+    request = direction().build(Segment(text="Hi.", style=ProsodyStyle(voice="tone-high", language="de")))
     assert (request.voice, request.language) == (HIGH, "de")
 
 
@@ -130,5 +130,5 @@ def test_if_no_voice_can_be_chosen_any_more_the_answers_own_reads_on() -> None:
 
     director = RequestBuilder(VoiceMatch(voice=LOW), nobody)
     for style in (ProsodyStyle(voice="ton"), ProsodyStyle(language="de")):
-        assert director.request(Segment(text="Hi.", style=style)).voice is LOW
+        assert director.build(Segment(text="Hi.", style=style)).voice is LOW
     assert len(director.warnings()) == 2

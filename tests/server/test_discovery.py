@@ -16,7 +16,7 @@ from wyoming_pocket_tts.server.discovery import (
     SERVICE_TYPE,
     IpAddress,
     ZeroconfAnnouncer,
-    cards_of,
+    interfaces_of,
     multicast_interfaces,
     reachable_addresses,
     stable_name,
@@ -25,7 +25,7 @@ from wyoming_pocket_tts.server.discovery import (
 LOOPBACK = "tcp://127.0.0.1:10207"
 
 
-def named(name: str, **options: Any) -> ZeroconfAnnouncer:  # noqa: ANN401  (as Announcer takes them)
+def named(name: str, **options: Any) -> ZeroconfAnnouncer:  # noqa: ANN401  (as ZeroconfAnnouncer takes them)
     return ZeroconfAnnouncer(lambda _: name, **options)
 
 
@@ -145,7 +145,7 @@ async def test_the_announcement_follows_changed_addresses(browser: Browser) -> N
 
 async def test_another_network_card_with_the_same_addresses_is_announced_on_afresh(browser: Browser) -> None:
     cards = frozenset({2})
-    announcer = named("replugged", find_cards=lambda _: cards, poll_seconds=0.05)
+    announcer = named("replugged", find_interfaces=lambda _: cards, poll_seconds=0.05)
     await announcer.announce([LOOPBACK])
     await browser.until(present="replugged")
     cards = frozenset({3})
@@ -233,9 +233,9 @@ def test_the_cards_are_those_that_have_the_addresses() -> None:
     adapters = [_adapter("eth0", "192.168.1.7", "2001:db8::7"), _adapter("eth1", "192.168.2.7"), _adapter("lo", "::1")]
     for index, adapter in enumerate(adapters, start=2):
         adapter.index = index
-    assert cards_of([IPv4Address("192.168.1.7")], adapters) == {2}
-    assert cards_of([IPv6Address("2001:db8::7"), IPv4Address("192.168.2.7")], adapters) == {2, 3}
-    assert cards_of([IPv4Address("192.168.9.9")], adapters) == frozenset()
+    assert interfaces_of([IPv4Address("192.168.1.7")], adapters) == {2}
+    assert interfaces_of([IPv6Address("2001:db8::7"), IPv4Address("192.168.2.7")], adapters) == {2, 3}
+    assert interfaces_of([IPv4Address("192.168.9.9")], adapters) == frozenset()
 
 
 def test_a_container_with_nothing_but_a_bridge_uses_it() -> None:

@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.server.http_client import PATIENCE_SECONDS, get
+from tests.server.asking import PATIENCE_SECONDS, get
 from wyoming_pocket_tts.core.errors import ConfigError
-from wyoming_pocket_tts.server.http import HttpLimits, HttpResponse, HttpServer
+from wyoming_pocket_tts.server.http import HttpLimits, HttpRequest, HttpResponse, HttpServer
 
 
-async def hello() -> HttpResponse:
+async def hello(_: HttpRequest) -> HttpResponse:
     return HttpResponse("hello\n")
 
 
-async def broken() -> HttpResponse:
+async def broken(_: HttpRequest) -> HttpResponse:
     raise KeyError("a word of somebody's")
 
 
@@ -155,7 +155,7 @@ async def test_closing_does_not_wait_for_clients() -> None:
 async def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
     async with endpoint() as (_, address):
         port = urlsplit(address).port or 0
-        other = HttpServer({}, host="127.0.0.1", port=port)
+        other = HttpServer({}, host="127.0.0.1", port=port, setting="metrics.port")
         with pytest.raises(ConfigError, match=rf"metrics.port: cannot listen on tcp://127.0.0.1:{port}: "):
             await other.start()
         await other.aclose()

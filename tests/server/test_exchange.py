@@ -15,7 +15,7 @@ MOST_KEPT_BYTES = 16 * 1024
 def refusal(data: bytes) -> HttpResponse:
     with pytest.raises(HttpError) as caught:
         HttpConnection().receive(data)
-    return caught.value.answer
+    return caught.value.response
 
 
 def test_a_request_is_asked_for_its_path_alone() -> None:
@@ -33,7 +33,7 @@ def test_a_request_is_the_same_in_any_pieces(cuts: list[int]) -> None:
 def test_the_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
     exchange = HttpConnection()
     exchange.receive(GET)
-    head, _, body = exchange.answer(HttpResponse("käse\n", headers=(("Retry-After", "5"),))).partition(b"\r\n\r\n")
+    head, _, body = exchange.encode(HttpResponse("käse\n", headers=(("Retry-After", "5"),))).partition(b"\r\n\r\n")
     first, *headers = head.decode().split("\r\n")
     assert first == "HTTP/1.1 200 OK"
     assert {"Content-Length: 6", "Connection: close", "Retry-After: 5"} <= set(headers)
@@ -43,7 +43,7 @@ def test_the_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
 def test_head_is_answered_without_the_body() -> None:
     exchange = HttpConnection()
     assert exchange.receive(GET.replace(b"GET", b"HEAD")) == HttpRequest("/metrics")
-    sent = exchange.answer(HttpResponse("12345"))
+    sent = exchange.encode(HttpResponse("12345"))
     assert b"Content-Length: 5\r\n" in sent
     assert sent.endswith(b"\r\n\r\n")
 
@@ -69,11 +69,11 @@ def test_a_refusal_is_an_answer_too_unless_nobody_is_there() -> None:
     exchange = HttpConnection()
     with pytest.raises(HttpError) as caught:
         exchange.receive(b"rubbish\r\n\r\n")
-    assert exchange.answer(caught.value.answer).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert exchange.encode(caught.value.response).startswith(b"HTTP/1.1 400 Bad Request\r\n")
     gone = HttpConnection()
     with pytest.raises(HttpError) as caught:
         gone.receive(b"")
-    assert gone.answer(caught.value.answer) == b""
+    assert gone.encode(caught.value.response) == b""
 
 
 PIECES = st.one_of(
@@ -91,11 +91,11 @@ def test_whatever_comes_ends_in_a_request_or_a_refusal_within_bounds(pieces: lis
             asked = exchange.receive(piece)
             kept += len(piece)
             if asked is not None:
-                assert exchange.answer(HttpResponse("ok")).startswith(b"HTTP/1.1 200 OK\r\n")
+                assert exchange.encode(HttpResponse("ok")).startswith(b"HTTP/1.1 200 OK\r\n")
                 return
             assert kept <= MOST_KEPT_BYTES
     except HttpError as refused:
-        sent = exchange.answer(refused.answer)
+        sent = exchange.encode(refused.response)
         assert not sent or sent.startswith(b"HTTP/1.1 ")
         return
     pytest.fail("it neither asked nor was refused")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.mutation import CONVERSATIONS, mutant
-from tests.server.transcript import rehearse
+from tests.server.rehearsal import rehearse
 from wyoming_pocket_tts.server.response import Response
 
 SHARE = 3_000

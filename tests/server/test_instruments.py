@@ -6,11 +6,11 @@ from dataclasses import replace
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.server.http_client import values
+from tests.server.asking import values
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.events import RequestStats
 from wyoming_pocket_tts.engine.tone import VOICES
-from wyoming_pocket_tts.server.metrics import MOST_VOICES, PrometheusObserver, ServerSnapshot
+from wyoming_pocket_tts.server.metrics import MAX_VOICES, PrometheusObserver, ServerSnapshot
 
 ENDED = RequestStats(
     request="4f1c9a2e",
@@ -99,14 +99,14 @@ def test_what_is_now_is_asked_for_each_time() -> None:
 
 def test_there_are_never_more_series_than_a_few() -> None:
     instruments = PrometheusObserver()
-    many = [replace(VOICES[0], name=f"voice {number}") for number in range(3 * MOST_VOICES)]
+    many = [replace(VOICES[0], name=f"voice {number}") for number in range(3 * MAX_VOICES)]
     instruments.watch(lambda: ServerSnapshot(connections=0, active_streams=0, waiting_streams=0, voices=many))
     for voice in many:
         instruments.request_ended(replace(ENDED, voice=voice.name))
     found = seen(instruments)
-    assert sum(name.startswith("requests_total{") for name in found) == MOST_VOICES + 1
-    assert found['requests_total{outcome="spoken",voice="other"}'] == 2 * MOST_VOICES
-    assert sum(name.startswith("voice_info{") for name in found) == MOST_VOICES
+    assert sum(name.startswith("requests_total{") for name in found) == MAX_VOICES + 1
+    assert found['requests_total{outcome="spoken",voice="other"}'] == 2 * MAX_VOICES
+    assert sum(name.startswith("voice_info{") for name in found) == MAX_VOICES
 
 
 def test_prometheus_can_read_it_whatever_voices_are_called() -> None:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+from tests.server.asking import Got, get, values
 from tests.server.client import Service, service
-from tests.server.http_client import Got, get, values
-from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.server.http import MonitoringServer
-from wyoming_pocket_tts.server.metrics import ServerSnapshot
+from wyoming_pocket_tts.server.metrics import PrometheusObserver, ServerSnapshot
 
 LONG = "This sentence has no end for a long time and so it takes many blocks to say it all"
 
@@ -37,14 +37,14 @@ class Watched:
 async def watched(
     tone: ToneSynthesizer | None = None,
     *,
-    limits: Limits | None = None,
+    limits: LimitSettings | None = None,
     is_healthy: Callable[[], bool] | None = None,
 ) -> AsyncIterator[Watched]:
-    monitor = MonitoringServer(port=0)
-    async with service(tone, limits=limits, observer=monitor.observer) as house:
+    metrics = PrometheusObserver()
+    async with service(tone, limits=limits, observer=metrics) as house:
         server, workers = house.server, house.workers
 
-        def state() -> ServerSnapshot:
+        def snapshot() -> ServerSnapshot:
             return ServerSnapshot(
                 connections=server.connections,
                 active_streams=workers.active,
@@ -52,7 +52,9 @@ async def watched(
                 voices=workers.synthesizer.voices(),
             )
 
-        await monitor.start(workers, state=state, is_healthy=is_healthy or (lambda: workers.healthy))
+        metrics.watch(snapshot)
+        monitor = MonitoringServer(metrics, workers, is_healthy or (lambda: workers.healthy), host="127.0.0.1", port=0)
+        await monitor.start()
         try:
             yield Watched(house, monitor.addresses[0])
         finally:
@@ -116,7 +118,7 @@ async def test_a_client_that_hangs_up_is_a_cancellation() -> None:
 
 
 async def test_who_is_turned_away_is_counted() -> None:
-    async with watched(limits=Limits(connections=1)) as watch, await watch.house.connect() as first:
+    async with watched(limits=LimitSettings(connections=1)) as watch, await watch.house.connect() as first:
         await first.send("ping")
         await first.until("pong")
         async with await watch.house.connect() as second:
@@ -152,7 +154,7 @@ async def test_a_service_that_cannot_speak_is_healthy_but_not_ready() -> None:
 
 def test_without_a_port_nothing_of_it_is_loaded() -> None:
     program = (
-        "import sys\nfrom wyoming_pocket_tts.server.http import MonitoringServer\n"
-        "MonitoringServer(port=None)\nsys.exit(bool({'prometheus_client', 'h11'} & set(sys.modules)))"
+        "import sys\nimport wyoming_pocket_tts.server.app\n"
+        "sys.exit(bool({'prometheus_client', 'h11'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=50).returncode == 0

@@ -11,7 +11,8 @@ import pytest
 from wyoming_pocket_tts.core.errors import ModelError, VoiceError
 from wyoming_pocket_tts.core.types import OptionOverrides, Pcm, SynthesisOptions, SynthesisRequest, TextOptions, Voice
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
-from wyoming_pocket_tts.server.response import RequestBuilder, SynthesisPipeline
+from wyoming_pocket_tts.server.response import SynthesisPipeline
+from wyoming_pocket_tts.server.segments import RequestBuilder
 from wyoming_pocket_tts.text.ssml import SsmlReader
 from wyoming_pocket_tts.voices.catalog import ConfiguredVoice, Satellite, VoiceCatalog
 from wyoming_pocket_tts.voices.matching import VoiceMatch
@@ -129,7 +130,7 @@ def test_a_document_may_ask_for_silence(whisper: str) -> None:
     direction = RequestBuilder(cast.choose(name="Kitchen"), cast.choose)
     document = SsmlReader("en")
     pieces = [*document.feed(f"<speak>This is heard. {whisper}</speak>"), *document.finish()]
-    heard, not_heard = (together(narrating.synthesize(direction.request(piece))) for piece in pieces)
+    heard, not_heard = (together(narrating.synthesize(direction.build(piece))) for piece in pieces)
     assert np.abs(heard).max() > 500
     assert len(not_heard) > 500
     assert np.abs(not_heard).max() <= 1

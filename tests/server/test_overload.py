@@ -69,8 +69,8 @@ class Crowd:
                 threads=4,
                 max_active=1,
                 max_waiting=0,
-                reception=self,
-                stand_in=find,
+                catalog=self,
+                find_fallback=find,
                 observer=self.heard,
             ) as house,
             await house.connect() as first,
@@ -104,7 +104,7 @@ async def test_an_embedded_voice_of_the_language_speaks_at_its_own_rate(caplog: 
         assert shape(again) == ANSWER
     assert crowd.heard.stand_ins == 2
     assert [ended.voice for ended in crowd.heard.ended if ended.outcome == "spoken"] == ["ray", "ray", "alba"]
-    assert "too much is asked for at once: 'ray' stands in" in caplog.text
+    assert "too much is asked for at once: 'ray' speaks instead" in caplog.text
 
 
 async def test_the_whole_answer_is_the_embedded_voices_also_what_its_text_wants_of_others() -> None:

@@ -44,7 +44,7 @@ async def probing(
 async def test_a_word_is_spoken_by_the_first_voice_that_is_installed() -> None:
     tone = ToneSynthesizer(voices=[VOICES[3], VOICES[1]])
     async with probing(tone) as (probe, _):
-        found = await probe.ask()
+        found = await probe.run()
     assert found.speaks
     assert found.text == "tone-high made 0.06 s of speech in 0.00 s"
     assert [entry.text for entry in tone.journal.entries() if entry.what == "begin"] == ["OK."]
@@ -53,11 +53,11 @@ async def test_a_word_is_spoken_by_the_first_voice_that_is_installed() -> None:
 async def test_an_answer_holds_for_some_seconds() -> None:
     tone, clock = ToneSynthesizer(), Clock()
     async with probing(tone, clock=clock, fresh_seconds=5.0) as (probe, _):
-        first = await probe.ask()
+        first = await probe.run()
         clock.seconds += 4.9
-        assert await probe.ask() is first
+        assert await probe.run() is first
         clock.seconds += 0.2
-        assert await probe.ask() is not first
+        assert await probe.run() is not first
     assert tone.journal.count("begin") == 2
 
 
@@ -65,7 +65,7 @@ async def test_whoever_asks_meanwhile_gets_the_same_answer_even_if_the_first_one
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     async with probing(tone) as (probe, _):
-        askers = [asyncio.create_task(probe.ask()) for _ in range(20)]
+        askers = [asyncio.create_task(probe.run()) for _ in range(20)]
         assert await asyncio.to_thread(tone.journal.wait_for, "begin")
         askers[0].cancel()
         gate.open()
@@ -80,28 +80,28 @@ async def test_what_fails_is_told_and_asked_again_later() -> None:
     clock = Clock()
     tone = ToneSynthesizer(failure=lambda _request, _block: next(failures))
     async with probing(tone, clock=clock) as (probe, _):
-        found = await probe.ask()
+        found = await probe.run()
         assert (found.speaks, found.text) == (False, "model-error: the model is broken")
         clock.seconds += 6
-        assert (await probe.ask()).speaks
+        assert (await probe.run()).speaks
 
 
 async def test_where_the_default_voice_does_not_speak_another_one_is_asked() -> None:
     broken = {"tone-low"}
     tone = ToneSynthesizer(failure=lambda asked, _: ModelError("broken") if asked.voice.name in broken else None)
     async with Scheduler(tone) as workers:
-        probe = ReadinessProbe(workers, otherwise="tone-high", fresh_seconds=0.0)
-        assert (await probe.ask()).text.startswith("tone-high made")
+        probe = ReadinessProbe(workers, fallback="tone-high", fresh_seconds=0.0)
+        assert (await probe.run()).text.startswith("tone-high made")
         broken.add("tone-high")
-        assert not (await probe.ask()).speaks
+        assert not (await probe.run()).speaks
         broken.clear()
-        assert (await probe.ask()).text.startswith("tone-low made")
+        assert (await probe.run()).text.startswith("tone-low made")
 
 
 async def test_a_model_that_hangs_is_not_waited_for() -> None:
     gate = Gate()
     async with probing(ToneSynthesizer(gate=lambda _: gate), limit_seconds=0.05) as (probe, workers):
-        found = await probe.ask()
+        found = await probe.run()
         assert (found.speaks, found.text) == (False, "tone-low said nothing within 0.05 s")
         gate.open()
     assert workers.active == 0
@@ -112,7 +112,7 @@ async def test_in_a_crowd_it_is_refused_like_everybody() -> None:
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == "crowd" else None)
     async with probing(tone, max_active=1, max_waiting=0) as (probe, workers):
         async with workers.stream(SynthesisRequest(text="crowd", voice=VOICES[0])):
-            found = await probe.ask()
+            found = await probe.run()
         gate.open()
     assert not found.speaks
     assert found.text.startswith("overloaded: ")
@@ -140,7 +140,7 @@ class Mute(ToneSynthesizer):
 )
 async def test_silence_is_no_speech(tone: ToneSynthesizer, text: str) -> None:
     async with probing(tone) as (probe, _):
-        found = await probe.ask()
+        found = await probe.run()
     assert (found.speaks, found.text) == (False, text)
 
 
@@ -148,7 +148,7 @@ async def test_closing_ends_what_is_under_way() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     async with probing(tone) as (probe, _):
-        asking = asyncio.create_task(probe.ask())
+        asking = asyncio.create_task(probe.run())
         assert await asyncio.to_thread(tone.journal.wait_for, "begin")
         await probe.aclose()
         with pytest.raises(asyncio.CancelledError):

@@ -13,7 +13,7 @@ from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import SynthesisRequest
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
-from wyoming_pocket_tts.server.health import DOUBT_SECONDS, FAILURES, QUIET_SECONDS, LivenessMonitor, ReadinessProbe
+from wyoming_pocket_tts.server.health import DOUBT_SECONDS, MAX_FAILURES, QUIET_SECONDS, LivenessMonitor, ReadinessProbe
 from wyoming_pocket_tts.server.systemd import SystemdNotifier
 
 WORD = "OK."
@@ -29,7 +29,7 @@ class House:
         """Let time pass and look; how many words were asked for since."""
         before = self.words
         self.clock.turn(seconds)
-        await self.pulse.look()
+        await self.pulse.check()
         return self.words - before
 
     async def says(self, text: str) -> None:
@@ -59,7 +59,7 @@ async def test_in_a_quiet_house_a_word_is_spoken_now_and_then() -> None:
         assert await quiet.after(1) == 1
         assert await quiet.after(QUIET_SECONDS - 1) == 0
         assert await quiet.after(1) == 1
-        assert quiet.pulse.beats
+        assert quiet.pulse.is_alive
 
 
 async def test_where_something_is_spoken_nobody_asks() -> None:
@@ -76,24 +76,24 @@ async def test_words_in_a_row_that_are_not_spoken_are_an_illness_and_the_first_t
     broken = True
     tone = ToneSynthesizer(failure=lambda _request, _block: ModelError("broken") if broken else None)
     async with house(tone) as ill:
-        for failure in range(FAILURES):
-            assert ill.pulse.beats
+        for failure in range(MAX_FAILURES):
+            assert ill.pulse.is_alive
             assert await ill.after(DOUBT_SECONDS if failure else QUIET_SECONDS) == 1
-        assert not ill.pulse.beats
+        assert not ill.pulse.is_alive
         assert "Speech is not possible" in caplog.text
         assert await ill.after(DOUBT_SECONDS - 1) == 0
         broken = False
         assert await ill.after(1) == 1
-        assert ill.pulse.beats
+        assert ill.pulse.is_alive
 
 
 async def test_what_nobody_expected_counts_as_a_word_that_was_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
     tone = ToneSynthesizer()
     async with house(tone) as ill:
         monkeypatch.setattr(tone, "voices", lambda: 1 / 0)
-        for _ in range(FAILURES):
+        for _ in range(MAX_FAILURES):
             await ill.after(QUIET_SECONDS)
-        assert not ill.pulse.beats
+        assert not ill.pulse.is_alive
 
 
 async def test_whoever_is_spoken_to_while_the_word_fails_is_enough() -> None:
@@ -110,19 +110,19 @@ async def test_whoever_is_spoken_to_while_the_word_fails_is_enough() -> None:
     tone = ToneSynthesizer(gate=lambda asked: None if asked.text == WORD else gate, failure=fail)
     async with house(tone, threads=2) as half:
         async with half.workers.stream(SynthesisRequest(text="A sentence that takes its time.", voice=VOICES[0])):
-            for _ in range(FAILURES):
+            for _ in range(MAX_FAILURES):
                 assert await half.after(DOUBT_SECONDS) == 1
-            assert half.pulse.beats
+            assert half.pulse.is_alive
         gate.open()
 
 
 async def test_one_who_speaks_among_words_that_fail_is_enough() -> None:
     tone = ToneSynthesizer(failure=lambda asked, _block: ModelError("broken") if asked.text == WORD else None)
     async with house(tone) as half:
-        for _ in range(FAILURES * 2):
+        for _ in range(MAX_FAILURES * 2):
             await half.after(QUIET_SECONDS)
             await half.says("Dinner is ready.")
-        assert half.pulse.beats
+        assert half.pulse.is_alive
 
 
 async def test_whoever_waits_in_vain_is_noticed_soon() -> None:
@@ -131,10 +131,10 @@ async def test_whoever_waits_in_vain_is_noticed_soon() -> None:
     async with house(tone, limit_seconds=0.02) as hanging:
         async with hanging.workers.stream(SynthesisRequest(text="hang", voice=VOICES[0])):
             assert await asyncio.to_thread(tone.journal.wait_for, "begin", "hang")
-            for _ in range(FAILURES):
-                assert hanging.pulse.beats
+            for _ in range(MAX_FAILURES):
+                assert hanging.pulse.is_alive
                 await hanging.after(DOUBT_SECONDS)
-            assert not hanging.pulse.beats
+            assert not hanging.pulse.is_alive
         gate.open()
 
 
@@ -144,9 +144,9 @@ async def test_clients_that_do_not_read_are_no_illness() -> None:
         text = "Nobody reads what is made of this sentence, which is rather long."
         async with full.workers.stream(SynthesisRequest(text=text, voice=VOICES[0])):
             assert await asyncio.to_thread(full.tone.journal.wait_for, "block", text, times=8)
-            for _ in range(FAILURES + 1):
+            for _ in range(MAX_FAILURES + 1):
                 await full.after(DOUBT_SECONDS)
-            assert full.pulse.beats
+            assert full.pulse.is_alive
 
 
 async def test_a_crowd_that_keeps_the_word_from_being_spoken_is_no_illness() -> None:
@@ -157,14 +157,14 @@ async def test_a_crowd_that_keeps_the_word_from_being_spoken_is_no_illness() -> 
         request = SynthesisRequest(text="A sentence of a crowd, which takes its time.", voice=VOICES[0])
         held = crowded.workers.stream(SynthesisRequest(text="hold", voice=VOICES[0]), reserve=True)
         async with crowded.workers.stream(request) as blocks, held:
-            for _ in range(FAILURES + 1):
+            for _ in range(MAX_FAILURES + 1):
                 gate.let(1)
                 await anext(blocks)
                 assert await crowded.after(DOUBT_SECONDS) == 0
-                assert crowded.pulse.beats
-            for _ in range(FAILURES):
+                assert crowded.pulse.is_alive
+            for _ in range(MAX_FAILURES):
                 await crowded.after(DOUBT_SECONDS)
-            assert not crowded.pulse.beats, "but a crowd for whom nothing is made is one"
+            assert not crowded.pulse.is_alive, "but a crowd for whom nothing is made is one"
         gate.open()
         shut.open()
 
@@ -185,7 +185,7 @@ async def test_the_watchdog_is_fed_while_speech_is_possible_and_not_any_more_whe
                 nonlocal looks
                 looks += 1
                 asyncio.get_running_loop().create_task(tell())
-                return watched.workers.healthy and watched.pulse.beats
+                return watched.workers.healthy and watched.pulse.is_alive
 
             async def tell() -> None:
                 async with looked:
@@ -202,7 +202,7 @@ async def test_the_watchdog_is_fed_while_speech_is_possible_and_not_any_more_whe
 
             feeding = asyncio.create_task(notifier.keep_alive(is_alive))
             assert await pings() > 0
-            for _ in range(FAILURES):
+            for _ in range(MAX_FAILURES):
                 await watched.after(QUIET_SECONDS)
             assert await pings() == 0
             broken = False

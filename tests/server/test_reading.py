@@ -1,13 +1,12 @@
 """A long text is read as it is spoken: no further than needed, in turns, and with the same pieces."""
 
+import asyncio
+
 import pytest
-from wyoming.event import Event
 
 from tests.server.client import kinds, service, shape
-from tests.server.test_session import choose
-from wyoming_pocket_tts.config.schema import Limits
-from wyoming_pocket_tts.server.response import Again, Note, SegmentQueue, Send, Speak
-from wyoming_pocket_tts.server.session import Session
+from tests.server.memory import MemoryConversation
+from wyoming_pocket_tts.server.segments import SegmentQueue
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import PlainTextReader, Segment, SegmentReader, TextWarning
 
@@ -45,7 +44,7 @@ def pieces_of(reading: SegmentQueue) -> list[Segment]:
     while True:
         while not reading.read_on():
             pass
-        if not reading.has_piece:
+        if not reading.has_segment:
             return pieces
         pieces.append(reading.take())
 
@@ -72,7 +71,7 @@ def test_no_more_is_read_than_the_next_piece_needs() -> None:
     reading.end()
     assert counted.characters == 0
     assert reading.read_on()
-    assert reading.has_piece
+    assert reading.has_segment
     assert counted.characters == 256
 
 
@@ -83,47 +82,40 @@ def test_nothing_takes_no_memory_however_often_it_comes() -> None:
     assert not reading._unread
 
 
-def new_session(counted: Counted) -> Session:
-    def pieces(language: str, *, ssml: bool | None) -> SegmentReader:
-        return counted
-
-    return Session(choose=choose, pieces=pieces, info=lambda: Event("info", {}), limits=Limits())
-
-
-def test_who_waits_has_its_text_read_when_its_turn_comes() -> None:
+async def test_who_waits_has_its_text_read_when_its_turn_comes() -> None:
     first, second = Counted(), Counted()
     readers = iter([first, second])
-    session = Session(
-        choose=choose, pieces=lambda _, ssml: next(readers), info=lambda: Event("info", {}), limits=Limits()
-    )
-    assert [type(action) for action in session.received(Event("synthesize", {"text": PROSE}))] == [Note, Speak]
-    assert [type(action) for action in session.received(Event("synthesize", {"text": PROSE}))] == [Note]
+    async with MemoryConversation(pieces=lambda _, ssml: next(readers)) as talk:
+        (speak,) = await talk.does(("synthesize", {"text": PROSE}))
+        assert speak.startswith("speak 1")
+        assert await talk.does(("synthesize", {"text": PROSE})) == []
     assert (first.characters, second.characters) == (len(PROSE), 0)
 
 
-def test_a_text_with_nothing_to_say_is_read_in_turns_that_are_asked_for_once() -> None:
+async def test_a_text_with_nothing_to_say_is_read_in_turns() -> None:
     counted = Counted()
-    session = new_session(counted)
-    assert session.received(Event("synthesize", {"text": " " * 19_999 + "x"}))[1:] == [Again()]
-    assert counted.characters == 512
-    assert [type(action) for action in session.received(Event("ping", {}))] == [Send]
-    turns = 0
-    while (actions := session.goes_on()) == [Again()]:
-        turns += 1
-    assert turns == 20_000 // 512 - 2  # the first was the request's own, another the ping's
-    assert [type(action) for action in actions] == [Speak]
+    async with MemoryConversation(pieces=lambda _, ssml: counted) as talk:
+        talk.send("synthesize", {"text": " " * 19_999 + "x"})
+        talk.send("ping")
+        while "pong" not in talk.journal:  # noqa: ASYNC110  (it takes turns of the loop)
+            await asyncio.sleep(0)
+        assert 0 < counted.characters < 10_000
+        await talk.settle(quiet_turns=100)
+        assert talk.journal == ["pong", "speak 1 tone-low: x"]
+        assert counted.characters == 20_000
 
 
-def test_a_text_that_is_given_up_is_read_no_further() -> None:
+async def test_a_text_that_is_given_up_is_read_no_further() -> None:
     counted = Counted()
-    session = new_session(counted)
-    session.received(Event("synthesize-start", {}))
-    assert session.received(Event("synthesize-chunk", {"text": " " * 10_000})) == [Again()]
-    read = counted.characters
-    kinds_sent = [action.event.type for action in session.ended() if isinstance(action, Send)]
-    assert kinds_sent == ["error", "audio-stop"]
-    assert session.goes_on() == []
-    assert counted.characters <= read
+    async with MemoryConversation(pieces=lambda _, ssml: counted) as talk:
+        talk.send("synthesize-start")
+        talk.send("synthesize-chunk", {"text": " " * 20_000})
+        while not counted.characters:  # noqa: ASYNC110  (as above)
+            await asyncio.sleep(0)
+        talk.transport.feed_eof()
+        await talk.settle(quiet_turns=100)
+        assert talk.journal == ["error:protocol-error", "audio-stop", "close"]
+    assert counted.characters < 20_000
 
 
 async def test_over_a_socket_such_a_text_is_answered_and_what_follows_too() -> None:

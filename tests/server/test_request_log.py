@@ -69,7 +69,7 @@ async def test_a_request_that_is_over_has_one_line(log: Log) -> None:
     async with service(observer=RequestLog()) as house, await house.connect() as client:
         await client.stream("Marzipan for ", "Anneliese. And more.", voice={"name": "tone-high"})
         await client.until("synthesize-stopped")
-    (line,) = log.lines(".request_log")
+    (line,) = log.lines(".request_stats")
     assert (line["level"], line["outcome"], line["voice"], line["characters"]) == ("info", "spoken", "tone-high", 33)
     assert line["peer"] == "127.0.0.1 #1"
     assert line["audio_seconds"] == pytest.approx(0.02 * len("Marzipan for Anneliese." + "And more."), abs=1e-3)
@@ -86,9 +86,9 @@ async def test_all_lines_about_a_request_say_so_wherever_they_come_from(log: Log
             await client.rest()
         await house.speaks()
     names = [line["logger"].rpartition(".")[2] for line in log.lines() if "request" in line]
-    assert names == ["connection", "making", "request_log", "connection", "request_log"]
+    assert names == ["connection", "scheduler", "connection", "request_stats", "request_stats"]
     requests = [line["request"] for line in log.lines() if "request" in line]
-    assert len(set(requests[:4])) == 1, "the voice that is not there, the failure, the end, what the client was told"
+    assert len(set(requests[:4])) == 1, "the voice that is not there, the failure, what the client was told, the end"
     assert requests[4] != requests[0]
 
 
@@ -105,7 +105,7 @@ async def test_no_word_of_a_text_is_logged_whatever_becomes_of_it(log: Log) -> N
             await client.send_raw(b'{"type": "synthesize", "data": {"text": "' + WHOLE.encode() + b'"}\n')
             await client.until("error")
         await house.left()
-    assert len(log.lines(".request_log")) == 4
+    assert len(log.lines(".request_stats")) == 4
     assert not [word for word in SECRETS if word.casefold() in log.text.casefold()], log.text
 
 

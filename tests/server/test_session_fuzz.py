@@ -1,22 +1,21 @@
 """Whatever clients and engines do, in any order: nothing crashes, and every answer keeps the protocol's order."""
 
+import asyncio
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
+import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from wyoming.event import Event
 
+from tests.server.memory import MemoryConversation, choose
+from tests.server.rehearsal import Expected
 from tests.server.test_account import Heard
-from tests.server.test_session import LIMITS, choose
-from wyoming_pocket_tts.core.errors import ModelError, ProtocolError, ServerOverloaded
+from tests.server.test_session import LIMITS
+from wyoming_pocket_tts.core.errors import ModelError, ServerOverloaded
 from wyoming_pocket_tts.core.types import SilenceOptions, SynthesisOptions
-from wyoming_pocket_tts.server.request_stats import RequestTimer
-from wyoming_pocket_tts.server.response import Action, Close, Hush, Rest, Send, Speak
-from wyoming_pocket_tts.server.session import Session
-from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
@@ -48,81 +47,46 @@ def choose_calmly(*, name: str | None, speaker: str | None, language: str | None
 
 
 class Conversation(RuleBasedStateMachine):
-    """A session, a client that sends anything, and an engine that does as it is asked, or fails."""
+    """A client that sends anything over a connection, and an engine that does as it is asked, or fails."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.loop = asyncio.new_event_loop()
         self.accounts = Heard()
-        self.session = Session(
-            choose=choose_calmly,
-            pieces=segment_reader_for,
-            info=lambda: Event("info", {}),
-            limits=LIMITS,
-            account=partial(RequestTimer, self.accounts),
-        )
-        self.speech: int | None = None
-        self.rest: int | None = None
+        self.talk = self.loop.run_until_complete(self.begin())
         self.sounding = False
-        self.closed = False
         self.ended = False
         self.overloaded = False
-        self.in_stream = False
-        self.stops = self.stopped = 0
-        """``synthesize-stop`` sent, ``synthesize-stopped`` received."""
-        self.audio_stops = self.audio_stops_owed = 0
+        self.stopped = self.audio_stops = 0
+        self.expected = Expected()
+        self.expected.watch(self.talk.session)
+
+    async def begin(self) -> MemoryConversation:
+        return MemoryConversation(resolve=choose_calmly, limits=LIMITS, observer=self.accounts, on_event=self.heard)
+
+    def settle(self) -> None:
+        self.loop.run_until_complete(self.talk.settle())
 
     def send(self, kind: str, data: dict[str, Any]) -> None:
-        if not (self.closed or self.ended):
-            if kind == "synthesize-start":
-                self.in_stream = True
-            elif kind == "synthesize-stop":
-                self.stops += 1
-                self.audio_stops_owed += self.in_stream
-                self.in_stream = False
-            elif kind == "synthesize":
-                self.audio_stops_owed += not self.in_stream
-        self.perform(self.session.received(Event(kind, data)))
-
-    def perform(self, actions: list[Action]) -> None:
-        for action in actions:
-            assert not self.closed, "nothing follows a close"
-            match action:
-                case Send(event):
-                    self.heard(event)
-                case Speak():
-                    assert self.speech is None, "one speech at a time"
-                    assert self.rest is None, "a rest is over before the next speech"
-                    assert action.request.text.strip()
-                    self.speech = action.speech
-                case Rest():
-                    assert self.speech is None
-                    assert self.sounding, "silence alone is no answer"
-                    self.rest = action.rest
-                case Hush():
-                    assert self.speech is not None
-                    self.speech = None
-                case Close():
-                    assert self.speech is None
-                    assert not self.sounding, "audio was left open"
-                    self.closed = True
-                case _:
-                    pass
+        if not (self.talk.is_closed or self.ended):
+            self.talk.send(kind, data)
+        self.settle()
 
     def heard(self, event: Event) -> None:
+        assert not self.talk.is_closed, "nothing follows a close"
         match event.type:
             case "audio-start":
                 assert not self.sounding
                 self.sounding = True
             case "audio-chunk":
-                assert self.sounding
+                assert self.sounding, "silence alone is no answer"
             case "audio-stop":
                 self.sounding = False
-                self.rest = None
                 self.audio_stops += 1
             case "synthesize-stopped":
                 assert not self.sounding
                 self.stopped += 1
-                assert self.stopped <= self.stops, "synthesize-stopped before its synthesize-stop"
+                assert self.stopped <= self.expected.stops, "synthesize-stopped before its synthesize-stop"
             case "error":
                 self.overloaded |= event.data["code"] == "overloaded"
 
@@ -141,84 +105,87 @@ class Conversation(RuleBasedStateMachine):
             self.send("synthesize-chunk", {"text": text})
         self.send("synthesize-stop", {})
 
-    @precondition(lambda self: self.speech is not None)
+    @precondition(lambda self: self.talk.engine.request is not None)
     @rule(samples=st.integers(0, 5_000))
     def engine_makes_audio(self, samples: int) -> None:
-        assert self.speech is not None
-        self.perform(self.session.audio(self.speech, bytes(2 * samples)))
+        self.talk.engine.gives(np.zeros(samples, np.int16))
+        self.settle()
 
-    @precondition(lambda self: self.speech is not None)
-    @rule()
-    def silence_is_taken_before_audio(self) -> None:
-        assert self.speech is not None
-        self.perform(self.session.silence(self.speech))
-
-    @precondition(lambda self: self.rest is not None)
-    @rule()
-    def a_rest_goes_on(self) -> None:
-        assert self.rest is not None
-        actions = self.session.silence(self.rest)
-        assert actions, "a rest ends with what follows it"
-        self.perform(actions)
-
-    @precondition(lambda self: self.speech is not None)
+    @precondition(lambda self: self.talk.engine.request is not None)
     @rule()
     def engine_is_done(self) -> None:
-        speech, self.speech = self.speech, None
-        assert speech is not None
-        self.perform(self.session.spoken(speech))
+        self.talk.engine.gives(None)
+        self.settle()
 
-    @precondition(lambda self: self.speech is not None)
+    @precondition(lambda self: self.talk.engine.request is not None)
     @rule()
     def engine_fails(self) -> None:
-        speech, self.speech = self.speech, None
-        assert speech is not None
-        self.perform(self.session.failed(speech, ModelError("hoarse")))
+        self.talk.engine.gives(ModelError("hoarse"))
+        self.settle()
 
-    @rule(speech=st.integers(-1, 0))
-    def stale_reports_change_nothing(self, speech: int) -> None:
-        assert self.session.audio(speech, bytes(10)) == []
-        assert self.session.silence(speech) == []
-        assert self.session.spoken(speech) == []
-        assert self.session.failed(speech, ModelError("late")) == []
+    @precondition(lambda self: self.talk.engine.request is not None)
+    @rule(text=TEXTS)
+    def engine_fails_while_text_comes(self, text: str) -> None:
+        """Both in one turn of the loop."""
+        self.talk.engine.gives(ModelError("hoarse"))
+        self.send("synthesize-chunk" if self.talk.session._stream else "ping", {"text": text})
 
-    @precondition(lambda self: len(self.session._queue) > LIMITS.queued_requests)
+    @rule()
+    def client_takes_a_packet_at_a_time(self) -> None:
+        self.talk.transport.stall()
+
+    @rule()
+    def client_reads(self) -> None:
+        self.talk.transport.read()
+        self.settle()
+
+    @precondition(lambda self: len(self.talk.session._queue) > LIMITS.queued_requests)
     @rule()
     def client_hangs_up(self) -> None:
         self.ended = True
-        self.perform(self.session.ended())
+        self.talk.transport.feed_eof()
+        self.settle()
 
-    @precondition(lambda self: len(self.session._queue) > LIMITS.queued_requests)
+    @precondition(lambda self: len(self.talk.session._queue) > LIMITS.queued_requests)
     @rule()
     def server_stops(self) -> None:
-        self.perform(self.session.refuse(ServerOverloaded("stopping")))
+        self.talk.connection.refuse(ServerOverloaded("stopping"))
+        self.settle()
 
     @invariant()
-    def both_agree_on_the_speech(self) -> None:
-        assert self.session.speaking == (self.speech is not None or self.rest is not None)
+    def what_is_synthesised_is_activity(self) -> None:
+        assert self.talk.session.is_active or self.talk.engine.request is None
 
     @invariant()
     def the_queue_is_bounded(self) -> None:
-        assert len(self.session._queue) <= LIMITS.queued_requests + 1
+        assert len(self.talk.session._queue) <= LIMITS.queued_requests + 1
 
     @invariant()
-    def an_account_is_open_for_each_request_in_the_queue(self) -> None:
-        assert self.accounts.began - len(self.accounts.ended) == len(self.session._queue)
+    def a_request_is_open_for_each_in_the_queue(self) -> None:
+        assert self.accounts.began - len(self.accounts.ended) == len(self.talk.session._queue)
 
     def teardown(self) -> None:
         """The client ends its side, the engine finishes: all that was asked is answered, and the connection closes."""
-        self.perform(self.session.ended())
-        while self.speech is not None or self.rest is not None:
-            if self.rest is not None:
-                self.a_rest_goes_on()
-            else:
-                self.engine_is_done()
-        assert self.closed
-        self.an_account_is_open_for_each_request_in_the_queue()
+        try:
+            self.finish()
+        finally:
+            self.loop.run_until_complete(self.talk.aclose())
+            self.loop.close()
+
+    def finish(self) -> None:
+        self.talk.transport.feed_eof()
+        for _ in range(1_000):
+            self.talk.transport.read()
+            self.talk.engine.gives(None)
+            self.settle()
+            if self.talk.is_closed:
+                break
+        assert self.talk.is_closed
+        assert not self.sounding, "audio was left open"
+        self.a_request_is_open_for_each_in_the_queue()
         if not self.overloaded:  # then nothing was refused unheard
-            assert self.stopped == self.stops
-            assert self.audio_stops >= self.audio_stops_owed  # streams that were given up may add some
-        assert self.session.broken(ProtocolError("after the end")) == []
+            assert self.stopped == self.expected.stops
+            assert self.audio_stops >= self.expected.audio_stops  # streams that were given up may add some
 
 
 Conversation.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

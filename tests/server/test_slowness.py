@@ -2,21 +2,27 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 
 import pytest
 
 from tests.server.client import Client, Service, errors, kinds, service, shape
 from tests.server.test_abuse import ANSWER, stalled
-from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from wyoming_pocket_tts.server import connection
+from wyoming_pocket_tts.server.protocol import EventLimits
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import Segment, SegmentReader, TextWarning
 
 
-async def test_a_client_that_reads_a_little_now_and_then_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_reads_a_little_now_and_then_is_dropped(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each event in time, all of them for ever: its place to speak must not be kept so."""
-    limits = Limits(write_seconds=3.0, slowest_bytes_per_second=10_000_000)
+    monkeypatch.setattr(connection, "SLOWEST_BYTES_PER_SECOND", 10_000_000)
+    limits = LimitSettings(write_seconds=3.0)
     async with service(ToneSynthesizer(seconds_per_character=5.0), limits=limits) as house:
         client = await stalled(house.server.addresses[0])
         await client.send("synthesize", text="This sentence lasts for minutes. " * 10)
@@ -42,10 +48,12 @@ async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None
         [connected] = house.server._clients.values()
         kept = connected.connection._writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         assert kept <= 256 * 1024
-        assert kept < Limits().slowest_bytes_per_second * Limits().write_seconds * 3
+        assert kept < connection.SLOWEST_BYTES_PER_SECOND * LimitSettings().write_seconds * 3
 
 
-async def test_a_crowd_that_sends_byte_by_byte_holds_up_nobody_and_runs_out_of_time() -> None:
+async def test_a_crowd_that_sends_byte_by_byte_holds_up_nobody_and_runs_out_of_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def dribble(client: Client) -> list[str]:
         with contextlib.suppress(ConnectionError):
             for byte in b'{"type": "synthesize", "data": {"text": "' + b"x" * 10_000:
@@ -55,7 +63,10 @@ async def test_a_crowd_that_sends_byte_by_byte_holds_up_nobody_and_runs_out_of_t
                 await asyncio.sleep(0.01)
         return [text for _, text in errors(await client.rest())]
 
-    async with service(limits=Limits(event_seconds=1.0)) as house:
+    monkeypatch.setattr(
+        "wyoming_pocket_tts.server.server.EventLimits", functools.partial(EventLimits, event_seconds=1.0)
+    )
+    async with service() as house:
         crowd = [await house.connect() for _ in range(20)]
         dribbling = [asyncio.create_task(dribble(client)) for client in crowd]
         await house.speaks()

@@ -9,9 +9,10 @@ from wyoming.event import Event
 from wyoming.tts import Synthesize, SynthesizeStart, SynthesizeTextFormat, SynthesizeVoice
 
 from tests.server.client import PATIENCE_SECONDS, Client, audio_seconds, errors, kinds, service, shape
-from wyoming_pocket_tts.config.schema import Limits
+from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.types import SynthesisRequest
 from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
+from wyoming_pocket_tts.server import connection, segments
 from wyoming_pocket_tts.text.segments import PlainTextReader, Segment
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
@@ -133,7 +134,7 @@ async def test_the_kinds_of_what_cannot_be_done_are_of_our_own_words(caplog: pyt
     (warning,) = [record.getMessage() for record in told if record.levelno == logging.WARNING]
     kinds_told = (
         "<break>, <say-as>, <prosody>, xml:lang, <phoneme>, <audio>, <sub>, an unknown element, "
-        "a language that nobody speaks"
+        "a language without a voice"
     )
     assert sorted(warning.partition("(")[2].partition(")")[0].split(", ")) == sorted(kinds_told.split(", "))
 
@@ -161,8 +162,9 @@ async def test_an_answer_without_speech_has_no_pauses(text: str) -> None:
         assert kinds(await client.until("synthesize-stopped")) == ["audio-start", "audio-stop", "synthesize-stopped"]
 
 
-async def test_pauses_of_one_answer_are_bounded() -> None:
-    async with service(limits=Limits(pause_seconds=3)) as house, await house.connect() as client:
+async def test_pauses_of_one_answer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "MAX_PAUSE_SECONDS", 3)
+    async with service() as house, await house.connect() as client:
         events = await whole(client, "One. [pause 2s] Two. [pause 2s] Three. [pause 2s]")
         assert silences(events) == [2.0, 1.0]
         assert silences(await whole(client, "One. [pause 2s] Two.")) == [2.0]
@@ -178,10 +180,11 @@ class Pensive(PlainTextReader):
         return [replace(piece, pause_seconds=600) for piece in super().finish()]
 
 
-async def test_a_client_that_does_not_read_holds_up_the_silence() -> None:
+async def test_a_client_that_does_not_read_holds_up_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its kernel takes some megabytes; the rest of the silence is made when there is room."""
-    limits = Limits(pause_seconds=600, write_buffer_bytes=16_384)
-    async with service(limits=limits, pieces=Pensive) as house, await house.connect() as client:
+    monkeypatch.setattr(segments, "MAX_PAUSE_SECONDS", 600)
+    monkeypatch.setattr(connection, "WRITE_BUFFER_BYTES", 16_384)
+    async with service(pieces=Pensive) as house, await house.connect() as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send("synthesize", text="One")
         await house.happened("end", "One")
@@ -190,13 +193,14 @@ async def test_a_client_that_does_not_read_holds_up_the_silence() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (waiting := transport.get_write_buffer_size()):  # noqa: ASYNC110  (it tells nobody)
                 await asyncio.sleep(0.005)
-        assert waiting < 3 * limits.write_buffer_bytes
+        assert waiting < 3 * 16_384
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert silences(await client.until("audio-stop")) == [600]
 
 
-async def test_a_client_that_leaves_in_a_pause_ends_it() -> None:
-    async with service(limits=Limits(pause_seconds=600), pieces=Pensive) as house:
+async def test_a_client_that_leaves_in_a_pause_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "MAX_PAUSE_SECONDS", 600)
+    async with service(pieces=Pensive) as house:
         async with await house.connect() as client:
             await client.send("synthesize", text="One")
             await client.until("audio-chunk")
@@ -233,6 +237,6 @@ async def test_a_new_start_spares_the_client_the_pause_it_would_have_heard() -> 
 
 
 async def test_a_text_too_long_is_refused_as_ever() -> None:
-    async with service(limits=Limits(text_characters=30)) as house, await house.connect() as client:
+    async with service(limits=LimitSettings(text_characters=30)) as house, await house.connect() as client:
         events = await whole(client, "<speak>" + "One. " * 9, text_format="ssml")
         assert errors(events)[0][0] == "protocol-error"

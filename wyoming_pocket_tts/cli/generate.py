@@ -43,14 +43,15 @@ from wyoming_pocket_tts.cli.options import (
     TextOption,
 )
 from wyoming_pocket_tts.config.loader import read_settings
-from wyoming_pocket_tts.config.schema import Limits, Settings
+from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, VoiceError
 from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, SynthesisOptions, Synthesizer, TextOptions
 from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.text import MAX_TOKENS
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
-from wyoming_pocket_tts.server.response import PauseTracker, RequestBuilder, SynthesisPipeline, primary_language
+from wyoming_pocket_tts.server.response import SynthesisPipeline
+from wyoming_pocket_tts.server.segments import PauseTracker, RequestBuilder, primary_language
 from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment
@@ -206,19 +207,19 @@ class OfflineSynthesizer:
     def synthesize(self, text: str, choice: VoiceMatch, *, warn: Tell) -> Iterator[Pcm]:
         """Yield blocks at the rate of the options or else of the voice; ``warn`` gets problems of the text."""
         direction = RequestBuilder(choice, self._catalog.choose)
-        pauses = PauseTracker(choice.manner.pauses, rate_hz=direction.rate_hz, most_seconds=Limits().pause_seconds)
+        pauses = PauseTracker(choice.manner.pauses, rate_hz=direction.rate_hz)
         has_audio = False
         for piece in _segments(text, choice.voice.languages[0], warn):
-            pauses.piece_begins(piece)
-            for block in self._narrator.synthesize(direction.request(piece)) if piece.text.strip() else ():
-                pauses.sound_comes()
+            pauses.begin_segment(piece)
+            for block in self._narrator.synthesize(direction.build(piece)) if piece.text.strip() else ():
+                pauses.begin_sound()
                 yield from _zeros(pauses)
                 yield block
                 has_audio = True
         for warning in direction.warnings():
             warn(warning.what)
         if has_audio:
-            pauses.nothing_follows()
+            pauses.end()
             yield from _zeros(pauses)
 
     def _why_not(self, asked: str, wanted: str) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,54 +24,6 @@ from wyoming_pocket_tts.core.address import parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.core.system import default_data_dir
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one client, and all clients together, may ask of the server."""
-
-    connections: int = 64
-    """Connections open at once; more are told ``overloaded`` and closed."""
-    connections_per_address: int = 24
-    """The same for one client address. Generous, since a whole house usually comes from Home Assistant's one address,
-    but fewer than the workers speak at once: an address whose clients all stop reading must leave places to others."""
-    queued_requests: int = 8
-    """Requests that may wait on one connection behind the one that speaks."""
-    text_characters: int = 20_000
-    """Longest text of one request or one stream: some twenty minutes of speech."""
-    pause_seconds: float = 60.0
-    """Silence that the text of one answer asks for, all its pauses together. What settings ask for comes on top."""
-    active_streams: int = 32
-    """Sentences of all clients together that are open at once; those of more clients wait."""
-    waiting_streams: int = 32
-    """Answers that may wait until one of these ends; more are told ``overloaded``, or an embedded voice speaks."""
-    queue_seconds: float = 30.0
-    """How long they may wait. Nobody listens for longer to nothing."""
-    header_bytes: int = 64 * 1024
-    """Longest header line of an event, its newline included."""
-    data_bytes: int = 256 * 1024
-    """Largest ``data_length``: the longest text, even when every character is escaped."""
-    payload_bytes: int = 64 * 1024
-    """Largest ``payload_length``. No event of a text-to-speech client needs a payload; it is read and dropped."""
-    nesting_depth: int = 16
-    """Deepest nesting of lists and objects in an event's JSON."""
-    event_seconds: float = 10.0
-    """Time for an event to arrive whole, from its first byte on."""
-    idle_seconds: float = 300.0
-    """Time without an event while nothing is spoken, after which a connection is closed. A language model that calls
-    tools may pause for minutes in the midst of a stream."""
-    write_seconds: float = 30.0
-    """Time for a client that stopped reading to make room for one more event, before it is dropped."""
-    slowest_bytes_per_second: int = 8_000
-    """How fast a client must read on the whole: half of what it takes to play telephone sound while it comes."""
-    write_buffer_bytes: int = 64 * 1024
-    """Bytes that may wait in this process for a slow reader (the kernel keeps its own buffer besides)."""
-    linger_seconds: float = 1.0
-    """Time given to a client to read the last events, before its connection is closed on it."""
-    chunk_seconds: float = 0.1
-    """Longest audio in one ``audio-chunk``."""
-
-
-_LIMITS = Limits()
 _TCP_WITHOUT_SCHEME = re.compile(r"(?:(?:tcp|http):)?(?:/?/?([\w.-]+|\[[\da-fA-F:]+\]):|:)?(\d{1,5})/?")
 
 
@@ -102,30 +53,21 @@ def _anchor_path(path: Path, folder: Path) -> Path:
 class LimitSettings(SettingsModel):
     """What one client, and all of them together, may ask for."""
 
-    connections: int = setting(_LIMITS.connections, "Connections open at once", ge=1)
+    connections: int = setting(64, "Connections open at once", ge=1)
     connections_per_address: int = setting(
-        _LIMITS.connections_per_address,
-        "Connections from one client address; a whole house shares Home Assistant's",
-        ge=1,
+        24, "Connections from one client address; a whole house shares Home Assistant's", ge=1
     )
-    queued_requests: int = setting(
-        _LIMITS.queued_requests, "Requests that may wait on one connection behind the one that speaks", ge=0
-    )
-    text_characters: int = setting(_LIMITS.text_characters, "Longest text of one request", ge=1, le=1_000_000)
+    # fewer than active_streams: an address whose clients all stop reading must leave places to others
+    queued_requests: int = setting(8, "Requests that may wait on one connection behind the one that speaks", ge=0)
+    text_characters: int = setting(20_000, "Longest text of one request", ge=1, le=1_000_000)
     idle_seconds: float = setting(
-        _LIMITS.idle_seconds, "Silence of a client after which its connection is closed", gt=0, allow_inf_nan=False
-    )
-    write_seconds: float = setting(
-        _LIMITS.write_seconds, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False
-    )
-    active_streams: int = setting(
-        _LIMITS.active_streams, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000
-    )
-    waiting_streams: int = setting(
-        _LIMITS.waiting_streams, "Answers that may wait for one of these to end", ge=0, le=1_000
-    )
+        300.0, "Silence of a client after which its connection is closed", gt=0, allow_inf_nan=False
+    )  # a language model that calls tools may pause for minutes within a stream
+    write_seconds: float = setting(30.0, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False)
+    active_streams: int = setting(32, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000)
+    waiting_streams: int = setting(32, "Answers that may wait for one of these to end", ge=0, le=1_000)
     queue_seconds: float = setting(
-        _LIMITS.queue_seconds, "How long an answer may wait for that, before it is refused", gt=0, allow_inf_nan=False
+        30.0, "How long an answer may wait for that, before it is refused", gt=0, allow_inf_nan=False
     )
     real_time: bool = setting(
         default=False,

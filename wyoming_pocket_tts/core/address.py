@@ -10,7 +10,7 @@ from wyoming_pocket_tts.core.errors import ConfigError
 DEFAULT_PORT = 10200
 """The usual port of Wyoming text to speech."""
 
-_LONGEST_UNIX_PATH_BYTES = 107
+_MAX_UNIX_PATH_BYTES = 107
 """What Linux's ``sockaddr_un`` can hold."""
 
 
@@ -56,11 +56,7 @@ Address = TcpAddress | UnixAddress | StdioAddress
 
 
 def parse_uri(uri: str) -> Address:
-    """Take a URI apart.
-
-    Raises:
-        ConfigError: the URI is none of the three kinds, or a part of it is missing or impossible.
-    """
+    """Parse a URI; ``ConfigError`` if it is none of the three kinds, or a part is missing or impossible."""
     scheme, separator, rest = uri.partition("://")
     match scheme if separator else "":
         case "tcp":
@@ -86,6 +82,6 @@ def _parse_tcp(uri: str) -> TcpAddress:
 def _parse_unix(uri: str, path: str) -> UnixAddress:
     if not path.startswith("/"):
         raise ConfigError(f"'{uri}' should hold a full path, with three slashes: unix:///run/tts.sock")
-    if len(path.encode()) > _LONGEST_UNIX_PATH_BYTES:
-        raise ConfigError(f"'{uri}' is longer than the {_LONGEST_UNIX_PATH_BYTES} bytes that a socket's path may have")
+    if len(path.encode()) > _MAX_UNIX_PATH_BYTES:
+        raise ConfigError(f"'{uri}' is longer than the {_MAX_UNIX_PATH_BYTES} bytes that a socket's path may have")
     return UnixAddress(Path(path))

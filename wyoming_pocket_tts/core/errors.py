@@ -22,7 +22,7 @@ class ConfigError(TtsError, ValueError):
 
 
 class MissingConfig(ConfigError, FileNotFoundError):  # noqa: N818  (named for the state)
-    """A config file or released model that somebody named and that is not there."""
+    """A config file or released model that is named and not there."""
 
 
 class VoiceError(TtsError, ValueError):
@@ -36,7 +36,7 @@ class VoiceUnavailable(VoiceError):  # noqa: N818  (named for the state)
 
 
 class MissingFile(VoiceError, FileNotFoundError):  # noqa: N818  (named for the state)
-    """A file that somebody named and that is not there."""
+    """A file that is named and not there."""
 
 
 class EmptyText(TtsError, ValueError):  # noqa: N818
@@ -80,7 +80,7 @@ class IncompleteDownload(DownloadError):  # noqa: N818
 
 
 class CacheNotWritable(DownloadError):  # noqa: N818
-    """What comes cannot be written here: the disk is full, or the directory is somebody else's."""
+    """What comes cannot be written here: the disk is full, or the directory is not writable."""
 
 
 class ProtocolError(TtsError):
@@ -117,7 +117,7 @@ _LONGEST_SHOWN = 80
 
 
 def quote_untrusted(value: object) -> str:
-    """What somebody else sent, fit for a message and a line of the log: nothing can break out of it or flood it."""
+    """Quote what a client or file holds for a message or log line: bounded, without line breaks."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 

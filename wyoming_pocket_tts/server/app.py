@@ -5,171 +5,222 @@ import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.config.schema import Limits, LimitSettings, Settings
+from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
+from wyoming_pocket_tts.core.errors import ConfigError
+from wyoming_pocket_tts.core.events import CompositeObserver
 from wyoming_pocket_tts.core.system import configure_malloc
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.components import Components
 from wyoming_pocket_tts.server.discovery import ZeroconfAnnouncer, reachable_addresses, stable_name
 from wyoming_pocket_tts.server.health import LivenessMonitor, ReadinessProbe
-from wyoming_pocket_tts.server.http import MonitoringServer
-from wyoming_pocket_tts.server.metrics import ServerSnapshot
 from wyoming_pocket_tts.server.protocol import PROGRAM
+from wyoming_pocket_tts.server.request_stats import RequestLog
 from wyoming_pocket_tts.server.server import ListenEndpoint, Server
 from wyoming_pocket_tts.server.systemd import SystemdNotifier
-from wyoming_pocket_tts.voices.catalog import FallbackVoices, Satellite, VoiceCatalog
+from wyoming_pocket_tts.voices.catalog import FallbackVoices, VoiceCatalog
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
-_PROBE_SECONDS = 20.0
-"""For a word, before it counts as not spoken: on a small machine in a crowd it takes a while."""
+if TYPE_CHECKING:
+    from wyoming_pocket_tts.server.http import HttpServer
+    from wyoming_pocket_tts.server.metrics import PrometheusObserver
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-"""What an operator stops the service with."""
-
-_JSON_BYTES_PER_CHARACTER = 13
-"""At most: two escapes like ``\\ud83d``, and some room around the text."""
 
 _LOGGER = logging.getLogger(__name__)
 
+_PROBE_SECONDS: Final = 20.0
+"""For a test word, before it counts as failed: on a small machine under load it takes a while."""
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
 
 class ShutdownSignals:
-    """What the operator's signals ask for: first to stop, then to hurry."""
+    """The first signal asks to stop, the second to stop at once."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
-        self.hurry = asyncio.Event()
+        self.force = asyncio.Event()
 
-    def take(self, received: signal.Signals) -> None:
-        """Note one signal."""
+    def receive(self, number: signal.Signals) -> None:
         if self.stop.is_set():
-            _LOGGER.info("%s again: stopping at once", received.name)
-            self.hurry.set()
+            _LOGGER.info("%s again: stopping at once", number.name)
+            self.force.set()
         else:
-            _LOGGER.info("%s: stopping", received.name)
+            _LOGGER.info("%s: stopping", number.name)
             self.stop.set()
 
 
 @contextmanager
-def _orders_by_signal(*, ends_process: bool) -> Iterator[ShutdownSignals]:
-    """Take the signals. Not by the loop's own handlers: where it removes one the system's takes over, which kills."""
-    orders = ShutdownSignals()
+def _shutdown_signals(*, ends_process: bool) -> Iterator[ShutdownSignals]:
+    """Handle signals. Not by the loop's handlers: where it removes one, the system's default takes over, and kills."""
+    signals = ShutdownSignals()
     loop = asyncio.get_running_loop()
 
-    def take(number: int, _: FrameType | None) -> None:
-        loop.call_soon_threadsafe(orders.take, signal.Signals(number))
+    def handle(number: int, _: FrameType | None) -> None:
+        loop.call_soon_threadsafe(signals.receive, signal.Signals(number))
 
-    before = {number: signal.signal(number, take) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
-        yield orders
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if ends_process else handler)
 
 
-async def run_service(load: Callable[[], Components], settings: Settings, *, ends_process: bool = False) -> None:
+async def run_service(
+    load: Callable[[], Components],
+    settings: Settings,
+    *,
+    ends_process: bool = False,
+    make_page: "Callable[[Components], HttpServer] | None" = None,
+) -> None:
     """Serve until SIGTERM or SIGINT comes, or until the client on standard input leaves.
 
-    ``load`` makes what speaks, on a thread of its own. Models that are not there yet are brought while it serves.
-    ``ends_process`` says that the process ends with it: then another signal cannot make a failure of that.
+    ``load`` builds the engine, on a thread of its own; models that are missing are installed while it serves.
+    ``ends_process`` says that the process ends with it: then a further signal cannot make a failure of that.
+    ``make_page`` makes an HTTP server to run beside it; a port that is taken costs that alone.
 
-    Raises:
-        ConfigError: the address cannot be listened on.
-        ModelError: the synthesizer cannot be loaded.
+    Raises ``ConfigError`` if the address cannot be listened on, ``ModelError`` if the engine cannot be loaded.
     """
     configure_malloc()
     notifier = SystemdNotifier()
     try:
-        with _orders_by_signal(ends_process=ends_process) as orders:
+        with _shutdown_signals(ends_process=ends_process) as signals:
             ensemble = await asyncio.to_thread(load)
-            if not orders.stop.is_set():
-                await _serve(ensemble, settings, notifier, orders)
+            if not signals.stop.is_set():
+                page = make_page(ensemble) if make_page is not None else None
+                await _serve(ensemble, settings, notifier, signals, page)
     finally:
         notifier.close()
 
 
-async def _serve(ensemble: Components, settings: Settings, notifier: SystemdNotifier, orders: ShutdownSignals) -> None:
-    monitor = MonitoringServer(port=settings.metrics.port, host=settings.metrics.host)
-    ensemble.observe(monitor.observer)
-    limits = _limits(settings.server.limits)
-    async with _workers(ensemble, limits, settings, monitor) as workers:
-        doors = _doors(ensemble.cast, settings)
-        stand_in = FallbackVoices(ensemble.cast, ensemble.embedded).find if _stands_in(settings) else _nobody
-        server = Server(workers, doors=doors, limits=limits, stand_in=stand_in, observer=monitor.observer)
-        pulse = _pulse(workers, ensemble)
-
-        def is_healthy() -> bool:
-            return workers.healthy and bool(server.addresses) and pulse.beats
-
-        await server.start()
-        watching = [asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")]
-        if notifier.watchdog_interval_seconds is not None or settings.metrics.port is not None:  # somebody asks for it
-            watching.append(asyncio.create_task(pulse.run(), name="pulse"))
-        try:
-            await monitor.start(workers, state=lambda: _state(ensemble, workers, server), is_healthy=is_healthy)
-            _tell_how_to_reach(server.addresses, announced=doors[0].announcer is not None)
-            notifier.ready(f"Speaking at {', '.join(server.addresses)}")
-            for helper in ensemble.helpers:
-                helper.start()
-            await server.serve_until(orders.stop)
-        finally:
-            notifier.stopping()
-            for task in watching:
-                task.cancel()
-            for helper in ensemble.helpers:
-                helper.stop()
-            await _close(server, orders, settings.server.shutdown_seconds)
-            await monitor.aclose()
-            for helper in ensemble.helpers:
-                await asyncio.to_thread(helper.close)
-            await asyncio.gather(*watching, return_exceptions=True)
-    _LOGGER.info("Stopped")
-
-
-def _workers(ensemble: Components, limits: Limits, settings: Settings, monitor: MonitoringServer) -> Scheduler:
-    return Scheduler(
+async def _serve(
+    ensemble: Components,
+    settings: Settings,
+    notifier: SystemdNotifier,
+    signals: ShutdownSignals,
+    page: "HttpServer | None",
+) -> None:
+    metrics = None if settings.metrics.port is None else _prometheus()
+    observer = CompositeObserver([RequestLog()] if metrics is None else [RequestLog(), metrics])
+    ensemble.observe(observer)
+    limits = settings.server.limits
+    async with Scheduler(
         ensemble.synthesizer,
         max_active=limits.active_streams,
         max_waiting=limits.waiting_streams,
         queue_seconds=limits.queue_seconds,
-        real_time=settings.server.limits.real_time,
-        observer=monitor.observer,
-    )
+        real_time=limits.real_time,
+        observer=observer,
+    ) as workers:
+        endpoints = _endpoints(ensemble.cast, settings)
+        fallbacks = FallbackVoices(ensemble.cast, ensemble.embedded if limits.overload == "embedded" else ())
+        server = Server(workers, endpoints=endpoints, limits=limits, find_fallback=fallbacks.find, observer=observer)
+        # Where the default voice fails, the embedded one may not: then speech is possible.
+        embedded = ensemble.embedded[0] if ensemble.embedded else None
+        probe = ReadinessProbe(workers, fallback=embedded, reserve=True, limit_seconds=_PROBE_SECONDS)
+        liveness = LivenessMonitor(workers, probe)
+
+        def is_healthy() -> bool:
+            return workers.healthy and bool(server.addresses) and liveness.is_alive
+
+        monitoring = (
+            None
+            if metrics is None
+            else _monitoring(
+                metrics, settings, ensemble=ensemble, workers=workers, server=server, is_healthy=is_healthy
+            )
+        )
+        await server.start()
+        watching = [asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")]
+        if notifier.watchdog_interval_seconds is not None or monitoring is not None:  # is_healthy is asked for
+            watching.append(asyncio.create_task(liveness.run(), name="liveness"))
+        try:
+            if monitoring is not None:
+                await monitoring.start()
+            if page is not None:
+                await _start_page(page)
+            _log_how_to_connect(server.addresses, announced=endpoints[0].announcer is not None)
+            notifier.ready(f"Speaking at {', '.join(server.addresses)}")
+            for service in ensemble.helpers:
+                service.start()
+            await server.serve_until(signals.stop)
+        finally:
+            notifier.stopping()
+            for task in watching:
+                task.cancel()
+            for service in ensemble.helpers:
+                service.stop()
+            await _close(server, signals, settings.server.shutdown_seconds)
+            for http_server in (monitoring, page):
+                if http_server is not None:
+                    await http_server.aclose()
+            for service in ensemble.helpers:
+                await asyncio.to_thread(service.close)
+            await asyncio.gather(*watching, return_exceptions=True)
+    _LOGGER.info("Stopped")
 
 
-def _pulse(workers: Scheduler, ensemble: Components) -> LivenessMonitor:
-    """Where the default voice does not speak, the embedded one may: then speech is possible."""
-    embedded = ensemble.embedded[0] if ensemble.embedded else None
-    return LivenessMonitor(
-        workers, ReadinessProbe(workers, otherwise=embedded, reserve=True, limit_seconds=_PROBE_SECONDS)
-    )
+async def _start_page(page: "HttpServer") -> None:
+    try:
+        await page.start()
+    except ConfigError as error:
+        _LOGGER.warning("There is no page: %s", error)
 
 
-def _stands_in(settings: Settings) -> bool:
-    return settings.server.limits.overload == "embedded"
+async def _close(server: Server, signals: ShutdownSignals, deadline_seconds: float) -> None:
+    """Close within the deadline, or at once when a second signal comes."""
+    closing = asyncio.create_task(server.aclose(deadline_seconds))
+    forced = asyncio.create_task(signals.force.wait())
+    await asyncio.wait({closing, forced}, return_when=asyncio.FIRST_COMPLETED)
+    forced.cancel()
+    if closing.done():
+        await closing
+        return
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await server.aclose(0)
 
 
-def _nobody(_: VoiceMatch) -> None:
-    """Nobody stands in for anybody."""
+def _prometheus() -> "PrometheusObserver":
+    from wyoming_pocket_tts.server.metrics import PrometheusObserver  # noqa: PLC0415  (prometheus_client: 3 MB)
+
+    return PrometheusObserver()
 
 
-def _state(ensemble: Components, workers: Scheduler, server: Server) -> ServerSnapshot:
-    return ServerSnapshot(
-        connections=server.connections,
-        active_streams=workers.active,
-        waiting_streams=workers.waiting,
-        voices=ensemble.synthesizer.voices(),
-        models=ensemble.models(),
-    )
+def _monitoring(
+    metrics: "PrometheusObserver",
+    settings: Settings,
+    *,
+    ensemble: Components,
+    workers: Scheduler,
+    server: Server,
+    is_healthy: Callable[[], bool],
+) -> "HttpServer":
+    from wyoming_pocket_tts.server.http import MonitoringServer  # noqa: PLC0415  (h11, only with metrics.port)
+    from wyoming_pocket_tts.server.metrics import ServerSnapshot  # noqa: PLC0415
+
+    def snapshot() -> ServerSnapshot:
+        return ServerSnapshot(
+            connections=server.connections,
+            active_streams=workers.active,
+            waiting_streams=workers.waiting,
+            voices=ensemble.synthesizer.voices(),
+            models=ensemble.models(),
+        )
+
+    metrics.watch(snapshot)
+    return MonitoringServer(metrics, workers, is_healthy, host=settings.metrics.host, port=settings.metrics.port or 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _CastAt:
-    """The cast as it is seen at one door."""
+class _CastView:
+    """The voice catalog as a ``server.CatalogView``."""
 
     cast: VoiceCatalog
     satellite: str | None = None
@@ -183,51 +234,26 @@ class _CastAt:
         )
 
 
-def _doors(cast: VoiceCatalog, settings: Settings) -> list[ListenEndpoint]:
-    """The main door, and one for each satellite with a port of its own."""
+def _endpoints(cast: VoiceCatalog, settings: Settings) -> list[ListenEndpoint]:
+    """The main endpoint, and one for each satellite with a port of its own."""
     main = parse_uri(settings.server.uri)
-    first = ListenEndpoint(
-        uris=(str(main),), reception=_CastAt(cast), announcer=_announcer(settings, settings.discovery.name)
-    )
-    if not isinstance(main, TcpAddress):
-        return [first]
-    own = (satellite for satellite in cast.satellites if satellite.port is not None)
-    return [first, *(_door_of(satellite, main.host, cast, settings) for satellite in own)]
-
-
-def _door_of(satellite: Satellite, host: str, cast: VoiceCatalog, settings: Settings) -> ListenEndpoint:
-    assert satellite.port is not None, "it has a port of its own"  # noqa: S101  (our own invariant)
-    return ListenEndpoint(
-        uris=(str(TcpAddress(host, satellite.port)),),
-        reception=_CastAt(cast, satellite.name),
-        program=f"{PROGRAM} {satellite.name}",  # the title of its entry in Home Assistant
-        announcer=_announcer(settings, satellite.announced_as),
-        setting=f"satellites.{satellite.name}.port",
-    )
-
-
-async def _close(server: Server, orders: ShutdownSignals, deadline_seconds: float) -> None:
-    """Close within the deadline, or at once when a second signal comes."""
-    closing = asyncio.create_task(server.aclose(deadline_seconds))
-    hurrying = asyncio.create_task(orders.hurry.wait())
-    await asyncio.wait({closing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-    hurrying.cancel()
-    if closing.done():
-        await closing
-        return
-    closing.cancel()
-    await asyncio.gather(closing, return_exceptions=True)
-    await server.aclose(0)
-
-
-def _limits(settings: LimitSettings) -> Limits:
-    limits = Limits(**settings.model_dump(exclude={"real_time", "overload"}))
-    # A longer text needs a larger event, also when JSON escapes every character.
-    return replace(limits, data_bytes=max(limits.data_bytes, _JSON_BYTES_PER_CHARACTER * limits.text_characters))
+    announcer = _announcer(settings, settings.discovery.name)
+    endpoints = [ListenEndpoint(uris=(str(main),), catalog=_CastView(cast), announcer=announcer)]
+    for satellite in cast.satellites:
+        if isinstance(main, TcpAddress) and satellite.port is not None:
+            endpoint = ListenEndpoint(
+                uris=(str(TcpAddress(main.host, satellite.port)),),
+                catalog=_CastView(cast, satellite.name),
+                program=f"{PROGRAM} {satellite.name}",  # the title of its entry in Home Assistant
+                announcer=_announcer(settings, satellite.announced_as),
+                setting=f"satellites.{satellite.name}.port",
+            )
+            endpoints.append(endpoint)
+    return endpoints
 
 
 def _announcer(settings: Settings, name: str | None) -> ZeroconfAnnouncer | None:
-    """Make an announcer, if the settings want one for their address; without a name it makes one for the port."""
+    """An announcer, if the settings want one for their address; without a name it makes one for the port."""
     address = parse_uri(settings.server.uri)
     wanted = settings.discovery.announce
     if not isinstance(address, TcpAddress):
@@ -239,7 +265,7 @@ def _announcer(settings: Settings, name: str | None) -> ZeroconfAnnouncer | None
     return ZeroconfAnnouncer(lambda port: name or stable_name(settings.data_dir, port))
 
 
-def _tell_how_to_reach(addresses: tuple[str, ...], *, announced: bool) -> None:
+def _log_how_to_connect(addresses: tuple[str, ...], *, announced: bool) -> None:
     _LOGGER.info("wyoming-pocket-tts %s is ready at %s", __version__, ", ".join(addresses))
     hosts_by_port: dict[int, list[str]] = {}
     for address in map(parse_uri, addresses):

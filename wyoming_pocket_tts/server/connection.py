@@ -3,265 +3,244 @@
 import asyncio
 import logging
 import select
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+import time
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any, Final
 
 from wyoming.error import Error
+from wyoming.event import Event
 
-from wyoming_pocket_tts.config.schema import Limits
 from wyoming_pocket_tts.core.errors import ProtocolError, TtsError, format_exception_without_text
 from wyoming_pocket_tts.core.events import NullObserver, Observer
 from wyoming_pocket_tts.core.logging import request_context
-from wyoming_pocket_tts.core.types import Pcm
-from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.server.protocol import EventReader, EventWriter, IdleTimeout, abort, close_gracefully, encode
-from wyoming_pocket_tts.server.request_stats import RequestTimer, segment_text
-from wyoming_pocket_tts.server.response import Action, Again, Close, Hush, Note, Rest, Send, Speak, error_event
+from wyoming_pocket_tts.server.listener import abort, close_gracefully
+from wyoming_pocket_tts.server.protocol import PROGRAM, EventLimits, EventReader, IdleTimeout, encode, error_event
+from wyoming_pocket_tts.server.response import RequestContext
 from wyoming_pocket_tts.server.session import Session
 
 _LOGGER = logging.getLogger(__name__)
-_MOST_WARNINGS = 20
-"""About one connection; what else goes wrong on it is told to the client alone."""
+
+SLOWEST_BYTES_PER_SECOND: Final = 8_000
+"""How fast a client must read on the whole: half of what it takes to play telephone sound while it comes."""
+WRITE_BUFFER_BYTES: Final = 64 * 1024
+"""Bytes that may wait in this process for a slow reader (the kernel keeps its own buffer besides)."""
+_MAX_WARNINGS: Final = 20
+"""About one connection; further ones are sent to the client alone."""
+
+
+class EventWriter:
+    """Writes events to a stream that it borrows. Any number of tasks may wait for the reader.
+
+    With a time-out for each event, a client that takes one now and then would keep its place for ever. So time spent
+    waiting for the client is a debt, what it reads pays at ``SLOWEST_BYTES_PER_SECOND``, and the debt may not exceed
+    ``write_seconds``. A client that plays while it reads never owes much.
+    """
+
+    def __init__(
+        self, stream: asyncio.StreamWriter, *, write_seconds: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream
+        self._write_seconds = write_seconds
+        self._now = now
+        self._debt_seconds = 0.0
+        self._waiters = 0
+        self._waiting_since = 0.0
+
+    def write(self, event: bytes) -> None:
+        """Send as soon as the client reads; does not wait."""
+        self._debt_seconds = max(0.0, self._debt_seconds - len(event) / SLOWEST_BYTES_PER_SECOND)
+        self._stream.write(event)
+
+    async def drain(self) -> None:
+        """Wait until a slow client has made room.
+
+        Raises ``TimeoutError``, with a message, if it reads nothing or too little; ``ConnectionError`` if it is gone.
+        """
+        if not self._waiters:
+            self._waiting_since = self._now()
+        self._waiters += 1
+        left_seconds = self._write_seconds - self._debt_seconds - (self._now() - self._waiting_since)
+        try:
+            async with asyncio.timeout(left_seconds):
+                await self._stream.drain()
+        except TimeoutError:
+            if left_seconds < self._write_seconds / 2:
+                raise TimeoutError(f"the client reads less than {SLOWEST_BYTES_PER_SECOND} bytes per second") from None
+            nothing = f"the client has read nothing for {left_seconds:.2g} s (server.limits.write_seconds)"
+            raise TimeoutError(nothing) from None
+        finally:
+            self._waiters -= 1
+            if not self._waiters:
+                self._debt_seconds += self._now() - self._waiting_since
+
+
+async def watch_disconnect(writer: asyncio.StreamWriter) -> None:
+    """Return when the connection is reset or closed in both directions; never where that cannot be seen.
+
+    After the end of a client's input two cases look alike: a client that closed its sending side and waits for audio,
+    and one that left. Only the kernel can tell them apart, and asyncio asks it no sooner than at the next write. An
+    epoll set that asks for no event at all still reports hang-ups and errors, and can itself be waited for.
+    """
+    hung_up = asyncio.Event()
+    peer = writer.get_extra_info("socket")
+    if peer is None or not hasattr(select, "epoll"):  # pipes report it themselves; other systems at the next write
+        await hung_up.wait()
+        return
+    loop = asyncio.get_running_loop()
+    with select.epoll() as hangups:
+        hangups.register(peer.fileno(), 0)
+        loop.add_reader(hangups.fileno(), hung_up.set)
+        try:
+            await hung_up.wait()
+        finally:
+            loop.remove_reader(hangups.fileno())
+
+
+class _Disconnected(Exception):  # noqa: N818  (a state, not a fault)
+    """Nothing can be sent any more. Has been logged."""
 
 
 class Connection:
-    """One client. Owns its tasks and its transport; borrows the workers."""
+    """One client. Owns its tasks and its transport."""
 
     def __init__(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        context: RequestContext,
         *,
-        session: Session,
-        workers: Scheduler,
-        limits: Limits,
-        peer: str,
+        info: Callable[[], Event],
+        program: str = PROGRAM,
+        event_limits: EventLimits | None = None,
+        peer: str = "",
         observer: Observer | None = None,
     ) -> None:
-        """Take over a connected client.
+        """Take over a client's streams; ``run`` closes them.
 
-        Args:
-            reader: the client's input; its buffer limit should be ``limits.header_bytes``.
-            writer: the way back, closed by ``run``.
-            session: a fresh one.
-            workers: make the audio.
-            limits: how long to wait for what.
-            peer: names the client in the log.
-            observer: is told of errors; of requests it hears from their accounts.
+        ``reader``'s buffer limit should be ``event_limits.header_bytes``. ``info`` and ``program`` are as in
+        ``Session``, ``peer`` is the client's name in the log.
         """
         self._reader = reader
         self._writer = writer
-        self._events_out = EventWriter(writer, limits)
-        self._session = session
-        self._workers = workers
-        self._limits = limits
+        self._limits = context.limits
+        self._event_limits = event_limits
         self._observer = observer or NullObserver()
+        self._events_out = EventWriter(writer, write_seconds=self._limits.write_seconds)
+        self._session = Session(self, context, info=info, program=program)
         self._log = _PeerLog(_LOGGER, {"peer": peer})
-        self._over = asyncio.Event()
-        self._tasks = asyncio.TaskGroup()
-        self._speech: asyncio.Task[None] | None = None
         self._warnings = 0
+        self._reading: asyncio.Task[None] | None = None
+        self._is_gone = False
 
     async def run(self) -> None:
-        """Serve the client until it leaves, breaks the rules, or is told to go. Cancelling closes at once."""
-        self._writer.transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+        """Serve the client until it leaves, breaks the protocol, or ``refuse`` or ``give_up`` end it.
+
+        Cancelling closes the connection at once.
+        """
+        self._writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         try:
             await self._converse()
-            await close_gracefully(self._reader, self._writer, self._limits)
+            if not self._is_gone:
+                self._log.debug("closed")
+                await close_gracefully(self._reader, self._writer, write_seconds=self._limits.write_seconds)
         finally:
-            self._session.abandoned()
+            self._session.abandon()
             abort(self._writer)
 
     def refuse(self, error: TtsError) -> None:
-        """Finish what was asked, accept nothing else, then end ``run``."""
-        self._carry_out(self._session.refuse(error))
+        """Answer what was asked so far, accept nothing else, then end ``run``."""
+        self._session.refuse(error)
 
     def give_up(self, error: TtsError) -> None:
-        """Tell the client that it is over, with the closing events it waits for, and end ``run``."""
-        self._carry_out(self._session.broken(error))
+        """Send the error with the closing events that the client waits for, and end ``run``."""
+        self._session.abort(error)
+        if self._reading is not None:
+            self._reading.cancel()
 
-    async def _converse(self) -> None:
+    def send(self, events: Sequence[Event], request: str = "") -> None:
+        """Write events in one packet; errors are logged and counted too."""
+        if not events or self._writer.is_closing():
+            return
+        for event in events:
+            if Error.is_type(event.type):
+                self._observer.failed(event.data["code"])
+                self.log(logging.WARNING, f"told the client: {event.data['text']}", request)
+        self._events_out.write(b"".join(map(encode, events)))
+
+    async def drain(self) -> None:
+        """Let a slow client catch up. The engine meanwhile works no further ahead than its own limits allow."""
         try:
-            async with self._tasks:
-                self._tasks.create_task(self._read(), name="wyoming-read")
-                await self._over.wait()
-                raise _Over  # noqa: TRY301  (what ends a task group is an exception)
-        except* _Over:
-            self._log.debug("closed")
-        except* Exception as errors:  # noqa: BLE001  (one client's trouble must not become another's)
-            self._log.error(
-                "closed after an error of the server's own:\n%s", format_exception_without_text(errors, text=None)
-            )
-            self._log.debug("closed after it", exc_info=errors)
-            self._writer.write(encode(error_event(TtsError("an error of the server's own: see its log"))))
+            await self._events_out.drain()
+        except TimeoutError as error:
+            raise self._gone(str(error), logging.WARNING) from None
+        except ConnectionError:
+            raise self._gone("the client is gone") from None
 
-    async def _read(self) -> None:
-        events = EventReader(self._reader, self._limits)
-        while True:
-            try:
-                event = await events.read()
-            except IdleTimeout:
-                if not self._session.speaking:
-                    idle = f"{self._limits.idle_seconds:g} s (server.limits.idle_seconds)"
-                    self.give_up(ProtocolError(f"nothing was asked for {idle}: ask anew when there is something"))
-            except ProtocolError as error:
-                self.give_up(error)
-                return
-            except ConnectionError as error:
-                self._gone(f"the client is gone: {error}")
-                return
-            else:
-                if event is None:
-                    break
-                self._carry_out(self._session.received(event))
-                await self._drain()
-                await asyncio.sleep(0)  # everybody in turn: what is here already is read without any other pause
-        self._carry_out(self._session.ended())
-        with watch_disconnect(self._writer, lambda: self._gone("the client is gone")):
-            await self._over.wait()
-
-    async def _speak(self, speak: Speak, account: RequestTimer) -> None:
-        with request_context(account.request):
-            try:
-                account.waits()
-                await self._pass_on(speak, account)
-            finally:
-                account.stops_waiting()
-
-    async def _pass_on(self, speak: Speak, account: RequestTimer) -> None:
-        rate_hz = speak.request.manner.rate_hz or speak.request.voice.sample_rate_hz
-        audio_seconds, waited_seconds = account.audio_seconds, account.waited_seconds
-        try:
-            speaking = self._workers.stream(speak.request, continues=speak.continues, reserve=speak.reserve)
-            async with speaking as blocks:
-                async for block in blocks:
-                    account.gets(block.size / rate_hz)
-                    if block.size:
-                        await self._be_silent(speak.speech)
-                    self._carry_out(self._session.audio(speak.speech, _little_endian(block)))
-                    await self._drain()
-                    account.waits()
-        except TtsError as error:
-            self._log.debug("%r was not spoken", speak.request.text)
-            actions = self._session.failed(speak.speech, error)
-        else:
-            account.stops_waiting()
-            audio_seconds = account.audio_seconds - audio_seconds
-            self._log.debug("%s", segment_text(audio_seconds, account.waited_seconds - waited_seconds))
-            actions = self._session.spoken(speak.speech)
-        self._carry_out(actions)
-        await self._drain()
-
-    async def _be_silent(self, number: int) -> None:
-        """Send the silence of a rest, or what is owed before the sound of a speech, as fast as the client reads it."""
-        while not self._over.is_set() and (actions := self._session.silence(number)):
-            self._carry_out(actions)
-            await self._drain()
-
-    def _carry_out(self, actions: Sequence[Action]) -> None:
-        events = []  # written at once: each write is a call of the system, and a packet
-        for action in actions:
-            if self._over.is_set():
-                break
-            match action:
-                case Send(event, request):
-                    if Error.is_type(event.type):
-                        self._observer.failed(event.data["code"])
-                        self._tell(logging.WARNING, f"told the client: {event.data['text']}", request)
-                    events.append(encode(event))
-                case Speak():
-                    speaking = self._speak(action, self._session.account)
-                    self._speech = self._tasks.create_task(speaking, name="wyoming-speak")
-                case Rest(number):
-                    self._tasks.create_task(self._be_silent(number), name="wyoming-rest")
-                case Again():
-                    self._tasks.create_task(self._go_on(), name="wyoming-again")
-                case Hush():
-                    if self._speech is not None:
-                        self._speech.cancel()
-                case Note(level, text, request):
-                    self._tell(level, text, request)
-                case Close():
-                    self._over.set()
-        if events:
-            self._write(b"".join(events))
-
-    async def _go_on(self) -> None:
-        await asyncio.sleep(0)
-        self._carry_out(self._session.goes_on())
-
-    def _tell(self, level: int, text: str, request: str) -> None:
-        """Write to the log, which one client may not fill."""
+    def log(self, level: int, text: str, request: str = "") -> None:
+        """Write a log line about the client, which may cause only so many."""
         if level >= logging.WARNING:
             self._warnings += 1
-            if self._warnings > _MOST_WARNINGS:
+            if self._warnings > _MAX_WARNINGS:
                 return
-            if self._warnings == _MOST_WARNINGS:
+            if self._warnings == _MAX_WARNINGS:
                 text += " (the last of so many warnings about this connection)"
         with request_context(request):
             self._log.log(level, "%s", text)
 
-    def _write(self, event: bytes) -> None:
-        if self._writer.is_closing():
-            self._gone("the client is gone")
-        else:
-            self._events_out.write(event)
-
-    async def _drain(self) -> None:
-        """Let a slow client catch up. Nothing of the workers is held meanwhile but blocks that are made already."""
+    async def _converse(self) -> None:
+        """Read and answer until one of the two is over."""
+        self._reading = asyncio.create_task(self._read(), name="wyoming-read")
+        tasks = (self._reading, asyncio.create_task(self._session.run(), name="wyoming-respond"))
         try:
-            await self._events_out.drain()
-        except TimeoutError as error:
-            self._gone(str(error), logging.WARNING)
-        except ConnectionError:
-            self._gone("the client is gone")
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in results:
+            if isinstance(error, Exception) and not isinstance(error, _Disconnected):
+                self._log.error(
+                    "closed after an error of the server's own:\n%s", format_exception_without_text(error, text=None)
+                )
+                self._log.debug("closed after it", exc_info=error)
+                self._writer.write(encode(error_event(TtsError("an error of the server's own: see its log"))))
 
-    def _gone(self, reason: str, level: int = logging.DEBUG) -> None:
-        """End without a word: nobody listens."""
-        if not self._over.is_set():
-            self._log.log(level, "%s; %s", reason, "its speech is cancelled" if self._session.speaking else "closing")
-        abort(self._writer)
-        self._over.set()
+    async def _read(self) -> None:
+        events = EventReader(self._reader, self._event_limits, idle_seconds=self._limits.idle_seconds)
+        while True:
+            try:
+                event = await events.read()
+            except IdleTimeout:
+                if self._session.is_active:
+                    continue
+                idle = f"{self._limits.idle_seconds:g} s (server.limits.idle_seconds)"
+                self._session.abort(ProtocolError(f"nothing was asked for {idle}: ask anew when there is something"))
+                return
+            except ProtocolError as error:
+                self._session.abort(error)
+                return
+            except ConnectionError as error:
+                raise self._gone(f"the client is gone: {error}") from None
+            if event is None:
+                break
+            self._session.receive(event)
+            await self.drain()
+            await asyncio.sleep(0)  # other tasks get their turn, even if more is here already
+        self._session.end_input()
+        await watch_disconnect(self._writer)
+        raise self._gone("the client is gone")
 
-
-class _Over(Exception):  # noqa: N818  (a signal to the task group)
-    """The connection's tasks are to end."""
+    def _gone(self, reason: str, level: int = logging.DEBUG) -> _Disconnected:
+        if not self._is_gone:
+            self._is_gone = True
+            what = "its speech is cancelled" if self._session.is_active else "closing"
+            self._log.log(level, "%s; %s", reason, what)
+        return _Disconnected(reason)
 
 
 class _PeerLog(logging.LoggerAdapter[logging.Logger]):
-    """Says whom each line is about."""
+    """Puts the client's name in front of each line."""
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
-        """Put the client's name in front."""
         assert self.extra is not None, "made with a peer"  # noqa: S101  (our own invariant)
         return f"[{self.extra['peer']}] {msg}", kwargs
-
-
-def _little_endian(block: Pcm) -> bytes:
-    return block.astype("<i2", copy=False).tobytes()
-
-
-@contextmanager
-def watch_disconnect(writer: asyncio.StreamWriter, gone: Callable[[], None]) -> Iterator[None]:
-    """Call ``gone`` when the connection is reset or closed in both directions. Does nothing where it cannot be known.
-
-    An epoll set that asks for no event at all still reports hang-ups and errors, and can itself be waited for.
-    """
-    peer = writer.get_extra_info("socket")
-    if peer is None or not hasattr(select, "epoll"):  # pipes tell by themselves; other systems at the next write
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    with select.epoll() as hangups:
-        hangups.register(peer.fileno(), 0)
-
-        def report() -> None:
-            loop.remove_reader(hangups.fileno())
-            gone()
-
-        loop.add_reader(hangups.fileno(), report)
-        try:
-            yield
-        finally:
-            loop.remove_reader(hangups.fileno())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Final
 
 import ifaddr
 from zeroconf import Error as ZeroconfError
@@ -19,45 +20,46 @@ from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 
 _LOGGER = logging.getLogger(__name__)
 
-SERVICE_TYPE = "_wyoming._tcp.local."
-
-_POLL_SECONDS = 10.0
-"""How often to look for changes, and to try again after a failure."""
-_LABEL_BYTES = 63
-"""The longest name that DNS can hold."""
-_SAME_NAMES_TRIED = 20
-
-
+SERVICE_TYPE: Final = "_wyoming._tcp.local."
 IpAddress = IPv4Address | IPv6Address
+
+_POLL_SECONDS: Final = 10.0
+"""How often to look for changes, and to try again after a failure."""
+_MAX_LABEL_BYTES: Final = 63
+"""The longest name that DNS can hold."""
+_MAX_NAMES_TRIED: Final = 20
+
+_LOCAL_LINKS = re.compile(r"(docker|veth|virbr|lxcbr|lxdbr|cni|flannel|podman|tun|wg|tailscale)|br-[0-9a-f]{12}$")
+"""Bridges to containers and tunnels. Home Assistant tries one address only, and from elsewhere these lead nowhere."""
+_IPV6_TABLE = Path("/proc/net/if_inet6")
+_IPV6_UNSTABLE_FLAGS: Final = 0x01 | 0x08 | 0x20 | 0x40
+"""Linux: temporary (privacy), failed duplicate check, deprecated, tentative."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Whereabouts:
-    """What an announcement rests on.
-
-    Attributes:
-        addresses: what to announce for each port.
-        cards: the network cards that have them. Other ones need another responder, whatever their addresses.
-    """
+class _Reachability:
+    """What an announcement rests on."""
 
     addresses: Mapping[int, tuple[IpAddress, ...]]
-    cards: frozenset[int]
+    """Those to announce, by port."""
+    interfaces: frozenset[int]
+    """Network interfaces that have them. Other ones need another responder, whatever their addresses."""
 
     @property
-    def every_address(self) -> tuple[IpAddress, ...]:
+    def all_addresses(self) -> tuple[IpAddress, ...]:
         return tuple(address for of_port in self.addresses.values() for address in of_port)
 
 
-_NOWHERE = _Whereabouts({}, frozenset())
+_NOWHERE = _Reachability({}, frozenset())
 
 
 def reachable_addresses(
     bound_hosts: Collection[str], adapters: Iterable[ifaddr.Adapter] | None = None
 ) -> tuple[IpAddress, ...]:
-    """List where others reach sockets that are bound to ``bound_hosts``, IPv4 first, in a stable order.
+    """List where other machines reach sockets bound to ``bound_hosts``, IPv4 first, in a stable order.
 
-    ``0.0.0.0`` stands for every routable IPv4 address, ``::`` for every IPv6 one; an address of its own stands for
-    itself. ``adapters`` are the machine's, looked up now unless given.
+    ``0.0.0.0`` stands for every routable IPv4 address, ``::`` for every IPv6 one; any other address for itself.
+    ``adapters`` are the machine's, looked up now unless given.
     """
     bound = {ip_address(host.partition("%")[0]) for host in bound_hosts}
     found = {address for address in bound if not address.is_unspecified and not address.is_link_local}
@@ -68,11 +70,24 @@ def reachable_addresses(
     return tuple(sorted(found, key=lambda address: (address.version, int(address))))
 
 
-def cards_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None) -> frozenset[int]:
-    """Find the network cards that have these addresses, by the system's numbers.
+def multicast_interfaces(
+    addresses: Iterable[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None
+) -> list[str | int | tuple[tuple[str, int, int], int]]:
+    """Name the interfaces on which to announce ``addresses``, as ``zeroconf`` wants them.
 
-    A card that went and came back, as a stick for Wi-Fi does that resets, has another number: sockets that listened on
-    the old one hear nothing on the new one, though its name and addresses are the same.
+    Every IPv4 one, loopback included, and the IPv6 ones among ``addresses``: other IPv6 interfaces lead nowhere.
+    """
+    found = ifaddr.get_adapters() if adapters is None else adapters
+    ipv4 = {ip.ip for adapter in found for ip in adapter.ips if isinstance(ip.ip, str)}
+    ipv6 = {str(address) for address in addresses if isinstance(address, IPv6Address)}
+    return [*sorted(ipv4), *sorted(ipv6)]
+
+
+def interfaces_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None) -> frozenset[int]:
+    """Find the network interfaces that have these addresses, by the system's numbers.
+
+    An interface that went and came back, as a Wi-Fi stick does that resets, has another number: sockets on the old one
+    receive nothing on the new one, though its name and addresses are the same.
     """
     found = ifaddr.get_adapters() if adapters is None else adapters
     wanted = set(map(str, addresses))
@@ -84,10 +99,35 @@ def cards_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Adapter
     )
 
 
-class ZeroconfAnnouncer:
-    """Keeps a server announced under the addresses the machine has at the time. Fills the server's ``Announcer`` role.
+def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
+    """The addresses of the real links, or of the local ones when there are no others (in a container, say)."""
+    unstable = _unstable_ipv6()
+    real: set[IpAddress] = set()
+    local: set[IpAddress] = set()
+    for adapter in adapters:
+        here = local if _LOCAL_LINKS.match(adapter.name) else real
+        for ip in adapter.ips:
+            address = ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
+            useless = address.is_loopback or address.is_link_local or address.is_unspecified or address in unstable
+            if not useless:
+                here.add(address)
+    return real or local
 
-    Trouble with the network is logged and tried again, never raised.
+
+def _unstable_ipv6() -> set[IPv6Address]:
+    """IPv6 addresses that change by themselves or do not work; none where the system does not say."""
+    try:
+        lines = _IPV6_TABLE.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return set()
+    rows = [line.split() for line in lines]
+    return {IPv6Address(int(row[0], 16)) for row in rows if int(row[4], 16) & _IPV6_UNSTABLE_FLAGS}
+
+
+class ZeroconfAnnouncer:
+    """Keeps a server announced under the addresses that the machine has at the time (a ``server.Announcer``).
+
+    Network errors are logged and tried again, never raised.
     """
 
     def __init__(
@@ -95,22 +135,14 @@ class ZeroconfAnnouncer:
         name_for: Callable[[int], str],
         *,
         find_addresses: Callable[[Collection[str]], tuple[IpAddress, ...]] = reachable_addresses,
-        find_cards: Callable[[Collection[IpAddress]], frozenset[int]] = cards_of,
+        find_interfaces: Callable[[Collection[IpAddress]], frozenset[int]] = interfaces_of,
         poll_seconds: float = _POLL_SECONDS,
         service_type: str = SERVICE_TYPE,
     ) -> None:
-        """Prepare to announce each port under the name that ``name_for`` gives it.
-
-        Args:
-            name_for: gives a port's name.
-            find_addresses: finds where others reach what is bound to these hosts.
-            find_cards: finds the network cards that have these addresses.
-            poll_seconds: how often to look whether either has changed.
-            service_type: as what to announce; another type is for who looks whether announcing works.
-        """
+        """``name_for`` gives the name to announce for a port."""
         self._name_for = name_for
         self._find_addresses = find_addresses
-        self._find_cards = find_cards
+        self._find_interfaces = find_interfaces
         self._poll_seconds = poll_seconds
         self._service_type = service_type
         self._bound_hosts: dict[int, list[str]] = {}
@@ -133,31 +165,31 @@ class ZeroconfAnnouncer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await self._silence()
+        await self._close()
 
     async def _keep_announced(self) -> None:
         while True:
             try:
                 wanted = self._find()
                 if not wanted.addresses:
-                    await self._silence()
-                    self._note_problem("this machine has no address that others can reach")
+                    await self._close()
+                    self._log_problem("this machine has no address that others can reach")
                 elif wanted != self._announced:
-                    await self._announce_afresh(wanted)
+                    await self._replace(wanted)
             except (OSError, RuntimeError, ZeroconfError) as error:
-                self._note_problem(str(error) or type(error).__name__)
-                await self._silence()
+                self._log_problem(str(error) or type(error).__name__)
+                await self._close()
             await asyncio.sleep(self._poll_seconds)
 
-    def _find(self) -> _Whereabouts:
+    def _find(self) -> _Reachability:
         found = {port: self._find_addresses(hosts) for port, hosts in self._bound_hosts.items()}
-        reachable = _Whereabouts({port: addresses for port, addresses in found.items() if addresses}, frozenset())
-        return replace(reachable, cards=self._find_cards(reachable.every_address))
+        reachable = _Reachability({port: addresses for port, addresses in found.items() if addresses}, frozenset())
+        return replace(reachable, interfaces=self._find_interfaces(reachable.all_addresses))
 
-    async def _announce_afresh(self, wanted: _Whereabouts) -> None:
+    async def _replace(self, wanted: _Reachability) -> None:
         """Replace the announcement. A new responder each time: its sockets belong to the interfaces there were."""
-        await self._silence()
-        self._zeroconf = _responder(wanted.every_address)
+        await self._close()
+        self._zeroconf = _responder(wanted.all_addresses)
         for port, addresses in wanted.addresses.items():
             name = await self._register(self._zeroconf, port, addresses)
             _LOGGER.info("Announced as '%s' at %s, port %d", name, ", ".join(map(str, addresses)), port)
@@ -165,7 +197,7 @@ class ZeroconfAnnouncer:
         self._last_problem = ""
 
     async def _register(self, zeroconf: AsyncZeroconf, port: int, addresses: tuple[IpAddress, ...]) -> str:
-        for attempt in range(1, _SAME_NAMES_TRIED + 1):
+        for attempt in range(1, _MAX_NAMES_TRIED + 1):
             name = _label(self._name_for(port), "" if attempt == 1 else f"-{attempt}")
             try:
                 sent = await zeroconf.async_register_service(_describe(name, self._service_type, addresses, port))
@@ -174,9 +206,9 @@ class ZeroconfAnnouncer:
                 continue
             await sent
             return name
-        raise ZeroconfError(f"{_SAME_NAMES_TRIED} servers are called '{self._name_for(port)}'")
+        raise ZeroconfError(f"{_MAX_NAMES_TRIED} servers are called '{self._name_for(port)}'")
 
-    async def _silence(self) -> None:
+    async def _close(self) -> None:
         self._announced = _NOWHERE
         if self._zeroconf is None:
             return
@@ -184,10 +216,9 @@ class ZeroconfAnnouncer:
             await self._zeroconf.async_close()
         except (OSError, ZeroconfError) as error:
             _LOGGER.warning("Could not withdraw the announcement: %s", error)
-        # Only now: a close that was cancelled is finished by ``withdraw``.
-        self._zeroconf = None
+        self._zeroconf = None  # only now: ``withdraw`` finishes a close that was cancelled
 
-    def _note_problem(self, problem: str) -> None:
+    def _log_problem(self, problem: str) -> None:
         if problem != self._last_problem:
             _LOGGER.warning("Cannot announce the server: %s. Trying again every %g s", problem, self._poll_seconds)
         self._last_problem = problem
@@ -196,8 +227,8 @@ class ZeroconfAnnouncer:
 def stable_name(data_dir: Path, port: int) -> str:
     """Make the name that this server announces unless it is given one; the same after every restart.
 
-    Home Assistant knows a server by this name. It comes from the host's name and from chance at the first start, and
-    is then kept in ``data_dir``: containers change their host names. Servers that share the directory differ by port.
+    Home Assistant identifies a server by it. It is made of the host's name and chance at the first start, and then kept
+    in ``data_dir``: containers change their host names. Servers that share the directory differ by port.
     """
     kept = data_dir / "zeroconf-name"
     try:
@@ -210,7 +241,7 @@ def stable_name(data_dir: Path, port: int) -> str:
             data_dir.mkdir(parents=True, exist_ok=True)
             kept.write_text(name + "\n", encoding="utf-8")
         except OSError as error:
-            # Without memory the name must follow from what stays: the host alone.
+            # What cannot be kept must follow from what stays: the host alone.
             name = f"pocket-tts-{_host_label()}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{uuid.getnode():x}').hex[:6]}"
             _LOGGER.warning("Cannot keep the server's name in %s (%s); using '%s'", kept, error, name)
     return f"{name}-{port}"
@@ -230,7 +261,7 @@ def _responder(addresses: Collection[IpAddress]) -> AsyncZeroconf:
 
 def _label(name: str, suffix: str) -> str:
     """Join the two, cutting the name so that DNS can hold the whole."""
-    return name.encode()[: _LABEL_BYTES - len(suffix)].decode(errors="ignore") + suffix
+    return name.encode()[: _MAX_LABEL_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
 def _describe(label: str, service_type: str, addresses: tuple[IpAddress, ...], port: int) -> AsyncServiceInfo:
@@ -239,53 +270,6 @@ def _describe(label: str, service_type: str, addresses: tuple[IpAddress, ...], p
         f"{label}.{service_type}",
         port=port,
         addresses=[address.packed for address in addresses],
-        # A host name that nobody else uses: were it shared, one server's farewell would take the other's address.
+        # A host name of its own: were it shared, one server's farewell would take the other's address.
         server=f"pocket-tts-{uuid.uuid4().hex[:12]}.local.",
     )
-
-
-_LOCAL_LINKS = re.compile(r"(docker|veth|virbr|lxcbr|lxdbr|cni|flannel|podman|tun|wg|tailscale)|br-[0-9a-f]{12}$")
-"""Bridges to containers and tunnels. Home Assistant tries one address only, and from elsewhere these lead nowhere."""
-
-_IPV6_TABLE = Path("/proc/net/if_inet6")
-_IPV6_UNSTABLE_FLAGS = 0x01 | 0x08 | 0x20 | 0x40
-"""Linux: temporary (privacy), failed duplicate check, deprecated, tentative."""
-
-
-def multicast_interfaces(
-    addresses: Iterable[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None
-) -> list[str | int | tuple[tuple[str, int, int], int]]:
-    """Name the interfaces on which to speak of ``addresses``, as ``zeroconf`` wants them.
-
-    Every IPv4 one, this machine's own included, and the IPv6 ones among ``addresses``: other IPv6 interfaces are those
-    that lead nowhere.
-    """
-    found = ifaddr.get_adapters() if adapters is None else adapters
-    ipv4 = {ip.ip for adapter in found for ip in adapter.ips if isinstance(ip.ip, str)}
-    ipv6 = {str(address) for address in addresses if isinstance(address, IPv6Address)}
-    return [*sorted(ipv4), *sorted(ipv6)]
-
-
-def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
-    """Collect the addresses of the real links, or of the local ones when there are no others (in a container, say)."""
-    unstable = _unstable_ipv6()
-    real: set[IpAddress] = set()
-    local: set[IpAddress] = set()
-    for adapter in adapters:
-        here = local if _LOCAL_LINKS.match(adapter.name) else real
-        for ip in adapter.ips:
-            address = ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
-            useless = address.is_loopback or address.is_link_local or address.is_unspecified or address in unstable
-            if not useless:
-                here.add(address)
-    return real or local
-
-
-def _unstable_ipv6() -> set[IPv6Address]:
-    """Find the IPv6 addresses that change by themselves or do not work; none where the system does not say."""
-    try:
-        lines = _IPV6_TABLE.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return set()
-    rows = [line.split() for line in lines]
-    return {IPv6Address(int(row[0], 16)) for row in rows if int(row[4], 16) & _IPV6_UNSTABLE_FLAGS}

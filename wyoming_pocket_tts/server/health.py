@@ -11,129 +11,111 @@ from wyoming_pocket_tts.core.errors import TtsError
 from wyoming_pocket_tts.core.types import SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
+_LOGGER = logging.getLogger(__name__)
+
+QUIET_SECONDS: Final = 600.0
+"""How often a word is synthesised while there are no requests."""
+DOUBT_SECONDS: Final = 30.0
+"""The same while requests make no progress, or after a word failed."""
+MAX_FAILURES: Final = 3
+"""Words in a row that fail with no progress in between: more than a busy machine's mishap."""
+
+_POLL_SECONDS: Final = 10.0
 _WORD: Final = "OK."
-"""Short, and a word in every language that there is a voice for."""
+"""Short, and a word in every language that has a voice."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Whether the service spoke."""
-
     speaks: bool
     text: str
-    """How it went, for people."""
-    found_seconds: float
-    """When, on the probe's clock."""
+    """For people."""
+    found_at: float
+    """On the probe's clock."""
 
 
 class ReadinessProbe:
-    """Asks for speech, one at a time. Belongs to the event loop; ``aclose`` ends what is under way."""
+    """Synthesises a word through the same workers as requests, one probe at a time. Belongs to the event loop.
+
+    A result holds for ``fresh_seconds``, and callers that come while a probe runs get the same one, so asking is cheap.
+    """
 
     def __init__(
         self,
         workers: Scheduler,
         *,
-        otherwise: str | None = None,
+        fallback: str | None = None,
         reserve: bool = False,
         limit_seconds: float = 10.0,
         fresh_seconds: float = 5.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take who speaks.
+        """``fallback`` names a voice to try if the default one fails; ``limit_seconds`` is for each, queue included.
 
-        Args:
-            workers: the same that speak for clients.
-            otherwise: the name of who speaks where the default voice, which is asked first, does not; None for nobody.
-            reserve: take one of the places that are kept beside those for clients. Otherwise their limits hold.
-            limit_seconds: time for each of them to speak the word, the wait for its turn included.
-            fresh_seconds: how long a finding holds.
-            now: a clock that counts seconds.
+        ``reserve`` takes one of the places that are kept beside those for clients; otherwise their limits hold.
         """
         self._workers = workers
-        self._otherwise = otherwise
+        self._fallback = fallback
         self._reserve = reserve
         self._limit_seconds = limit_seconds
         self._fresh_seconds = fresh_seconds
         self._now = now
         self._last: ProbeResult | None = None
-        self._asking: asyncio.Task[ProbeResult] | None = None
+        self._running: asyncio.Task[ProbeResult] | None = None
 
-    async def ask(self) -> ProbeResult:
-        """Return what was found last, if that was just now, or else find out."""
-        if self._last is not None and self._now() - self._last.found_seconds < self._fresh_seconds:
+    async def run(self) -> ProbeResult:
+        """Return the last result if it is fresh, or a new one."""
+        if self._last is not None and self._now() - self._last.found_at < self._fresh_seconds:
             return self._last
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._find_out(), name="readiness")
-        return await asyncio.shield(self._asking)  # one who leaves does not take the answer from the others
+        if self._running is None:
+            self._running = asyncio.create_task(self._probe(), name="readiness")
+        return await asyncio.shield(self._running)  # a caller that is cancelled does not end it for the others
 
     async def aclose(self) -> None:
-        """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _find_out(self) -> ProbeResult:
+    async def _probe(self) -> ProbeResult:
         try:
-            found = ProbeResult(speaks=False, text="no voice is installed", found_seconds=self._now())
-            for voice in self._those_to_ask():
-                found = await self._hear(voice)
-                if found.speaks:
+            result = ProbeResult(speaks=False, text="no voice is installed", found_at=self._now())
+            for voice in self._voices():
+                result = await self._try(voice)
+                if result.speaks:
                     break
         finally:
-            self._asking = None
-        self._last = found
-        return found
+            self._running = None
+        self._last = result
+        return result
 
-    def _those_to_ask(self) -> list[Voice]:
+    def _voices(self) -> list[Voice]:
         installed = [voice for voice in self._workers.synthesizer.voices() if voice.installed]
-        return [*installed[:1], *(voice for voice in installed[1:] if voice.name == self._otherwise)]
+        return [*installed[:1], *(voice for voice in installed[1:] if voice.name == self._fallback)]
 
-    async def _hear(self, voice: Voice) -> ProbeResult:
+    async def _try(self, voice: Voice) -> ProbeResult:
         began = self._now()
+        samples, speaks = 0, False
         try:
-            async with asyncio.timeout(self._limit_seconds):
-                speaks, text = await self._speak(voice, began)
+            async with (
+                asyncio.timeout(self._limit_seconds),
+                self._workers.stream(SynthesisRequest(text=_WORD, voice=voice), reserve=self._reserve) as blocks,
+            ):
+                async for block in blocks:
+                    samples += block.size
+                    speaks = speaks or bool(block.any())
         except TimeoutError:
-            speaks, text = False, f"{voice.name} said nothing within {self._limit_seconds:g} s"
+            return ProbeResult(False, f"{voice.name} said nothing within {self._limit_seconds:g} s", self._now())  # noqa: FBT003  (three fields)
         except TtsError as error:
-            speaks, text = False, f"{error.code}: {error}"
-        return ProbeResult(speaks, text, self._now())
-
-    async def _speak(self, voice: Voice, began: float) -> tuple[bool, str]:
-        samples, sounds = 0, False
-        async with self._workers.stream(SynthesisRequest(text=_WORD, voice=voice), reserve=self._reserve) as blocks:
-            async for block in blocks:
-                samples += block.size
-                sounds = sounds or bool(block.any())
-        return sounds, self._described(voice, samples, sounds=sounds, took_seconds=self._now() - began)
-
-    @staticmethod
-    def _described(voice: Voice, samples: int, *, sounds: bool, took_seconds: float) -> str:
-        if not samples:
-            return f"{voice.name} said nothing"
-        made = f"{samples / voice.sample_rate_hz:.2f} s of {'speech' if sounds else 'silence'}"
-        return f"{voice.name} made {made} in {took_seconds:.2f} s"
-
-
-_LOGGER = logging.getLogger(__name__)
-
-QUIET_SECONDS: Final = 600.0
-"""So long nothing is asked where nobody wants anything."""
-DOUBT_SECONDS: Final = 30.0
-"""The same where somebody has asked for speech and nothing is made, or where a word was not spoken."""
-FAILURES: Final = 3
-"""Words in a row that are not spoken, with nothing made for anybody meanwhile: more than a busy machine's mishap."""
-
-_LOOK_SECONDS: Final = 10.0
+            return ProbeResult(False, f"{error.code}: {error}", self._now())  # noqa: FBT003  (as above)
+        made = f"{samples / voice.sample_rate_hz:.2f} s of {'speech' if speaks else 'silence'}"
+        took = f"made {made} in {self._now() - began:.2f} s" if samples else "said nothing"
+        return ProbeResult(speaks, f"{voice.name} {took}", self._now())
 
 
 class LivenessMonitor:
-    """Looks now and then whether anything is spoken. Belongs to the event loop.
+    """Watches whether speech is possible: by the blocks made for requests or, without any, by a probe.
 
-    Args:
-        workers: speak.
-        probe: has a word spoken; closed by ``run``.
-        now: a clock that counts seconds.
+    Belongs to the event loop. ``run`` closes the probe.
     """
 
     def __init__(self, workers: Scheduler, probe: ReadinessProbe, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -145,49 +127,49 @@ class LivenessMonitor:
         self._failures = 0
 
     @property
-    def beats(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether speech is possible, as far as is known."""
-        return self._failures < FAILURES
+        return self._failures < MAX_FAILURES
 
     async def run(self) -> None:
-        """Look for ever; cancel it to end."""
+        """Check for ever; cancel it to end."""
         try:
             while True:
-                await asyncio.sleep(_LOOK_SECONDS)
-                await self.look()
+                await asyncio.sleep(_POLL_SECONDS)
+                await self.check()
         finally:
             await self._probe.aclose()
 
-    async def look(self) -> None:
-        """Look once."""
-        if self._is_progress():
-            self._is_well()
+    async def check(self) -> None:
+        """Check once."""
+        if self._has_progressed():
+            self._succeed()
             return
         in_doubt = self._failures or self._workers.active or self._workers.waiting
         if self._now() - self._sure_at < (DOUBT_SECONDS if in_doubt else QUIET_SECONDS):
             return
         try:
-            found = await self._probe.ask()
-            speaks, text = found.speaks, found.text
-        except Exception as error:  # noqa: BLE001  (whoever ends here looks no more, and finds everything well for ever)
+            result = await self._probe.run()
+            speaks, text = result.speaks, result.text
+        except Exception as error:  # noqa: BLE001  (a monitor that ended would report that all is well for ever)
             speaks, text = False, f"{type(error).__name__}, an error of the server's own"
-        progressed = self._is_progress()
+        progressed = self._has_progressed()
         if speaks or progressed:
-            self._is_well()
+            self._succeed()
         else:
-            self._fails(text)
+            self._fail(text)
 
-    def _is_progress(self) -> bool:
+    def _has_progressed(self) -> bool:
         before, self._blocks = self._blocks, self._workers.blocks_made
         return self._blocks != before
 
-    def _is_well(self) -> None:
-        if not self.beats:
-            _LOGGER.info("There is speech again")
+    def _succeed(self) -> None:
+        if not self.is_alive:
+            _LOGGER.info("Speech is possible again")
         self._failures, self._sure_at = 0, self._now()
 
-    def _fails(self, text: str) -> None:
+    def _fail(self, text: str) -> None:
         self._failures, self._sure_at = self._failures + 1, self._now()
-        _LOGGER.warning("Nothing is spoken for anybody, and a word was not either: %s", text)
-        if self._failures == FAILURES:
-            _LOGGER.error("Speech is not possible: %d words in a row were not spoken", FAILURES)
+        _LOGGER.warning("No speech is made for clients, and a test word failed: %s", text)
+        if self._failures == MAX_FAILURES:
+            _LOGGER.error("Speech is not possible: %d test words in a row failed", MAX_FAILURES)

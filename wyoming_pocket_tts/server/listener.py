@@ -14,18 +14,20 @@ from typing import Final, Protocol
 from wyoming_pocket_tts.core.address import Address, StdioAddress, TcpAddress, UnixAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError
 
-_KERNEL_BYTES: Final = 128 * 1024
-"""What the kernel may keep for a client that does not read; it takes about twice that for itself. Left alone, it keeps
-4 MB, wakes a writer when a third of them is free, and so makes one that reads as fast as it plays look like one that
-reads nothing for half a minute. Home Assistant reads faster than anybody speaks; a second of audio is 48 kB."""
+_SEND_BUFFER_BYTES: Final = 128 * 1024
+"""Kernel buffer for a client that does not read; the kernel takes about twice that for itself. Its default grows to
+4 MB and wakes a writer when a third of that is free, so a client that reads as fast as it plays would look for half a
+minute like one that reads nothing. Home Assistant reads faster than it plays; a second of audio is 48 kB."""
+_DISCARD_BYTES: Final = 64 * 1024
+LINGER_SECONDS: Final = 1.0
+"""For a client to read the last events, before its connection is closed."""
 
-_TCP_TROUBLE: Final = {
+_TCP_ERRORS: Final = {
     errno.EADDRINUSE: "another program has it, perhaps a second copy of this one: ss -ltnp 'sport = :{port}' names it;"
     " stop that one, or take another port",
     errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 stands for all that it has",
-    errno.EACCES: "ports below 1024 are not for everybody: take a larger one, such as 10200",
+    errno.EACCES: "ports below 1024 need special rights: take a larger one, such as 10200",
 }
-"""What the system's reasons mean to the person who chose the address."""
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], None]
 """Takes over a new client's streams and its address, empty where there is none. Must not block."""
@@ -47,42 +49,34 @@ class Listener(Protocol):
 
 
 async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:
-    """Listen on a URI.
+    """Listen on a URI; ``ConfigError`` if it cannot be understood or bound.
 
-    Args:
-        uri: ``tcp://host:port``, ``unix:///path`` or ``stdio://``.
-        accept: called for each client.
-        buffer_bytes: limit of each client's input buffer.
-
-    Raises:
-        ConfigError: the URI cannot be understood or bound.
+    ``buffer_bytes`` is the limit of each client's input buffer.
     """
     address = parse_uri(uri)
     try:
         match address:
             case TcpAddress(host, port):
-                return await _Sockets.tcp(host, port, accept, buffer_bytes)
+                return await _SocketListener.tcp(host, port, accept, buffer_bytes)
             case UnixAddress(path):
-                return await _Sockets.unix(path, accept, buffer_bytes)
+                return await _SocketListener.unix(path, accept, buffer_bytes)
             case StdioAddress():
-                return await _Stdio.open(accept, buffer_bytes)
+                return await _StdioListener.open(accept, buffer_bytes)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {uri}: {_meaning_of(error, address)}") from error
+        raise ConfigError(f"cannot listen on {uri}: {_explain(error, address)}") from error
 
 
-def _meaning_of(error: OSError, address: Address) -> str:
-    if isinstance(address, TcpAddress) and error.errno in _TCP_TROUBLE:
-        return f"{os.strerror(error.errno).lower()} ({_TCP_TROUBLE[error.errno].format(port=address.port)})"
+def _explain(error: OSError, address: Address) -> str:
+    if isinstance(address, TcpAddress) and error.errno in _TCP_ERRORS:
+        return f"{os.strerror(error.errno).lower()} ({_TCP_ERRORS[error.errno].format(port=address.port)})"
     if isinstance(error, socket.gaierror):
-        return "this machine knows no such name; 0.0.0.0 stands for all its addresses"
+        return "this machine cannot resolve the name; 0.0.0.0 stands for all its addresses"
     if isinstance(error, FileNotFoundError):
         return "there is no such folder; make it, or choose another place"
     return error.strerror or str(error)
 
 
-class _Sockets:
-    """A listening TCP or Unix socket."""
-
+class _SocketListener:
     def __init__(self, server: asyncio.Server, addresses: tuple[str, ...], path: Path | None = None) -> None:
         self.addresses = addresses
         self._server = server
@@ -90,18 +84,18 @@ class _Sockets:
         self._inode = path.stat().st_ino if path else None
 
     @classmethod
-    async def tcp(cls, host: str, port: int, accept: Accept, buffer_bytes: int) -> "_Sockets":
+    async def tcp(cls, host: str, port: int, accept: Accept, buffer_bytes: int) -> "_SocketListener":
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer = writer.get_extra_info("peername")
-            accept(reader, writer, peer[0] if peer else "")  # no name: gone again already
+            accept(reader, writer, peer[0] if peer else "")  # no name: disconnected already
 
         server = await asyncio.start_server(connected, host, port, limit=buffer_bytes)
         for listening in server.sockets:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES)  # clients' sockets inherit it
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)  # inherited by connections
         return cls(server, tuple(str(TcpAddress(*bound.getsockname()[:2])) for bound in server.sockets))
 
     @classmethod
-    async def unix(cls, path: Path, accept: Accept, buffer_bytes: int) -> "_Sockets":
+    async def unix(cls, path: Path, accept: Accept, buffer_bytes: int) -> "_SocketListener":
         _remove_stale(path)
         server = await asyncio.start_unix_server(
             lambda reader, writer: accept(reader, writer, ""), path, limit=buffer_bytes
@@ -119,17 +113,17 @@ class _Sockets:
         await self._server.wait_closed()
 
 
-class _Stdio:
-    """One client, on standard input and output, which it accepts at once."""
+class _StdioListener:
+    """Accepts one client at once, on standard input and output."""
 
     def __init__(self) -> None:
         self.addresses: tuple[str, ...] = (str(StdioAddress()),)
 
     @classmethod
-    async def open(cls, accept: Accept, buffer_bytes: int) -> "_Stdio":
+    async def open(cls, accept: Accept, buffer_bytes: int) -> "_StdioListener":
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=buffer_bytes)
-        # Duplicates: the transports close what they are given, and standard input and output are not ours to close.
+        # Duplicates: the transports close what they are given, and standard input and output must stay open.
         source, sink = os.fdopen(os.dup(sys.stdin.fileno()), "rb", 0), os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0)
         try:
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
@@ -149,11 +143,7 @@ class _Stdio:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket file of a server that is no more.
-
-    Raises:
-        OSError: somebody listens there, or it is no socket.
-    """
+    """Remove the socket file that a killed server left; ``OSError`` if a server listens there or it is no socket."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -167,3 +157,33 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
         else:
             raise FileExistsError(f"another server listens on {path}")
+
+
+async def close_gracefully(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, write_seconds: float) -> None:
+    """Close so that the client can still read what was written, then release the transport. Never raises for the peer.
+
+    A socket that is closed with unread input resets the connection, and a reset destroys what the client has not read
+    yet (an ``error`` event, say). So: send all, end our side, discard input for a moment, then close.
+    """
+    writer.transport.set_write_buffer_limits(high=0)  # draining means: all is sent
+    try:
+        async with asyncio.timeout(write_seconds):
+            await writer.drain()
+        async with asyncio.timeout(LINGER_SECONDS):
+            if writer.can_write_eof():
+                writer.write_eof()
+                while await reader.read(_DISCARD_BYTES):
+                    pass
+            writer.close()
+            await writer.wait_closed()
+    except (TimeoutError, OSError):
+        pass
+    finally:
+        abort(writer)
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """Release the transport at once; what was not sent is lost."""
+    transport = writer.transport
+    if not transport.is_closing() or transport.get_write_buffer_size():  # a pipe must not be closed twice
+        transport.abort()

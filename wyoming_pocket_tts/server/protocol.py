@@ -2,45 +2,68 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.info import Attribution, Info, TtsProgram, TtsVoice, TtsVoiceSpeaker
 from wyoming.version import __version__ as _WYOMING_VERSION  # noqa: N812  (a constant under the library's name)
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.config.schema import Limits
-from wyoming_pocket_tts.core.errors import ProtocolError, quote_untrusted
-from wyoming_pocket_tts.core.types import Voice
+from wyoming_pocket_tts.core.errors import ProtocolError, TtsError, quote_untrusted
 
-_DISCARD_BYTES = 64 * 1024
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wyoming_pocket_tts.core.types import Voice
+
+
+PROGRAM: Final = "wyoming-pocket-tts"
+"""Name of the program in ``info``. Home Assistant identifies a server by it, so it never changes."""
+SAMPLE_BYTES: Final = 2
+"""Samples are little-endian signed 16 bit, mono."""
 
 
 class IdleTimeout(Exception):  # noqa: N818  (a state, not a fault)
-    """No event began for ``idle_seconds``. The reader can go on reading."""
+    """No event began in time. The reader can go on reading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLimits:
+    """What one event of a peer may take."""
+
+    header_bytes: int = 64 * 1024
+    """Longest header line, its newline included."""
+    data_bytes: int = 256 * 1024
+    payload_bytes: int = 64 * 1024
+    """No event of a text-to-speech client needs a payload; it is read and dropped."""
+    nesting_depth: int = 16
+    """Of lists and objects in the JSON."""
+    event_seconds: float = 10.0
+    """For an event to arrive whole, from its first byte on."""
 
 
 class EventReader:
-    """Reads one event after another from a stream that it borrows. One reader task at a time."""
+    """Reads events from a stream that it borrows; one task at a time."""
 
-    def __init__(self, stream: asyncio.StreamReader, limits: Limits) -> None:
+    def __init__(
+        self, stream: asyncio.StreamReader, limits: EventLimits | None = None, *, idle_seconds: float | None = None
+    ) -> None:
         """Read from ``stream``, whose own limit should be ``limits.header_bytes``."""
         self._stream = stream
-        self._limits = limits
+        self._limits = limits or EventLimits()
+        self._idle_seconds = idle_seconds
 
     async def read(self) -> Event | None:
-        """Return the next event, or ``None`` when the client has closed its side between two events.
+        """Return the next event, or None when the peer has closed its side between two events.
 
-        Raises:
-            ProtocolError: bytes that are no event, or beyond a limit. What follows cannot be understood any more.
-            Idle: nothing came for ``idle_seconds``.
-            ConnectionError: the connection is lost.
+        Raises ``ProtocolError`` for bytes that are no event or beyond a limit: what follows cannot be understood.
+        Raises ``IdleTimeout`` if none begins within ``idle_seconds``, ``ConnectionError`` if the connection is lost.
         """
         try:
-            async with asyncio.timeout(self._limits.idle_seconds):
+            async with asyncio.timeout(self._idle_seconds):
                 first = await self._stream.read(1)
         except TimeoutError:
             raise IdleTimeout from None
@@ -48,12 +71,12 @@ class EventReader:
             return None
         try:
             async with asyncio.timeout(self._limits.event_seconds):
-                return await self._rest(first)
+                return await self._read_event(first)
         except TimeoutError:
             raise ProtocolError(f"an event took longer than {self._limits.event_seconds:g} s to arrive") from None
 
-    async def _rest(self, first: bytes) -> Event:
-        header = _object(first + await self._line(first), "header line", self._limits)
+    async def _read_event(self, first: bytes) -> Event:
+        header = _object(first + await self._read_line(first), "header line", self._limits)
         kind = header.get("type")
         if not isinstance(kind, str) or not kind:
             raise ProtocolError(f"the header's 'type' must be a text, not {_described(kind)}")
@@ -65,25 +88,25 @@ class EventReader:
         data_length = _length(header, "data_length", self._limits.data_bytes)
         payload_length = _length(header, "payload_length", self._limits.payload_bytes)
         if data_length:
-            data |= _object(await self._exactly(data_length), "data", self._limits)
-        payload = await self._exactly(payload_length) if payload_length else None
+            data |= _object(await self._read_exactly(data_length), "data", self._limits)
+        payload = await self._read_exactly(payload_length) if payload_length else None
         return Event(type=kind, data=data, payload=payload)
 
-    async def _line(self, first: bytes) -> bytes:
+    async def _read_line(self, first: bytes) -> bytes:
         """The rest of the line that begins with ``first``."""
         if first == b"\n":
             return b""
         try:
             line = await self._stream.readuntil(b"\n")
         except asyncio.IncompleteReadError as error:
-            line = error.partial  # the connection's end serves as the last line's
+            line = error.partial  # the end of the connection ends the last line
         except asyncio.LimitOverrunError:
             line = bytes(self._limits.header_bytes)
         if len(line) >= self._limits.header_bytes:
             raise ProtocolError(f"a header line is longer than {self._limits.header_bytes} bytes; use data_length")
         return line
 
-    async def _exactly(self, size: int) -> bytes:
+    async def _read_exactly(self, size: int) -> bytes:
         try:
             return await self._stream.readexactly(size)
         except asyncio.IncompleteReadError as error:
@@ -91,7 +114,7 @@ class EventReader:
 
 
 def encode(event: Event) -> bytes:
-    """Return the whole event as bytes, its data behind the header line, which so stays short.
+    """Return the event as bytes, its data behind the header line, which stays short.
 
     Half surrogate pairs, which JSON can carry but UTF-8 cannot, become question marks.
     """
@@ -106,87 +129,7 @@ def encode(event: Event) -> bytes:
     return json.dumps(header, ensure_ascii=False).encode("utf-8", errors="replace") + b"\n" + data + payload
 
 
-class EventWriter:
-    """Writes events to a stream that it borrows. Any number of tasks may wait for the reader.
-
-    A reader that takes an event now and then would keep its place for ever if each event had its time anew. So there
-    is one account: waiting for the reader is its debt, what it takes pays at ``slowest_bytes_per_second``, and nobody
-    may owe more than ``write_seconds``. Who plays while it reads never owes anything for long.
-    """
-
-    def __init__(
-        self, stream: asyncio.StreamWriter, limits: Limits, *, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Write to ``stream``; ``now`` is a clock that counts seconds."""
-        self._stream = stream
-        self._limits = limits
-        self._now = now
-        self._debt_seconds = 0.0
-        self._waiters = 0
-        self._waiting_since = 0.0
-
-    def write(self, event: bytes) -> None:
-        """Send it as soon as the reader takes it. Does not wait."""
-        self._debt_seconds = max(0.0, self._debt_seconds - len(event) / self._limits.slowest_bytes_per_second)
-        self._stream.write(event)
-
-    async def drain(self) -> None:
-        """Wait until a slow reader has made room.
-
-        Raises:
-            TimeoutError: it reads nothing, or too little; says so.
-            ConnectionError: the connection is lost.
-        """
-        if not self._waiters:
-            self._waiting_since = self._now()
-        self._waiters += 1
-        left_seconds = self._limits.write_seconds - self._debt_seconds - (self._now() - self._waiting_since)
-        try:
-            async with asyncio.timeout(left_seconds):
-                await self._stream.drain()
-        except TimeoutError:
-            if left_seconds < self._limits.write_seconds / 2:
-                least = self._limits.slowest_bytes_per_second
-                raise TimeoutError(f"the client reads less than {least} bytes per second") from None
-            nothing = f"the client has read nothing for {left_seconds:.2g} s (server.limits.write_seconds)"
-            raise TimeoutError(nothing) from None
-        finally:
-            self._waiters -= 1
-            if not self._waiters:
-                self._debt_seconds += self._now() - self._waiting_since
-
-
-async def close_gracefully(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: Limits) -> None:
-    """Close so that the client can still read what was written, then release the transport. Never raises for the peer.
-
-    A socket that is closed with unread input resets the connection, and a reset destroys what the client has not read
-    yet (an ``error`` event, say). So: send all, end our side, swallow what still comes for a moment, then close.
-    """
-    writer.transport.set_write_buffer_limits(high=0)  # draining means: all is sent
-    try:
-        async with asyncio.timeout(limits.write_seconds):
-            await writer.drain()
-        async with asyncio.timeout(limits.linger_seconds):
-            if writer.can_write_eof():
-                writer.write_eof()
-                while await reader.read(_DISCARD_BYTES):
-                    pass
-            writer.close()
-            await writer.wait_closed()
-    except (TimeoutError, OSError):
-        pass
-    finally:
-        abort(writer)
-
-
-def abort(writer: asyncio.StreamWriter) -> None:
-    """Release the transport at once; what was not sent is lost."""
-    transport = writer.transport
-    if not transport.is_closing() or transport.get_write_buffer_size():  # a pipe must not be closed twice
-        transport.abort()
-
-
-def _object(text: bytes, what: str, limits: Limits) -> dict[str, Any]:
+def _object(text: bytes, what: str, limits: EventLimits) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except UnicodeDecodeError:
@@ -197,12 +140,12 @@ def _object(text: bytes, what: str, limits: Limits) -> dict[str, Any]:
         raise ProtocolError(f"an event's {what} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ProtocolError(f"an event's {what} must be an object, not {_described(value)}")
-    if _deeper_than(value, limits.nesting_depth):
+    if _is_deeper_than(value, limits.nesting_depth):
         raise ProtocolError(f"an event's {what} is nested deeper than {limits.nesting_depth} levels")
     return value
 
 
-def _deeper_than(value: object, levels: int) -> bool:
+def _is_deeper_than(value: object, levels: int) -> bool:
     """Whether lists and objects nest deeper than that, the outermost being the first level."""
     containers = [value]
     for _ in range(levels):
@@ -235,25 +178,20 @@ def _described(value: object) -> str:
     return names.get(type(value)) or (json.dumps(value) if isinstance(value, bool) else quote_untrusted(value))
 
 
-def text(data: dict[str, Any]) -> str:
-    """The text of a request or a chunk.
+# Fields of requests, which may hold anything
 
-    Raises:
-        ProtocolError: there is none.
-    """
-    found = data.get("text")
-    if not isinstance(found, str):
+
+def request_text(data: dict[str, Any]) -> str:
+    """The text of a request or a chunk; ``ProtocolError`` if there is none."""
+    text = data.get("text")
+    if not isinstance(text, str):
         raise ProtocolError("the event's 'text' is missing or is no text")
     # Clients that cut text between the halves of a surrogate pair leave what no encoding accepts.
-    return found.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
+    return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
 
 
-def ssml(data: dict[str, Any]) -> bool | None:
-    """Whether the text is marked up with SSML; None where the client does not say.
-
-    Raises:
-        ProtocolError: it is marked up in another way, which would be read aloud.
-    """
+def request_is_ssml(data: dict[str, Any]) -> bool | None:
+    """Whether the text is SSML; None where the event does not say. ``ProtocolError`` for other markup."""
     text_format = data.get("text_format")
     if text_format is None:
         return None
@@ -262,54 +200,40 @@ def ssml(data: dict[str, Any]) -> bool | None:
     return bool(text_format == "ssml")
 
 
-def voice(data: dict[str, Any]) -> dict[str, str | None]:
-    """The ``name``, ``speaker`` and ``language`` asked for; the library's own class drops some combinations.
-
-    Raises:
-        ProtocolError: one of them is no text.
-    """
+def request_voice(data: dict[str, Any]) -> dict[str, str | None]:
+    """The ``name``, ``speaker`` and ``language`` asked for; the library's own class drops some combinations."""
     asked = data.get("voice")
     if asked is None:
         asked = {}
     if not isinstance(asked, dict):
         raise ProtocolError("the event's 'voice' must be an object")
-    wish = {key: asked.get(key) for key in ("name", "speaker", "language")}
-    for key, value in wish.items():
+    voice = {key: asked.get(key) for key in ("name", "speaker", "language")}
+    for key, value in voice.items():
         if not isinstance(value, str | None):
             raise ProtocolError(f"the voice's {key!r} must be a text")
-    return wish
+    return voice
 
 
-WIDTH_BYTES: Final = 2
-"""Of a sample: little-endian signed 16 bit."""
-_CHANNELS: Final = 1
+# Events of the server
 
 
 class AudioEventEncoder:
-    """Counts what was sent, for the times that events bear.
-
-    Args:
-        rate_hz: samples per second.
-        chunk_seconds: audio of an event, at most.
-    """
+    """Makes the audio events of one response, with running timestamps."""
 
     def __init__(self, *, rate_hz: int, chunk_seconds: float) -> None:
         self.rate_hz = rate_hz
         self.chunk_samples = max(1, round(chunk_seconds * rate_hz))
-        """Samples of an event, at most."""
+        """Most samples of one event."""
         self._samples_sent = 0
 
     def start(self) -> Event:
-        """Audio follows."""
-        return AudioStart(rate=self.rate_hz, width=WIDTH_BYTES, channels=_CHANNELS, timestamp=0).event()
+        return AudioStart(rate=self.rate_hz, width=SAMPLE_BYTES, channels=1, timestamp=0).event()
 
     def chunks(self, pcm: bytes) -> list[Event]:
-        """More audio, in chunks short enough to stream."""
-        chunk_bytes = self.chunk_samples * WIDTH_BYTES
+        chunk_bytes = self.chunk_samples * SAMPLE_BYTES
         return [self._chunk(pcm[start : start + chunk_bytes]) for start in range(0, len(pcm), chunk_bytes)]
 
     def stop(self) -> Event:
-        """No more audio follows."""
         return AudioStop(timestamp=self._milliseconds).event()
 
     @property
@@ -317,23 +241,21 @@ class AudioEventEncoder:
         return self._samples_sent * 1_000 // self.rate_hz
 
     def _chunk(self, audio: bytes) -> Event:
-        chunk = AudioChunk(
-            rate=self.rate_hz, width=WIDTH_BYTES, channels=_CHANNELS, audio=audio, timestamp=self._milliseconds
-        )
+        chunk = AudioChunk(rate=self.rate_hz, width=SAMPLE_BYTES, channels=1, audio=audio, timestamp=self._milliseconds)
         self._samples_sent += chunk.samples
         return chunk.event()
 
 
-PROGRAM = "wyoming-pocket-tts"
-"""The program's name. Home Assistant's memory of a server hangs on it, so it never changes."""
+def error_event(error: TtsError) -> Event:
+    return Error(text=str(error), code=error.code).event()
 
 
-def info_event(voices: Sequence[Voice], *, program: str = PROGRAM) -> Event:
+def info_event(voices: "Sequence[Voice]", *, program: str = PROGRAM) -> Event:
     """Describe the voices, in their order. Home Assistant rebuilds its list of voices when anything of it changes."""
     described = TtsProgram(
         name=program,
         description="Text to speech that streams, offline",
-        attribution=Attribution(name="wyoming-pocket-tts", url=""),
+        attribution=Attribution(name=PROGRAM, url=""),
         installed=any(voice.installed for voice in voices),
         version=__version__,
         voices=[_voice(voice) for voice in voices],
@@ -342,7 +264,7 @@ def info_event(voices: Sequence[Voice], *, program: str = PROGRAM) -> Event:
     return Info(tts=[described]).event()
 
 
-def _voice(voice: Voice) -> TtsVoice:
+def _voice(voice: "Voice") -> TtsVoice:
     return TtsVoice(
         name=voice.name,
         description=voice.description,

@@ -13,58 +13,48 @@ from wyoming_pocket_tts.core.logging import request_context
 from wyoming_pocket_tts.core.types import SilenceOptions, SynthesisOptions, TextOptions
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
+_LOGGER = logging.getLogger(__name__)
 _IDENTIFIER_BYTES: Final = 4
+_MILLISECONDS: Final = 1_000
 
 
 class RequestTimer:
-    """One request's account. Belongs to the event loop."""
+    """Timing of one request. Measures only time spent waiting for the engine; a slow client or late text do not count.
+
+    Belongs to the event loop. ``peer`` is the client's name in the log.
+    """
 
     def __init__(
-        self,
-        observer: Observer | None = None,
-        *,
-        peer: str = "",
-        now: Callable[[], float] = time.monotonic,
+        self, observer: Observer | None = None, *, peer: str = "", now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin a request.
-
-        Args:
-            observer: is told; None for nobody.
-            peer: who asks, as the log names clients.
-            now: a clock that counts seconds.
-        """
         self.request = secrets.token_hex(_IDENTIFIER_BYTES)
-        """Identifies it in the log, also among other runs of the service."""
+        """Identifies the request in the log, also among other runs of the service."""
+        self.audio_seconds = 0.0
+        """Of speech so far, without the silence around."""
+        self.waited_seconds = 0.0
+        """Up to the last time that a wait ended."""
         self._observer = observer or NullObserver()
         self._peer = peer
         self._now = now
         self._waiting_since: float | None = None
         self._first_wait: float | None = None
-        self._waited_seconds = 0.0
-        self._audio_seconds = 0.0
         self._first_audio_seconds: float | None = None
-        self._played_until = 0.0  # by a client that plays at once, once there was audio
-        self._over = False
+        self._played_until = 0.0  # by a client that plays at once; valid once there was audio
+        self._is_over = False
         self._observer.request_began()
 
-    @property
-    def audio_seconds(self) -> float:
-        """Of the audio that has come."""
-        return self._audio_seconds
-
-    @property
-    def waited_seconds(self) -> float:
-        """How long it was waited for, up to the last time that this ended."""
-        return self._waited_seconds
-
-    def waits(self) -> None:
-        """There is something to be spoken, and from now on audio is waited for."""
+    def start_waiting(self) -> None:
+        """A segment is ready, and its audio is waited for."""
         self._waiting_since = self._now()
         if self._first_wait is None:
             self._first_wait = self._waiting_since
 
-    def gets(self, seconds: float) -> None:
-        """Audio of this length has come."""
+    def stop_waiting(self) -> None:
+        """The segment is complete or cancelled."""
+        self._stop_waiting(self._now())
+
+    def add_audio(self, seconds: float) -> None:
+        """A block of speech has come; ends the wait."""
         now = self._now()
         since = self._stop_waiting(now)
         if seconds <= 0:
@@ -74,67 +64,51 @@ class RequestTimer:
             self._observer.first_audio(self._first_audio_seconds)
         elif now > (dry_since := max(self._played_until, since)):
             self._observer.underrun(now - dry_since)
-        self._audio_seconds += seconds
+        self.audio_seconds += seconds
         self._played_until = max(self._played_until, now) + seconds
 
-    def pauses(self, seconds: float) -> None:
-        """Silence of this length was sent, which a client plays too."""
+    def add_silence(self, seconds: float) -> None:
+        """Silence was sent, which a client plays too."""
         self._played_until = max(self._played_until, self._now()) + seconds
 
-    def stops_waiting(self) -> None:
-        """A piece is spoken, or given up."""
-        self._stop_waiting(self._now())
-
-    def stood_in(self) -> None:
-        """An embedded voice speaks instead of the one that was meant."""
+    def fallback_used(self) -> None:
         self._observer.stood_in()
 
-    def ends(self, *, outcome: str = SPOKEN, voice: str | None, characters: int) -> None:
-        """The request is over. Counts once.
-
-        Args:
-            outcome: ``SPOKEN``, or the code of an error.
-            voice: the name of the voice that spoke, if one was found.
-            characters: of the text that came.
-        """
-        if self._over:
+    def finish(self, *, outcome: str = SPOKEN, voice: str | None, characters: int) -> None:
+        """Report the request once. ``outcome`` is ``SPOKEN`` or the code of an error."""
+        if self._is_over:
             return
-        self._over = True
-        self.stops_waiting()
+        self._is_over = True
+        self.stop_waiting()
         ended = RequestStats(
             request=self.request,
             peer=self._peer,
             outcome=outcome,
             voice=voice,
             characters=characters,
-            audio_seconds=self._audio_seconds,
+            audio_seconds=self.audio_seconds,
             first_audio_seconds=self._first_audio_seconds,
-            waited_seconds=self._waited_seconds,
+            waited_seconds=self.waited_seconds,
         )
         self._observer.request_ended(ended)
 
     def _stop_waiting(self, now: float) -> float:
-        """Return since when was waited."""
+        """Return when the wait began."""
         since = now if self._waiting_since is None else self._waiting_since
-        self._waited_seconds += now - since
+        self.waited_seconds += now - since
         self._waiting_since = None
         return since
 
 
-_LOGGER = logging.getLogger(__name__)
-_MILLISECONDS: Final = 1_000
-
-
 class RequestLog(NullObserver):
-    """Writes what became of requests."""
+    """Writes one line for each finished request: numbers, no text."""
 
     def request_ended(self, ended: RequestStats) -> None:
-        """Write the line; as JSON it has the numbers as ``fields`` too."""
         with request_context(ended.request):
-            _LOGGER.info("%s", _described(ended), extra={"fields": _fields(ended)})
+            _LOGGER.info("%s", _line(ended), extra={"fields": _fields(ended)})
 
 
-def _described(ended: RequestStats) -> str:
+def _line(ended: RequestStats) -> str:
     parts = [f"{ended.characters} characters", f"{ended.audio_seconds:.2f} s of audio"]
     if ended.first_audio_seconds is not None:
         parts.append(f"the first after {ended.first_audio_seconds * _MILLISECONDS:.0f} ms")
@@ -157,44 +131,37 @@ def _fields(ended: RequestStats) -> dict[str, object]:
     }
 
 
-def voice_choice_text(choice: VoiceMatch, wish: Mapping[str, str | None], *, ssml: bool | None) -> str:
-    """Who was found for whom, by which rule, and how it is to speak.
-
-    Args:
-        choice: what was found.
-        wish: the ``name``, ``speaker`` and ``language`` that were asked for.
-        ssml: whether the text is marked up, None where nobody says.
-    """
-    asked = ", ".join(f"{key} {quote_untrusted(value)}" for key, value in wish.items() if value) or "no voice"
-    marked_up = {None: "", True: " for SSML", False: " for plain text"}[ssml]
+def voice_choice_text(choice: VoiceMatch, asked: Mapping[str, str | None], *, ssml: bool | None) -> str:
+    """The voice that was found, by which rule, and its options; ``ssml`` is None where the client does not say."""
+    fields = ", ".join(f"{key} {quote_untrusted(value)}" for key, value in asked.items() if value) or "no voice"
+    markup = {None: "", True: " for SSML", False: " for plain text"}[ssml]
     style = f" in the style {choice.speaker!r}" if choice.speaker else ""
-    return f"asked for {asked}{marked_up}: {choice.voice.name!r}{style}, {choice.why}; {options_text(choice.manner)}"
+    return f"asked for {fields}{markup}: {choice.voice.name!r}{style}, {choice.why}; {options_text(choice.manner)}"
 
 
-def options_text(manner: SynthesisOptions) -> str:
-    """What a manner asks for besides a voice's own ways."""
-    return ", ".join(_wishes(manner)) or "in its own manner"
+def options_text(options: SynthesisOptions) -> str:
+    """The options that differ from the voice's own."""
+    return ", ".join(_options(options)) or "in its own manner"
 
 
 def segment_text(audio_seconds: float, waited_seconds: float) -> str:
-    """How long a piece of speech is, and how long it was waited for."""
     return f"made {audio_seconds:.2f} s of audio in {waited_seconds * _MILLISECONDS:.0f} ms"
 
 
-def _wishes(manner: SynthesisOptions) -> Iterator[str]:
+def _options(options: SynthesisOptions) -> Iterator[str]:
     plain = SynthesisOptions()
-    if manner.speed != plain.speed:
-        yield f"speed {manner.speed:g}"
-    if manner.volume_db != plain.volume_db:
-        yield f"volume {manner.volume_db:+g} dB"
-    if manner.rate_hz is not None:
-        yield f"{manner.rate_hz} Hz"
-    if manner.temperature is not None:
-        yield f"temperature {manner.temperature:g}"
-    if manner.eos_threshold is not None:
-        yield f"eos threshold {manner.eos_threshold:g}"
-    yield from _silences(manner.pauses)
-    yield from _words(manner.reading)
+    if options.speed != plain.speed:
+        yield f"speed {options.speed:g}"
+    if options.volume_db != plain.volume_db:
+        yield f"volume {options.volume_db:+g} dB"
+    if options.rate_hz is not None:
+        yield f"{options.rate_hz} Hz"
+    if options.temperature is not None:
+        yield f"temperature {options.temperature:g}"
+    if options.eos_threshold is not None:
+        yield f"eos threshold {options.eos_threshold:g}"
+    yield from _silences(options.pauses)
+    yield from _text_options(options.reading)
 
 
 def _silences(pauses: SilenceOptions) -> Iterator[str]:
@@ -203,7 +170,7 @@ def _silences(pauses: SilenceOptions) -> Iterator[str]:
             yield f"silence {place} {seconds:g} s"
 
 
-def _words(reading: TextOptions) -> Iterator[str]:
+def _text_options(reading: TextOptions) -> Iterator[str]:
     if not reading.normalize:
         yield "not normalised"
     if reading.emoji != TextOptions().emoji:

@@ -13,7 +13,7 @@ class SystemdNotifier:
     """Sends state lines to the socket that NOTIFY_SOCKET names. The caller closes it."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """Read where to send and how often the watchdog wants to hear from us; a wrong value is logged and ignored."""
+        """Read where to send and how often the watchdog wants a ping; a wrong value is logged and ignored."""
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._socket: socket.socket | None = None
         self.watchdog_interval_seconds = _ping_interval_seconds(environment) if self._address else None
@@ -23,7 +23,7 @@ class SystemdNotifier:
             self._socket.setblocking(False)  # noqa: FBT003  (the standard library's signature)
 
     def send(self, *lines: str) -> None:
-        """Send ``KEY=value`` lines as one message; losing one is never worth stopping the service."""
+        """Send ``KEY=value`` lines as one message; a failure is only logged."""
         if self._socket is None:
             return
         # A leading @ stands for the zero byte of Linux's abstract sockets.
@@ -34,15 +34,14 @@ class SystemdNotifier:
             _LOGGER.warning("Could not tell systemd %s: %s", lines[0], error)
 
     def ready(self, status: str) -> None:
-        """Say that the service is up, with a line for ``systemctl status``."""
+        """The service is up; ``status`` is for ``systemctl status``."""
         self.send("READY=1", f"STATUS={status}")
 
     def stopping(self) -> None:
-        """Say that the service is on its way out."""
         self.send("STOPPING=1", "STATUS=Stopping")
 
     async def keep_alive(self, is_alive: Callable[[], bool]) -> None:
-        """Ping the watchdog for ever while ``is_alive``; cancel it to end. Returns at once when nobody watches.
+        """Ping the watchdog for ever while ``is_alive``; cancel it to end. Returns at once without a watchdog.
 
         It runs on the event loop on purpose: a loop that hangs misses its pings, and systemd restarts the service.
         """

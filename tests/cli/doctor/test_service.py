@@ -23,7 +23,7 @@ from wyoming_pocket_tts.cli.doctor.service import (
     check_speech,
 )
 from wyoming_pocket_tts.config.fields import SatelliteSettings
-from wyoming_pocket_tts.config.schema import Limits, MetricsSettings, ServerSettings, Settings
+from wyoming_pocket_tts.config.schema import LimitSettings, MetricsSettings, ServerSettings, Settings
 from wyoming_pocket_tts.core.errors import (
     ConfigError,
     NotAWyomingServer,
@@ -305,8 +305,8 @@ def test_whether_it_runs_is_not_asked_where_another_one_is_named() -> None:
     assert [title.count("service") for title in titles] == [1, 0]
 
 
-@pytest.mark.parametrize("limits", [Limits(connections=3), Limits(connections_per_address=3)])
-async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [LimitSettings(connections=3), LimitSettings(connections_per_address=3)])
+async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: LimitSettings) -> None:
     async with service(limits=limits) as running, AsyncExitStack() as crowd:
         for _ in range(3):
             client = await crowd.enter_async_context(await running.connect())

@@ -13,7 +13,7 @@ from typing import Any
 
 from wyoming_pocket_tts.cli.model_sizes import ModelSize, computed_in
 from wyoming_pocket_tts.config.loader import merge_sources
-from wyoming_pocket_tts.config.schema import Limits, Settings
+from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.address import Address, StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import (
     ConfigError,
@@ -30,7 +30,7 @@ from wyoming_pocket_tts.core.types import Synthesizer, Voice
 from wyoming_pocket_tts.pocket.model_spec import NONE, ModelSpec, model_specs
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision, memory_bytes
 from wyoming_pocket_tts.pocket.onnx.install import find_converted
-from wyoming_pocket_tts.server.protocol import PROGRAM, EventReader
+from wyoming_pocket_tts.server.protocol import PROGRAM, EventLimits, EventReader
 
 LOG = "'journalctl -eu wyoming-pocket-tts', 'docker compose logs'"
 START = "start it ('systemctl start wyoming-pocket-tts', 'docker compose up -d' or 'script/run')"
@@ -205,7 +205,7 @@ async def _ask(address: Address, uri: str, seconds: float) -> DescribeResponse:
     except OSError as error:  # a timeout here is a firewall that drops packets
         reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
         raise ServerNotFound(f"no server answers at {address} ({reason or str(error) or 'timed out'})") from error
-    limits = Limits(header_bytes=_LARGEST_BYTES, data_bytes=_LARGEST_BYTES, event_seconds=2 * seconds)
+    limits = EventLimits(header_bytes=_LARGEST_BYTES, data_bytes=_LARGEST_BYTES, event_seconds=2 * seconds)
     try:
         transport.write(_QUESTION)
         async with asyncio.timeout_at(began + seconds):

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wyoming.event import Event, read_event, write_event
 
-from wyoming_pocket_tts.config.schema import Limits
 from wyoming_pocket_tts.core.errors import ProtocolError
-from wyoming_pocket_tts.server.protocol import EventReader, EventWriter, IdleTimeout, encode
+from wyoming_pocket_tts.server import connection
+from wyoming_pocket_tts.server.connection import EventWriter
+from wyoming_pocket_tts.server.protocol import EventLimits, EventReader, IdleTimeout, encode
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
@@ -27,11 +28,11 @@ EVENTS = st.builds(
 )
 
 
-def read_all(data: bytes, limits: Limits | None = None) -> list[Event]:
+def read_all(data: bytes, limits: EventLimits | None = None) -> list[Event]:
     """What our reader makes of the bytes."""
 
     async def reading() -> list[Event]:
-        limits_used = limits or Limits()
+        limits_used = limits or EventLimits()
         stream = asyncio.StreamReader(limit=limits_used.header_bytes)
         stream.feed_data(data)
         stream.feed_eof()
@@ -97,7 +98,7 @@ def test_headers_stay_short_whatever_the_data() -> None:
 def test_the_header_limit_counts_the_whole_line(size: int, fits: bool) -> None:
     line = b'{"type": "ping", "x": "' + b"x" * (size - 26) + b'"}\n'
     assert len(line) == size
-    limits = Limits(header_bytes=1_000)
+    limits = EventLimits(header_bytes=1_000)
     if fits:
         assert len(read_all(line, limits)) == 1
     else:
@@ -107,11 +108,16 @@ def test_the_header_limit_counts_the_whole_line(size: int, fits: bool) -> None:
 
 async def test_waiting_for_an_event_is_no_error_and_can_go_on() -> None:
     stream = asyncio.StreamReader()
-    reader = EventReader(stream, Limits(idle_seconds=0.01))
+    reader = EventReader(stream, idle_seconds=0.01)
     with pytest.raises(IdleTimeout):
         await reader.read()
     stream.feed_data(b'{"type": "ping"}\n')
     assert await reader.read() == Event("ping", {})
+
+
+@pytest.fixture(autouse=True)
+def _slowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SLOWEST_BYTES_PER_SECOND", 1_000)
 
 
 class Peer(asyncio.StreamWriter):
@@ -139,8 +145,7 @@ class Deaf(Peer):
 
 
 def writer_to(peer: Peer, *, write_seconds: float = 30.0) -> EventWriter:
-    limits = Limits(write_seconds=write_seconds, slowest_bytes_per_second=1_000)
-    return EventWriter(peer, limits, now=lambda: peer.seconds)
+    return EventWriter(peer, write_seconds=write_seconds, now=lambda: peer.seconds)
 
 
 async def test_who_plays_while_it_reads_may_take_for_ever() -> None:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 
+from tests.server.asking import get, values
 from tests.server.client import Client
-from tests.server.http_client import get, values
 from tests.support.service import Service, service
 
 TEXT = "Marzipan for Anneliese."
@@ -44,9 +44,9 @@ async def test_it_answers_from_start_to_stop(tmp_path: Path) -> None:
 
 async def test_a_request_has_its_line_in_the_log_without_its_text(tmp_path: Path) -> None:
     async with watched(tmp_path, "--log-format", "json") as (running, _, _):
-        await running.until_logged("request_log")
+        await running.until_logged("request_stats")
         assert await running.stop() == 0
-    (line,) = [line for line in map(json.loads, running.log.splitlines()) if line["logger"].endswith("request_log")]
+    (line,) = [line for line in map(json.loads, running.log.splitlines()) if line["logger"].endswith("request_stats")]
     assert (line["outcome"], line["voice"], line["characters"]) == ("spoken", "tone-low", len(TEXT))
     assert "Marzipan" not in running.log
 

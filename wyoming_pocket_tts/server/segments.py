@@ -1,0 +1,232 @@
+"""The text of one request in segments: reading, pauses, and the engine's requests."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Protocol
+
+from wyoming_pocket_tts.core.errors import VoiceError, quote_untrusted
+from wyoming_pocket_tts.core.types import SILENT_DB, SilenceOptions, SynthesisOptions, SynthesisRequest
+from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment, SegmentReader, TextWarning
+from wyoming_pocket_tts.voices.matching import VoiceMatch
+
+MAX_PAUSE_SECONDS: Final = 60.0
+"""Silence that the text of one request asks for, all its pauses together. What settings ask for comes on top."""
+_SLICE_CHARACTERS: Final = 256
+"""Text that is read at once: prose takes 0.1 ms, the worst markup 1 ms."""
+_TURN_CHARACTERS: Final = 512
+"""Text that is read before other connections get their turn."""
+_MIN_SPEED: Final = 0.5
+_MAX_SPEED: Final = 2.0
+_MAX_VOLUME_DB: Final = 20.0
+
+
+class ResolveVoice(Protocol):
+    """Finds the voice that a client means; ``VoiceError`` if there is none. Runs on the event loop."""
+
+    def __call__(self, *, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch: ...
+
+
+FindFallback = Callable[[VoiceMatch], VoiceMatch | None]
+"""Finds a voice to speak instead of one whose engine is overloaded."""
+
+
+class SegmentQueue:
+    """Reads a text no further than to its next segment.
+
+    Cutting a long text takes event loop time. Text that waits is kept as it came and read on in bounded slices;
+    readers give the same segments however the text is cut.
+    """
+
+    def __init__(self, reader: SegmentReader) -> None:
+        self._reader = reader
+        self._unread: deque[str] = deque()
+        self._segments: deque[Segment] = deque()
+        self._is_complete = False
+        self._is_finished = False
+
+    @property
+    def has_segment(self) -> bool:
+        return bool(self._segments)
+
+    def add(self, text: str) -> None:
+        if text:  # empty chunks, however many, take no memory
+            self._unread.append(text)
+
+    def end(self) -> None:
+        """No more text will come."""
+        self._is_complete = True
+
+    def drop(self) -> None:
+        """Forget what was not taken, and read no more."""
+        self._unread.clear()
+        self._segments.clear()
+        self._is_complete = self._is_finished = True
+
+    def read_on(self) -> bool:
+        """Read until there is a segment or no more text. False: there is more to read, in the next turn."""
+        left = _TURN_CHARACTERS
+        while not self._segments and self._unread:
+            if left <= 0:
+                return False
+            text = self._unread.popleft()
+            if len(text) > _SLICE_CHARACTERS:
+                self._unread.appendleft(text[_SLICE_CHARACTERS:])
+            self._segments.extend(self._reader.feed(text[:_SLICE_CHARACTERS]))
+            left -= min(len(text), _SLICE_CHARACTERS)
+        if not self._segments and self._is_complete and not self._is_finished:
+            self._is_finished = True
+            self._segments.extend(self._reader.finish())
+        return True
+
+    def take(self) -> Segment:
+        return self._segments.popleft()
+
+    def problems(self) -> list[TextWarning]:
+        """What was wrong with the text, as far as it is read, since the last call."""
+        return self._reader.problems()
+
+
+class PauseTracker:
+    """Counts the silence that one response owes, in samples.
+
+    Silence is owed only beside sound: before a segment that makes some, and at the end of a response that did.
+    """
+
+    def __init__(self, pauses: SilenceOptions, *, rate_hz: int) -> None:
+        self.owed_samples = 0
+        self._pauses = pauses
+        self._rate_hz = rate_hz
+        self._text_samples_left = round(MAX_PAUSE_SECONDS * rate_hz)
+        self._text_seconds = 0.0  # around segments that made no sound yet
+        self._sentence_begins = False
+        self._has_sounded = False
+        self._has_ended = False
+
+    def change_rate(self, rate_hz: int) -> None:
+        """Count at another rate; possible before the first sound."""
+        self._text_samples_left = round(self._text_samples_left * rate_hz / self._rate_hz)
+        self._rate_hz = rate_hz
+
+    def begin_segment(self, segment: Segment) -> None:
+        """The segment is synthesised next; it may turn out to make no sound."""
+        self._text_seconds += segment.pause_seconds
+        self._sentence_begins |= not segment.continues
+
+    def begin_sound(self) -> None:
+        """A sound is there: what is owed before it can be taken."""
+        if not self._has_sounded:
+            self._owe(self._pauses.before)
+        else:
+            self._owe(self._pauses.between if self._sentence_begins else 0.0)
+        self._has_sounded, self._sentence_begins = True, False
+
+    def end(self) -> None:
+        """All is synthesised, and there was sound: what is owed at the end can be taken."""
+        if not self._has_ended:
+            self._owe(self._pauses.after)
+        self._has_ended = True
+
+    def take(self, most_samples: int) -> int:
+        """Take of what is owed, at most so much."""
+        taken = min(self.owed_samples, most_samples)
+        self.owed_samples -= taken
+        return taken
+
+    def _owe(self, own_seconds: float) -> None:
+        text_samples = min(round(self._text_seconds * self._rate_hz), self._text_samples_left)
+        self._text_seconds = 0.0
+        self._text_samples_left -= text_samples
+        self.owed_samples += text_samples + round(own_seconds * self._rate_hz)
+
+
+class RequestBuilder:
+    """Turns the segments of one response into requests for the engine.
+
+    A response has one sample rate, that of its first voice: clients take the format from the first ``audio-start``, so
+    other voices that the text asks for are resampled.
+    """
+
+    def __init__(self, choice: VoiceMatch, resolve: ResolveVoice) -> None:
+        self.choice = choice
+        self.rate_hz = choice.manner.rate_hz or choice.voice.sample_rate_hz
+        self._resolve = resolve
+        self._others: dict[tuple[str | None, str | None], VoiceMatch] = {}
+        self._warnings: list[TextWarning] = []
+
+    def build(self, segment: Segment) -> SynthesisRequest:
+        style = segment.style
+        choice = self._choice(style)
+        return SynthesisRequest(
+            text=segment.text,
+            voice=choice.voice,
+            speaker=choice.speaker,
+            manner=self._options(choice.manner, style),
+            language=style.language,
+        )
+
+    def with_fallback(self, find: FindFallback) -> "RequestBuilder | None":
+        """The same with fallback voices, whichever voice the text asks for; None if there is none."""
+        choice = find(self.choice)
+
+        def resolve(*, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch:
+            found = find(self._resolve(name=name, speaker=speaker, language=language))
+            if found is None:
+                raise VoiceError("there is no fallback for that voice")
+            return found
+
+        return None if choice is None else RequestBuilder(choice, resolve)
+
+    def warnings(self) -> list[TextWarning]:
+        """What the text asked for in vain since the last call; each once."""
+        warnings, self._warnings = self._warnings, []
+        return warnings
+
+    def _options(self, options: SynthesisOptions, style: ProsodyStyle) -> SynthesisOptions:
+        speed = min(max(options.speed * style.speed, _MIN_SPEED), _MAX_SPEED)
+        volume_db = min(max(options.volume_db + style.volume_db, SILENT_DB), _MAX_VOLUME_DB)
+        return replace(options, speed=speed, volume_db=volume_db, rate_hz=self.rate_hz)
+
+    def _choice(self, style: ProsodyStyle) -> VoiceMatch:
+        wanted = (style.voice, style.language)
+        if wanted not in self._others:  # bounded by what the longest text can name
+            if style.voice is not None:
+                self._others[wanted] = self._named(style.voice)
+            elif style.language is not None and not _speaks(self.choice, style.language):
+                self._others[wanted] = self._speaking(style.language)
+            else:
+                self._others[wanted] = self.choice
+        return self._others[wanted]
+
+    def _named(self, name: str) -> VoiceMatch:
+        try:
+            choice = self._resolve(name=name, speaker=None, language=None)
+        except VoiceError:
+            choice = None
+        if choice is not None and not choice.warnings:
+            return choice
+        text = (
+            f"the text asks for voice {quote_untrusted(name)}, which is not there; {self.choice.voice.name!r} reads on"
+        )
+        self._warnings.append(TextWarning("a voice that is not there", text))
+        return self.choice
+
+    def _speaking(self, language: str) -> VoiceMatch:
+        try:
+            choice = self._resolve(name=None, speaker=None, language=language)
+        except VoiceError:
+            choice = None
+        if choice is not None and _speaks(choice, language):
+            return choice
+        text = f"no voice speaks {quote_untrusted(language)}; {self.choice.voice.name!r} reads on"
+        self._warnings.append(TextWarning("a language without a voice", text))
+        return self.choice
+
+
+def primary_language(tag: str) -> str:
+    """``de`` for ``de-DE`` or ``de_DE``."""
+    return tag.replace("_", "-").partition("-")[0].lower()
+
+
+def _speaks(choice: VoiceMatch, language: str) -> bool:
+    return primary_language(language) in map(primary_language, choice.voice.languages)
