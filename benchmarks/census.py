@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.tone_app import beeps, use_beeps
+
 
 @dataclass(frozen=True, slots=True)
 class Census:
@@ -27,6 +29,9 @@ class Census:
 
 def serve_with_census(path: str, arguments: Sequence[str]) -> None:
     """Run the service; on SIGUSR1, write down who is there."""
+    arguments = list(arguments)
+    if "--engine" in arguments and beeps(arguments):
+        use_beeps()
     from wyoming_pocket_tts.cli.main import main as serve  # noqa: PLC0415  (only in the process that serves)
 
     def count(_number: int, _frame: object) -> None:

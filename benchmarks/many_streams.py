@@ -85,7 +85,7 @@ def through(workers: Scheduler, voice: Voice) -> Ask:
 
     @asynccontextmanager
     async def ask(text: str) -> AsyncIterator[AsyncIterator[float]]:
-        async with workers.stream(SynthesisRequest(text=text, voice=voice)) as blocks:
+        async with workers.synthesize(SynthesisRequest(text=text, voice=voice)) as blocks:
             yield (len(block) / voice.sample_rate_hz async for block in blocks)
 
     return ask

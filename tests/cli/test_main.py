@@ -24,7 +24,8 @@ from wyoming_pocket_tts.core.types import Synthesizer
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "wyoming_pocket_tts", *arguments]
+    module = "tests.support.tone_app" if "--engine" in arguments else "wyoming_pocket_tts"
+    return [sys.executable, "-m", module, *arguments]
 
 
 def run_alone(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wyoming_pocket_tts.core.errors import ModelError, TtsError
+from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.events import NullObserver
-from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, StreamingSynthesizer, SynthesisRequest, Synthesizer, Voice
 
 VOICE = Voice(name="x", description="x", languages=("en",), sample_rate_hz=16_000)
 PATIENCE_SECONDS = 20.0
@@ -21,7 +21,7 @@ class Counting:
     number: int = 0
     before: Callable[[SynthesisRequest], None] = lambda _: None
     closed: int = 0
-    reason: TtsError | None = None
+    reason: Exception | None = None
     busy_seconds: float = 0.0
     is_left_behind: bool = False
     begun: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Counting:
                 raise MemoryError
             yield np.full(160, self.number, np.int16)
 
-    def close(self, deadline_seconds: float = 5.0, reason: TtsError | None = None) -> None:
+    def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
         self.closed += 1
         self.reason = reason
 
@@ -58,6 +58,11 @@ class Noting(NullObserver):
     def rebuilt(self, model: str) -> None:
         self.rebuilds.append(model)
         self.has_rebuilt.set()
+
+
+def listed(synthesizer: Synthesizer | StreamingSynthesizer, name: str) -> Voice:
+    """The voice of that name, as it is listed."""
+    return next(voice for voice in synthesizer.voices() if voice.name == name)
 
 
 def asked(text: str = "hello", voice: Voice = VOICE) -> SynthesisRequest:

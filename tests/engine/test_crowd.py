@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.speakers import PATIENCE_SECONDS, VOICE, Counting, asked
+from tests.engine.speakers import PATIENCE_SECONDS, VOICE, Counting, asked, listed
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.engine.eviction import ManagerTimeouts
-from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager, ModelRouter
+from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager
+from wyoming_pocket_tts.engine.pipeline import ModelRouter
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
 NAMES = ("a", "b")
@@ -41,10 +42,10 @@ class Crowd:
     async def _be_a_client(self) -> None:
         for _ in range(4):
             text = self._random.choice(["hello", "hello", "hello", "fail"])
-            request = asked(text, voice=replace(VOICE, name=self._random.choice(NAMES)))
+            request = asked(text, voice=listed(self._workers.synthesizer, self._random.choice(NAMES)))
             wanted = self._random.choice([0, 1, 2, 100])
             try:
-                async with self._workers.stream(request, reserve=self._random.random() < 0.1) as blocks:
+                async with self._workers.synthesize(request, reserve=self._random.random() < 0.1) as blocks:
                     while wanted and await anext(blocks, None) is not None:
                         wanted -= 1
             except ModelError as error:
@@ -65,8 +66,7 @@ def two_models(residency: ModelManager, chance: random.Random, calm: threading.E
 
 
 def a_resident(residency: ModelManager, name: str, bring: Callable[[], Counting]) -> ManagedSynthesizer:
-    place = residency.add(name, bring, title=name, size_bytes=10)
-    return ManagedSynthesizer(residency, place, lambda: [replace(VOICE, name=name)])
+    return residency.add(name, bring, title=name, size_bytes=10, voices=lambda: [replace(VOICE, name=name)])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -89,8 +89,8 @@ async def test_nothing_is_left_of_a_crowd(seed: int) -> None:
             assert crowd.outcomes["heard all"]
         calm.set()
         for name in (*NAMES, *NAMES):
-            assert len(list(speaks.synthesize(asked(voice=replace(VOICE, name=name))))) == 3
-            residency.look()
+            assert len(list(speaks.synthesize(asked(voice=listed(speaks, name))))) == 3
+            residency.tick()
             others = [other for other in NAMES if other != name and residency.is_loaded(other)]
             assert others == [], "a speech that nobody hears keeps it there"
     finally:

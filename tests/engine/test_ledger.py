@@ -47,7 +47,7 @@ class Household(RuleBasedStateMachine):
 
     def bring(self) -> None:
         before = self.ledger.size_bytes
-        while (arrival := self.ledger.next_arrival(self.now)) is not None:
+        while (arrival := self.ledger.next_load(self.now)) is not None:
             for loaded in arrival.leaving:
                 self.leave(loaded)
             after = self.ledger.size_bytes
@@ -56,21 +56,21 @@ class Household(RuleBasedStateMachine):
                 assert held == self.ledger.there, "whoever could leave has left"
             else:
                 assert after <= self.ledger.budget_bytes
-            assert after <= before + arrival.place.size_bytes
+            assert after <= before + arrival.model.size_bytes
             before = after
             self.on_the_way.append(arrival)
 
     def leave(self, loaded: ModelInstance) -> None:
         assert not loaded.leases, "nobody leaves amid a speech"
         assert loaded not in self.ledger.there
-        assert loaded.place.loaded is not loaded
+        assert loaded.model.loaded is not loaded
         self.gone.add(loaded)
 
     @rule(data=st.data())
     def ask(self, data: st.DataObject) -> None:
-        place = data.draw(st.sampled_from(self.ledger.places))
+        place = data.draw(st.sampled_from(self.ledger.models))
         try:
-            self.leases.append(self.ledger.ask(place, self.now))
+            self.leases.append(self.ledger.acquire(place, self.now))
         except ModelError:
             assert self.now < place.not_before or sum(each.is_left_behind for each in self.ledger.there) >= 2
         self.bring()
@@ -81,8 +81,8 @@ class Household(RuleBasedStateMachine):
         lease = data.draw(st.sampled_from(self.leases))
         self.leases.remove(lease)
         for _ in range(2):
-            self.ledger.give_back(lease, self.now)
-        assert lease not in lease.place.waiting
+            self.ledger.release(lease, self.now)
+        assert lease not in lease.model.waiting
         assert not any(lease in each.leases for each in self.ledger.there)
 
     @precondition(lambda self: self.on_the_way)
@@ -90,12 +90,12 @@ class Household(RuleBasedStateMachine):
     def arrive(self, data: st.DataObject, succeeds: bool) -> None:
         arrival = data.draw(st.sampled_from(self.on_the_way))
         self.on_the_way.remove(arrival)
-        waiting = list(arrival.place.waiting)
+        waiting = list(arrival.model.waiting)
         if succeeds:
-            self.ledger.arrived(arrival.place, Counting(), self.now)
-            assert all(lease.loaded is arrival.place.loaded for lease in waiting)
+            self.ledger.arrived(arrival.model, Counting(), self.now)
+            assert all(lease.loaded is arrival.model.loaded for lease in waiting)
         else:
-            self.ledger.not_arrived(arrival.place, ModelError("no"))
+            self.ledger.not_arrived(arrival.model, ModelError("no"))
             assert all(lease.error is not None for lease in waiting)
         self.bring()
 
@@ -115,42 +115,42 @@ class Household(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 5.0, 31.0, 70.0, 700.0]))
     def look_later(self, seconds: float) -> None:
         self.now += seconds
-        for loaded in self.ledger.those_broken(self.now):
+        for loaded in self.ledger.broken_models(self.now):
             assert loaded.broken
-            assert loaded.place.loaded is not loaded
+            assert loaded.model.loaded is not loaded
             assert loaded not in self.stuck, "it is told once"
             self.stuck |= {loaded} if loaded.broken == STUCK else set()
         assert all(each in self.stuck for each in self.ledger.there if each.busy_seconds(self.now) > PATIENCE.stuck)
-        for loaded in self.ledger.those_leaving(self.now):
+        for loaded in self.ledger.evictable(self.now):
             self.leave(loaded)
         self.ledger.refuse_late(self.now)
-        assert not any(self.now - each.since > 100.0 for place in self.ledger.places for each in place.waiting)
+        assert not any(self.now - each.since > 100.0 for place in self.ledger.models for each in place.waiting)
         self.bring()
 
     @invariant()
     def no_lease_is_lost(self) -> None:
         for lease in self.leases:
             if lease.error is None and lease.loaded is None:
-                assert lease in lease.place.waiting
+                assert lease in lease.model.waiting
             elif lease.loaded is not None:
                 assert lease in lease.loaded.leases
                 assert lease.loaded in self.ledger.there
                 assert lease.loaded not in self.gone
         held = {lease for each in self.ledger.there for lease in each.leases}
-        waiting = {lease for place in self.ledger.places for lease in place.waiting}
+        waiting = {lease for place in self.ledger.models for lease in place.waiting}
         assert held | waiting <= set(self.leases)
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        for place in self.ledger.places:
+        for place in self.ledger.models:
             if place.waiting and not place.is_loading:
                 assert self.ledger.look_again_at < math.inf, "somebody rests, and may leave then"
 
     @invariant()
     def everybody_is_there_once(self) -> None:
-        for place in self.ledger.places:
+        for place in self.ledger.models:
             assert not (place.loaded is not None and place.is_loading)
-            assert sum(each.place is place and each.broken is None for each in self.ledger.there) <= 1
+            assert sum(each.model is place and each.broken is None for each in self.ledger.there) <= 1
 
 
 TestHousehold = Household.TestCase
@@ -162,16 +162,16 @@ def test_the_budget_is_kept_again_once_nobody_speaks() -> None:
     first, second = a_place("1"), a_place("2")
     ledger.add(first, Counting())
     ledger.add(second, None)
-    speaking, other = ledger.ask(first, 0.0), ledger.ask(second, 0.0)
-    arrival = ledger.next_arrival(0.0)
+    speaking, other = ledger.acquire(first, 0.0), ledger.acquire(second, 0.0)
+    arrival = ledger.next_load(0.0)
     assert arrival == LoadDecision(second, (), is_beyond=True), "people are to hear something"
     ledger.arrived(second, Counting(), 1.0)
-    assert ledger.those_leaving(10.0) == []
-    ledger.give_back(speaking, 10.0)
-    assert ledger.those_leaving(10.5) == [], "the next sentence may come"
-    assert [each.place for each in ledger.those_leaving(11.5)] == [first]
-    ledger.give_back(other, 12.0)
-    assert ledger.those_leaving(99.0) == []
+    assert ledger.evictable(10.0) == []
+    ledger.release(speaking, 10.0)
+    assert ledger.evictable(10.5) == [], "the next sentence may come"
+    assert [each.model for each in ledger.evictable(11.5)] == [first]
+    ledger.release(other, 12.0)
+    assert ledger.evictable(99.0) == []
 
 
 def test_who_wants_in_waits_for_the_rest_of_who_spoke_just_now() -> None:
@@ -179,17 +179,17 @@ def test_who_wants_in_waits_for_the_rest_of_who_spoke_just_now() -> None:
     first, second = a_place("1"), a_place("2")
     ledger.add(first, Counting())
     ledger.add(second, None)
-    ledger.give_back(ledger.ask(first, 5.0), 5.0)
-    ledger.ask(second, 5.2)
-    assert ledger.next_arrival(5.2) is None
+    ledger.release(ledger.acquire(first, 5.0), 5.0)
+    ledger.acquire(second, 5.2)
+    assert ledger.next_load(5.2) is None
     assert ledger.look_again_at == 6.0
-    again = ledger.ask(first, 5.5)
+    again = ledger.acquire(first, 5.5)
     assert again.loaded is not None, "the next sentence of the same answer finds its model"
-    ledger.give_back(again, 5.7)
-    assert ledger.next_arrival(6.0) is None
-    arrival = ledger.next_arrival(6.7)
+    ledger.release(again, 5.7)
+    assert ledger.next_load(6.0) is None
+    arrival = ledger.next_load(6.7)
     assert arrival is not None
-    assert [each.place for each in arrival.leaving] == [first]
+    assert [each.model for each in arrival.leaving] == [first]
 
 
 def test_nobody_has_to_go_for_somebody_whom_nobody_asked_for() -> None:
@@ -199,15 +199,15 @@ def test_nobody_has_to_go_for_somebody_whom_nobody_asked_for() -> None:
         first, second = a_place("1"), a_place("2")
         ledger.add(first, Counting(busy_seconds=31.0))
         ledger.add(second, Counting())
-        ledger.those_broken(0.0)
-        assert len(ledger.those_leaving(0.0)) == 1
-        assert (ledger.next_arrival(0.0) is not None) is comes
+        ledger.broken_models(0.0)
+        assert len(ledger.evictable(0.0)) == 1
+        assert (ledger.next_load(0.0) is not None) is comes
         assert ledger.size_bytes == 10 + 10 * comes, "who is on the way counts"
         if not comes:
-            ledger.ask(first, 1.0)
-            arrival = ledger.next_arrival(1.0)
+            ledger.acquire(first, 1.0)
+            arrival = ledger.next_load(1.0)
             assert arrival is not None
-            assert [each.place for each in arrival.leaving] == [second]
+            assert [each.model for each in arrival.leaving] == [second]
 
 
 def test_who_comes_unasked_does_not_leave_before_those_who_have_spoken() -> None:
@@ -215,10 +215,10 @@ def test_who_comes_unasked_does_not_leave_before_those_who_have_spoken() -> None
     ledger = ModelPool(budget_bytes=25, patience=PATIENCE)
     embedded, model = a_place("embedded", size=10), a_place("model", size=20)
     ledger.add(embedded, Counting())
-    ledger.give_back(ledger.ask(embedded, 1.0), 5.0)
+    ledger.release(ledger.acquire(embedded, 1.0), 5.0)
     ledger.add(model, Counting())
-    assert [loaded.place for loaded in ledger.those_leaving(5.9)] == [], "it may be between two sentences"
-    assert [loaded.place for loaded in ledger.those_leaving(6.1)] == [embedded]
+    assert [loaded.model for loaded in ledger.evictable(5.9)] == [], "it may be between two sentences"
+    assert [loaded.model for loaded in ledger.evictable(6.1)] == [embedded]
     assert model.loaded is not None
 
 
@@ -227,14 +227,14 @@ def test_who_hangs_is_not_forgotten_though_whoever_spoke_with_it_has_left() -> N
     hangs, other = a_place("a"), a_place("b")
     ledger.add(hangs, hanging)
     ledger.add(other, None)
-    ledger.give_back(ledger.ask(hangs, 0.0), 2.0)
+    ledger.release(ledger.acquire(hangs, 0.0), 2.0)
     hanging.busy_seconds, hanging.is_left_behind = 10.0, True
-    ledger.ask(other, 10.0)
-    arrival = ledger.next_arrival(10.0)
+    ledger.acquire(other, 10.0)
+    arrival = ledger.next_load(10.0)
     assert arrival is not None
     assert (arrival.leaving, arrival.is_beyond) == ((), True), "it would stay in memory all the same"
     hanging.busy_seconds = 31.0
-    assert [loaded.place for loaded in ledger.those_broken(31.0)] == [hangs]
+    assert [loaded.model for loaded in ledger.broken_models(31.0)] == [hangs]
 
 
 def test_who_has_just_come_is_not_the_first_to_leave_though_nobody_waits_any_more() -> None:
@@ -242,14 +242,14 @@ def test_who_has_just_come_is_not_the_first_to_leave_though_nobody_waits_any_mor
     spoken_with, asked_for = a_place("a", size=10), a_place("b", size=20)
     ledger.add(spoken_with, Counting())
     ledger.add(asked_for, None)
-    speaks, waits = ledger.ask(spoken_with, 5.0), ledger.ask(asked_for, 5.0)
-    arrival = ledger.next_arrival(5.0)
+    speaks, waits = ledger.acquire(spoken_with, 5.0), ledger.acquire(asked_for, 5.0)
+    arrival = ledger.next_load(5.0)
     assert arrival is not None
     assert arrival.is_beyond
-    ledger.give_back(waits, 5.1)
-    ledger.give_back(speaks, 5.5)
+    ledger.release(waits, 5.1)
+    ledger.release(speaks, 5.5)
     ledger.arrived(asked_for, Counting(), 6.0)
-    assert [loaded.place for loaded in ledger.those_leaving(6.6)] == [spoken_with]
+    assert [loaded.model for loaded in ledger.evictable(6.6)] == [spoken_with]
 
 
 def test_who_is_not_to_stay_leaves_after_a_while() -> None:
@@ -257,22 +257,22 @@ def test_who_is_not_to_stay_leaves_after_a_while() -> None:
     guest = a_place("guest", stays=False)
     ledger.add(guest, Counting())
     ledger.add(a_place("host"), Counting())
-    assert [each.place for each in ledger.those_leaving(0.0)] == [guest], "nobody has spoken with it"
-    lease = ledger.ask(guest, 1.0)
-    assert ledger.next_arrival(1.0) == LoadDecision(guest, (), is_beyond=False)
+    assert [each.model for each in ledger.evictable(0.0)] == [guest], "nobody has spoken with it"
+    lease = ledger.acquire(guest, 1.0)
+    assert ledger.next_load(1.0) == LoadDecision(guest, (), is_beyond=False)
     ledger.arrived(guest, Counting(), 1.5)
-    assert ledger.those_leaving(500.0) == []
-    ledger.give_back(lease, 500.0)
-    assert ledger.those_leaving(559.0) == []
-    assert [each.place for each in ledger.those_leaving(560.0)] == [guest]
+    assert ledger.evictable(500.0) == []
+    ledger.release(lease, 500.0)
+    assert ledger.evictable(559.0) == []
+    assert [each.model for each in ledger.evictable(560.0)] == [guest]
 
 
 def fail_often(ledger: ModelPool, place: ManagedModel, now: float, times: int = 3) -> bool:
     broken = False
     for _ in range(times):
-        lease = ledger.ask(place, now)
+        lease = ledger.acquire(place, now)
         broken = ledger.failed(lease, "exception", now)
-        ledger.give_back(lease, now)
+        ledger.release(lease, now)
     return broken
 
 
@@ -281,17 +281,17 @@ def test_failures_in_a_row_break_a_model_and_ever_more_seldom() -> None:
     place = a_place()
     ledger.add(place, Counting())
     assert not fail_often(ledger, place, 0.0, times=2)
-    good = ledger.ask(place, 0.0)
+    good = ledger.acquire(place, 0.0)
     ledger.succeeded(good)
-    ledger.give_back(good, 0.0)
+    ledger.release(good, 0.0)
     assert not fail_often(ledger, place, 0.0, times=2), "the model is fine: a voice is to blame"
     times = []
     for second in range(3000):
         now = float(second)
         if fail_often(ledger, place, now, times=1):
-            assert ledger.those_broken(now)
-            assert len(ledger.those_leaving(now)) == 1
-            assert ledger.next_arrival(now) is not None
+            assert ledger.broken_models(now)
+            assert len(ledger.evictable(now)) == 1
+            assert ledger.next_load(now) is not None
             was_rebuilt, _ = ledger.arrived(place, Counting(), now)
             assert was_rebuilt
             times.append(now)
@@ -304,27 +304,27 @@ def test_a_model_that_hangs_is_not_lent_again_and_not_for_ever_opened_anew() -> 
     place = a_place()
     speaker = Counting()
     ledger.add(place, speaker)
-    held = ledger.ask(place, 0.0)
+    held = ledger.acquire(place, 0.0)
     now = 0.0
     for number in (1, 2):
         speaker.busy_seconds, speaker.is_left_behind = 31.0, True
-        (broken,) = ledger.those_broken(now)
+        (broken,) = ledger.broken_models(now)
         assert broken.broken == STUCK
-        assert ledger.those_leaving(now) == [], "what hangs keeps its memory"
+        assert ledger.evictable(now) == [], "what hangs keeps its memory"
         now = 100.0 * number
         if number == 1:
-            assert ledger.next_arrival(now) == LoadDecision(place, (), is_beyond=False), "nobody has to ask"
+            assert ledger.next_load(now) == LoadDecision(place, (), is_beyond=False), "nobody has to ask"
             speaker = Counting()
             ledger.arrived(place, speaker, now)
-            assert ledger.ask(place, now).loaded is not held.loaded
-    assert ledger.next_arrival(900.0) is None
+            assert ledger.acquire(place, now).loaded is not held.loaded
+    assert ledger.next_load(900.0) is None
     with pytest.raises(ModelError, match="the model m hangs again and again: restart the service"):
-        ledger.ask(place, 900.0)
+        ledger.acquire(place, 900.0)
     speaker.is_left_behind = False  # the call has come to its end after all
     for lease in [lease for each in ledger.there for lease in each.leases]:
-        ledger.give_back(lease, 900.0)
-    assert len(ledger.those_leaving(900.0)) == 1
-    assert ledger.ask(place, 900.0) in place.waiting
+        ledger.release(lease, 900.0)
+    assert len(ledger.evictable(900.0)) == 1
+    assert ledger.acquire(place, 900.0) in place.waiting
 
 
 def test_who_hangs_soon_again_is_refused_for_some_seconds() -> None:
@@ -332,8 +332,8 @@ def test_who_hangs_soon_again_is_refused_for_some_seconds() -> None:
     place = a_place()
     for _ in range(2):
         ledger.add(place, Counting(busy_seconds=31.0))
-        ledger.those_broken(50.0)
-    assert ledger.next_arrival(50.0) is None
+        ledger.broken_models(50.0)
+    assert ledger.next_load(50.0) is None
     with pytest.raises(ModelError, match="is opened anew in 8 s"):
-        ledger.ask(place, 52.0)
-    assert ledger.next_arrival(60.0) is not None
+        ledger.acquire(place, 52.0)
+    assert ledger.next_load(60.0) is not None

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.support.simulated_clock import Clock
+from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.events import NullObserver
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.engine.worker_pool import MOST_LEFT_BEHIND
 
 STUCK_SECONDS = 0.06
@@ -56,7 +56,7 @@ class Hanging(ToneSynthesizer):
 
 
 async def spoken(workers: Scheduler, text: str) -> list[Pcm]:
-    async with workers.stream(SynthesisRequest(text=text, voice=VOICES[0])) as blocks, asyncio.timeout(15):
+    async with workers.synthesize(SynthesisRequest(text=text, voice=VOICES[0])) as blocks, asyncio.timeout(15):
         return [block async for block in blocks]
 
 
@@ -78,7 +78,7 @@ async def test_a_stream_that_hangs_ends_with_an_error_and_the_next_is_spoken(cap
     engine, faults = Hanging(), Faults()
     async with engine.workers(faults) as workers:
         (lost,) = speaking_threads() - before
-        async with workers.stream(SynthesisRequest(text="hang on, whatever comes", voice=VOICES[0])) as blocks:
+        async with workers.synthesize(SynthesisRequest(text="hang on, whatever comes", voice=VOICES[0])) as blocks:
             assert len(await anext(blocks)) == 1600
             await engine.hangs("hang on, whatever comes")
             engine.clock.turn(STUCK_SECONDS)
@@ -101,7 +101,7 @@ async def test_a_stream_that_hangs_ends_with_an_error_and_the_next_is_spoken(cap
 async def test_the_place_of_somebody_who_left_a_stream_that_hangs_is_free() -> None:
     engine = Hanging()
     async with engine.workers() as workers:
-        async with workers.stream(SynthesisRequest(text="hang up", voice=VOICES[0])) as blocks:
+        async with workers.synthesize(SynthesisRequest(text="hang up", voice=VOICES[0])) as blocks:
             await anext(blocks)
             await engine.hangs("hang up")
         waiting = asyncio.create_task(spoken(workers, "Next, please."))

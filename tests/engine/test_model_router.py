@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from tests.engine.speakers import listed
 from wyoming_pocket_tts.core.errors import VoiceError
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
-from wyoming_pocket_tts.engine.model_manager import ModelRouter
+from wyoming_pocket_tts.engine.pipeline import ModelRouter
 
 
 class Humming:
@@ -48,13 +49,13 @@ def test_each_voice_is_spoken_by_whom_it_belongs_to() -> None:
     repertoire = ModelRouter(Humming(0, "own"), {"a": [voice("a-x")]})
     repertoire.add("a", Humming(1, "a-x"))
     for name, number in (("own", 0), ("a-x", 1)):
-        blocks = list(repertoire.synthesize(SynthesisRequest(text="?", voice=voice(name))))
+        blocks = list(repertoire.synthesize(SynthesisRequest(text="?", voice=listed(repertoire, name))))
         assert [int(block[0]) for block in blocks] == [number, number]
 
 
 def test_what_has_begun_goes_on_when_a_model_comes() -> None:
     repertoire = ModelRouter(Humming(0, "own"), {"a": [voice("own")]})
-    speaking = repertoire.synthesize(SynthesisRequest(text="?", voice=voice("own")))
+    speaking = repertoire.synthesize(SynthesisRequest(text="?", voice=repertoire.voices()[-1]))
     first = next(speaking)
     repertoire.add("a", Humming(1, "own"))
     assert [int(block[0]) for block in (first, *speaking)] == [0, 0]
@@ -63,4 +64,4 @@ def test_what_has_begun_goes_on_when_a_model_comes() -> None:
 def test_the_voice_of_a_model_that_has_not_come_is_refused() -> None:
     repertoire = ModelRouter(Humming(0, "own"), {"a": [voice("a-x", installed=False)]})
     with pytest.raises(VoiceError, match="'a-x' is not there"):
-        next(repertoire.synthesize(SynthesisRequest(text="?", voice=voice("a-x"))))
+        next(repertoire.synthesize(SynthesisRequest(text="?", voice=listed(repertoire, "a-x"))))

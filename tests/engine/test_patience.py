@@ -8,59 +8,57 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
-from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError
+from tests.support.tone import VOICES, Gate, ToneSynthesizer
+from wyoming_pocket_tts.core.errors import Cancelled, VoiceError
 from wyoming_pocket_tts.core.events import NullObserver
-from wyoming_pocket_tts.core.types import Derived, Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, Pending, StreamingSynthesizer, SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
 
 PATIENCE_SECONDS = 20.0
 
 
-class Slow(Iterator[Pcm]):
+class Slow:
     """A speech whose blocks come when a test says so."""
 
-    def __init__(self, journal: "SlowSynthesizer", text: str) -> None:
+    def __init__(self, journal: "SlowSynthesizer", text: str, wake: Callable[[], None]) -> None:
         self._journal, self._text = journal, text
         self._lock = threading.Lock()
         self._blocks: list[Pcm] = []
         self._over = False
-        self._wake: Callable[[], None] | None = None
+        self._sleeps = False
+        self._wake = wake
 
     def come(self, blocks: int = 1, *, over: bool = False) -> None:
         with self._lock:
             self._blocks += [np.full(1600, len(self._text), np.int16)] * blocks
             self._over = over
-            wake, self._wake = self._wake, None
-        if wake is not None:
-            wake()
+            sleeps, self._sleeps = self._sleeps, False
+        if sleeps:
+            self._wake()
 
-    def ready(self, wake: Callable[[], None]) -> bool:
+    def _take(self) -> Pcm | Pending | None:
         if self._text == "hoarse":
             raise VoiceError("hoarse")
         if self._text == "woken at once" and not self._over:
             self.come(over=True)
-            wake()
-            return False
+            self._wake()
+            return Pending.FRAMES
         with self._lock:
             self._journal.note(self._text)
-            if self._blocks or self._over:
-                return True
-            self._wake = wake
-            return False
-
-    def __next__(self) -> Pcm:
-        with self._lock:
             if self._blocks:
                 return self._blocks.pop(0)
-            assert self._over, "a worker would have to wait here"
-        raise StopIteration
+            self._sleeps = not self._over
+            return None if self._over else Pending.FRAMES
 
-    def close(self) -> None:
-        self._journal.closed.append((self._text, threading.current_thread().name))
+    def blocks(self) -> Iterator[Pcm | Pending]:
+        try:
+            while (block := self._take()) is not None:
+                yield block
+        finally:
+            self._journal.closed.append((self._text, threading.current_thread().name))
 
 
-class SlowSynthesizer:
+class SlowSynthesizer(StreamingSynthesizer):
     def __init__(self) -> None:
         self.speeches: dict[str, Slow] = {}
         self.closed: list[tuple[str, str]] = []
@@ -83,9 +81,10 @@ class SlowSynthesizer:
     def voices(self) -> Sequence[Voice]:
         return VOICES
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
-        speech = self.speeches[request.text] = Slow(self, request.text)
-        return Derived(lambda: speech, lambda blocks: blocks)
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        assert on_ready is not None
+        speech = self.speeches[request.text] = Slow(self, request.text, on_ready)
+        return speech.blocks()
 
 
 def request(text: str) -> SynthesisRequest:
@@ -96,8 +95,8 @@ async def test_no_worker_waits_for_a_block_that_is_not_there() -> None:
     slow = SlowSynthesizer()
     async with (
         Scheduler(slow, threads=1) as workers,
-        workers.stream(request("a")) as a,
-        workers.stream(request("b")) as b,
+        workers.synthesize(request("a")) as a,
+        workers.synthesize(request("b")) as b,
     ):
         await slow.until_asked("a")
         (await slow.until_asked("b")).come()
@@ -111,7 +110,7 @@ async def test_no_worker_waits_for_a_block_that_is_not_there() -> None:
 
 async def test_a_wake_that_comes_at_once_is_not_lost() -> None:
     slow = SlowSynthesizer()
-    async with Scheduler(slow, threads=1) as workers, workers.stream(request("woken at once")) as blocks:
+    async with Scheduler(slow, threads=1) as workers, workers.synthesize(request("woken at once")) as blocks:
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await anext(blocks) is not None
 
@@ -125,7 +124,7 @@ async def test_leaving_while_it_sleeps_closes_it_in_a_worker() -> None:
 
     slow, noting = SlowSynthesizer(), Noting()
     async with Scheduler(slow, threads=1, observer=noting) as workers:
-        async with workers.stream(request("a")) as blocks:
+        async with workers.synthesize(request("a")) as blocks:
             await slow.until_asked("a")
         with pytest.raises(Cancelled):
             await anext(blocks)
@@ -139,7 +138,7 @@ async def test_closing_wakes_those_who_sleep() -> None:
     slow = SlowSynthesizer()
     async with AsyncExitStack() as stack:
         workers = await stack.enter_async_context(Scheduler(slow, threads=1))
-        blocks = await stack.enter_async_context(workers.stream(request("a")))
+        blocks = await stack.enter_async_context(workers.synthesize(request("a")))
         await slow.until_asked("a")
         await workers.aclose()
         with pytest.raises(Cancelled):
@@ -147,7 +146,7 @@ async def test_closing_wakes_those_who_sleep() -> None:
 
 
 async def test_what_fails_while_it_begins_is_told() -> None:
-    async with Scheduler(SlowSynthesizer(), threads=1) as workers, workers.stream(request("hoarse")) as blocks:
+    async with Scheduler(SlowSynthesizer(), threads=1) as workers, workers.synthesize(request("hoarse")) as blocks:
         with pytest.raises(VoiceError, match="hoarse"):
             await anext(blocks)
 
@@ -158,14 +157,14 @@ async def test_newcomers_go_before_those_who_are_ahead_and_leavers_before_all() 
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("hold") else None)
     ahead_text, hold_text = "ahead, for some time", "hold, for some time"
     async with Scheduler(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
-        ahead = await stack.enter_async_context(workers.stream(request(ahead_text)))
+        ahead = await stack.enter_async_context(workers.synthesize(request(ahead_text)))
         await anext(ahead)
         assert await asyncio.to_thread(tone.journal.wait_for, "block", ahead_text, times=2)
-        await stack.enter_async_context(workers.stream(request(hold_text)))
+        await stack.enter_async_context(workers.synthesize(request(hold_text)))
         assert await asyncio.to_thread(tone.journal.wait_for, "begin", hold_text)
         await anext(ahead)  # now it may go on, and has something to hear
-        async with workers.stream(request("leaving")):
-            await stack.enter_async_context(workers.stream(request("new")))
+        async with workers.synthesize(request("leaving")):
+            await stack.enter_async_context(workers.synthesize(request("new")))
         gate.open()
         assert await asyncio.to_thread(tone.journal.wait_for, "block", ahead_text, times=3)
         entries = [(entry.what, entry.text) for entry in tone.journal.entries()]
@@ -178,11 +177,11 @@ async def test_leavers_are_closed_before_anybody_is_served() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("hold") else None)
     async with Scheduler(tone, threads=1, backlog_blocks=1) as workers, AsyncExitStack() as stack:
-        async with workers.stream(request("ahead, for some time")) as ahead:
+        async with workers.synthesize(request("ahead, for some time")) as ahead:
             await anext(ahead)
-            await stack.enter_async_context(workers.stream(request("hold")))
+            await stack.enter_async_context(workers.synthesize(request("hold")))
             assert await asyncio.to_thread(tone.journal.wait_for, "begin", "hold")
-            await stack.enter_async_context(workers.stream(request("new")))
+            await stack.enter_async_context(workers.synthesize(request("new")))
         gate.open()
         assert await asyncio.to_thread(tone.journal.wait_for, "begin", "new")
         entries = [(entry.what, entry.text) for entry in tone.journal.entries()]
@@ -195,11 +194,10 @@ async def test_whoever_leaves_while_a_worker_is_at_it_is_closed_by_that_one(wher
     inside, gate = threading.Event(), threading.Event()
     happened: list[str] = []
 
-    class Busy(Iterator[Pcm]):
-        def ready(self, wake: Callable[[], None]) -> bool:
-            return self._wait("ready") != "ready"
-
-        def __next__(self) -> Pcm:
+    class Busy(Iterator[Pcm | Pending]):
+        def __next__(self) -> Pcm | Pending:
+            if self._wait("ready") == "ready":
+                return Pending.FRAMES
             self._wait("next")
             return np.ones(160, np.int16)
 
@@ -213,15 +211,15 @@ async def test_whoever_leaves_while_a_worker_is_at_it_is_closed_by_that_one(wher
         def close(self) -> None:
             happened.append("closed")
 
-    class One:
+    class One(StreamingSynthesizer):
         def voices(self) -> Sequence[Voice]:
             return VOICES
 
-        def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+        def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
             return Busy()
 
     async with Scheduler(One(), threads=2) as workers:
-        async with workers.stream(request("a")) as blocks:
+        async with workers.synthesize(request("a")) as blocks:
             assert await asyncio.to_thread(inside.wait, PATIENCE_SECONDS)
         assert not await asyncio.to_thread(gate.wait, 0.05), "time for the other worker to make a mistake"
         assert "closed" not in happened
@@ -231,74 +229,3 @@ async def test_whoever_leaves_while_a_worker_is_at_it_is_closed_by_that_one(wher
                 pass
         assert happened[-1] == "closed"
         assert happened.count("closed") == 1
-
-
-def test_a_derived_speech_is_as_patient_as_what_it_is_made_of() -> None:
-    slow = SlowSynthesizer()
-    derived = Derived(lambda: slow.synthesize(request("a")), lambda blocks: (2 * block for block in blocks))
-    assert slow.speeches == {}, "nothing happens before"
-    woken = threading.Event()
-    assert not derived.ready(woken.set)
-    slow.speeches["a"].come(over=True)
-    assert woken.is_set()
-    assert derived.ready(woken.set)
-    assert next(derived)[0] == 2
-    with pytest.raises(StopIteration):
-        next(derived)
-    assert [text for text, _ in slow.closed] == ["a"]
-    derived.close()
-
-
-def test_a_derived_speech_of_a_plain_one_is_always_ready() -> None:
-    derived = Derived(lambda: iter([np.ones(3, np.int16)]), lambda blocks: blocks)
-    assert derived.ready(lambda: None)
-    assert len(list(derived)) == 1
-    unbegun = Derived(lambda: pytest.fail("begun"), lambda blocks: blocks)
-    unbegun.close()
-    assert list(unbegun) == []
-
-
-def test_closing_a_derived_speech_closes_both_the_derived_first() -> None:
-    closed: list[str] = []
-
-    class Closable(Iterator[Pcm]):
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def __next__(self) -> Pcm:
-            return np.ones(3, np.int16)
-
-        def close(self) -> None:
-            closed.append(self.name)
-
-    derived = Derived(lambda: Closable("source"), lambda _: Closable("blocks"))
-    next(derived)
-    derived.close()
-    derived.close()
-    assert closed == ["blocks", "source"]
-
-
-@pytest.mark.parametrize("where", ["begin", "change", "block"])
-def test_a_derived_speech_that_fails_is_closed(where: str) -> None:
-    slow = SlowSynthesizer()
-
-    def begin() -> Iterator[Pcm]:
-        if where == "begin":
-            raise ModelError("begin")
-        return slow.synthesize(request("a"))
-
-    def change(blocks: Iterator[Pcm]) -> Iterator[Pcm]:
-        if where == "change":
-            raise ModelError("change")
-        slow.speeches["a"].come()
-        return (block // 0 if block is None else _fail(where) for block in blocks)
-
-    derived = Derived(begin, change)
-    with pytest.raises(ModelError, match=where):
-        next(derived)
-    assert slow.closed or where != "block"
-    assert list(derived) == []
-
-
-def _fail(where: str) -> Pcm:
-    raise ModelError(where)

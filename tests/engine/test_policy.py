@@ -29,8 +29,8 @@ def total(some: list[PoolEntry[int]]) -> int:
 @given(there=occupants, wanted=st.integers(1, 80), budget=budgets)
 def test_room_is_made_where_it_can_be(there: list[PoolEntry[int]], wanted: int, budget: int) -> None:
     made = make_room(there, wanted_bytes=wanted, budget_bytes=budget, now=NOW, rest_seconds=REST_SECONDS)
-    leaving = [each for each in there if each.who in made.leaving]
-    staying = [each for each in there if each.who not in made.leaving]
+    leaving = [each for each in there if each.model in made.leaving]
+    staying = [each for each in there if each.model not in made.leaving]
     assert not any(each.is_held or each.used_at + REST_SECONDS > NOW for each in leaving)
     if made.wait_until is not None:
         assert not leaving
@@ -41,7 +41,7 @@ def test_room_is_made_where_it_can_be(there: list[PoolEntry[int]], wanted: int, 
         assert all(each.is_held for each in staying), "nobody else could go"
     if leaving:
         assert total(there) + wanted > budget
-        last = max(leaving, key=lambda each: (each.used_at, each.who))
+        last = max(leaving, key=lambda each: (each.used_at, each.model))
         assert total(staying) + last.size_bytes + wanted > budget, "the last that leaves has to"
         idle = [each for each in staying if not each.is_held]
         assert all(last.used_at <= each.used_at for each in idle), "who was used later stays"
@@ -50,10 +50,10 @@ def test_room_is_made_where_it_can_be(there: list[PoolEntry[int]], wanted: int, 
 @given(there=occupants, budget=budgets)
 def test_what_is_too_much_leaves_but_for_the_last_that_spoke(there: list[PoolEntry[int]], budget: int) -> None:
     leaving = surplus(there, budget_bytes=budget, now=NOW, rest_seconds=REST_SECONDS)
-    staying = [each for each in there if each.who not in leaving]
+    staying = [each for each in there if each.model not in leaving]
     assert bool(staying) == bool(there)
     for each in there:
-        if each.who in leaving:
+        if each.model in leaving:
             assert not each.is_held
             assert each.used_at + REST_SECONDS <= NOW
             assert all(each.used_at <= other.used_at for other in staying if not other.is_held)

@@ -1,16 +1,15 @@
 """The real-time guard: workers let in as many as their engine is fast enough for."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from tests.support.simulated_clock import Clock
-from tests.support.tiers import mostly
+from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ServerOverloaded
-from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
+from wyoming_pocket_tts.core.types import Pcm, Pending, StreamingSynthesizer, SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
 
 LONG = "It takes a while to say all of this. " * 40  # 30 s of tone
 
@@ -29,9 +28,16 @@ class Engine(ToneSynthesizer):
     def _take_time(self, _request: SynthesisRequest, _block: int) -> None:
         self.clock.turn(self.seconds_per_block)
 
-    def workers(self, *, real_time: bool = True, max_waiting: int = 32, threads: int = 1) -> Scheduler:
+    def workers(
+        self,
+        *,
+        real_time: bool = True,
+        max_waiting: int = 32,
+        threads: int = 1,
+        synthesizer: StreamingSynthesizer | None = None,
+    ) -> Scheduler:
         return Scheduler(
-            self,
+            synthesizer or self,
             threads=threads,
             max_active=12,
             max_waiting=max_waiting,
@@ -41,15 +47,15 @@ class Engine(ToneSynthesizer):
         )
 
 
-async def spoken(workers: Scheduler, text: str, *, continues: bool = False, reserve: bool = False) -> list[Pcm]:
+async def spoken(workers: Scheduler, text: str, *, continuation: bool = False, reserve: bool = False) -> list[Pcm]:
     request = SynthesisRequest(text=text, voice=VOICES[0])
-    async with workers.stream(request, continues=continues, reserve=reserve) as blocks:
+    async with workers.synthesize(request, continuation=continuation, reserve=reserve) as blocks:
         return [block async for block in blocks]
 
 
 @pytest.mark.parametrize(
     ("seconds_per_block", "streams"),
-    mostly(pytest.mark.slow, [(0.2, 1), (0.05, 1), (0.03, 2), (0.009, 8), (0.001, 12)]),
+    [(0.2, 1), (0.05, 1), (0.03, 2), (0.009, 8), (0.001, 12)],
 )
 async def test_a_slow_engine_admits_fewer_and_the_others_get_their_turn(seconds_per_block: float, streams: int) -> None:
     engine = Engine(seconds_per_block)
@@ -82,7 +88,7 @@ async def test_beyond_the_queue_newcomers_are_refused_and_insiders_never() -> No
         await spoken(workers, LONG)
         speaking = asyncio.create_task(spoken(workers, "hold"))
         waiting = asyncio.create_task(spoken(workers, "newcomer"))
-        insiders = [asyncio.create_task(spoken(workers, f"insider {n}", continues=True)) for n in range(3)]
+        insiders = [asyncio.create_task(spoken(workers, f"insider {n}", continuation=True)) for n in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(ServerOverloaded, match="no place is free"):
             await spoken(workers, "one too many")
@@ -114,7 +120,7 @@ async def test_a_client_that_plays_while_it_reads_makes_the_engine_neither_slow_
     async with engine.workers() as workers:
         measured = len(await spoken(workers, LONG))
         request = SynthesisRequest(text=LONG, voice=VOICES[0])
-        async with workers.stream(request) as blocks:
+        async with workers.synthesize(request) as blocks:
             assert await asyncio.to_thread(engine.journal.wait_for, "block", LONG, times=measured + 8)
             for taken in range(100):
                 await anext(blocks)
@@ -137,7 +143,7 @@ async def test_the_reserve_is_there_in_a_crowd_and_is_bounded() -> None:
         for reserve in (False, True):
             with pytest.raises(ServerOverloaded):
                 await spoken(workers, "one too many", reserve=reserve)
-        next_sentence = asyncio.create_task(spoken(workers, "insider", reserve=True, continues=True))
+        next_sentence = asyncio.create_task(spoken(workers, "insider", reserve=True, continuation=True))
         await asyncio.sleep(0)
         assert (workers.active, workers.waiting) == (2, 1)
         engine.gate.open()
@@ -160,7 +166,7 @@ async def test_the_reserve_says_nothing_of_the_speed() -> None:
         await asyncio.gather(*crowd)
 
 
-class Coming(Iterator[Pcm]):
+class Coming(Iterator[Pcm | Pending]):
     """A speech whose model is not in memory until it is told so."""
 
     def __init__(self, before_its_end: Callable[[], None]) -> None:
@@ -170,12 +176,10 @@ class Coming(Iterator[Pcm]):
         self.wake: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
 
-    def ready(self, wake: Callable[[], None]) -> bool:
-        self.wake = wake
+    def __next__(self) -> Pcm | Pending:
         self._loop.call_soon_threadsafe(self.asked.set)
-        return not self.waits_for_model
-
-    def __next__(self) -> Pcm:
+        if self.waits_for_model:
+            return Pending.MODEL
         self._before_its_end()
         raise StopIteration
 
@@ -186,9 +190,19 @@ async def test_the_wait_for_a_model_to_come_into_memory_says_nothing_of_the_spee
 ) -> None:
     engine = Engine(0.009)
     coming = Coming(before_its_end=lambda: engine.clock.turn(computing_seconds))
-    speak = engine.synthesize
-    engine.synthesize = lambda request: coming if request.text == "later" else speak(request)  # type: ignore[method-assign]
-    async with engine.workers() as workers:
+
+    class Streaming(StreamingSynthesizer):
+        def voices(self) -> Sequence[Voice]:
+            return engine.voices()
+
+        def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+            assert on_ready is not None
+            if request.text != "later":
+                return engine.synthesize(request)
+            coming.wake = on_ready
+            return coming
+
+    async with engine.workers(synthesizer=Streaming()) as workers:
         for _ in range(10):
             await spoken(workers, LONG)
         late = asyncio.create_task(spoken(workers, "later"))
@@ -210,7 +224,7 @@ async def test_whoever_dwells_on_the_end_says_nothing_of_the_speed() -> None:
     async with engine.workers() as workers:
         for _ in range(10):
             await spoken(workers, LONG)
-        async with workers.stream(SynthesisRequest(text="A short one.", voice=VOICES[0])) as blocks:
+        async with workers.synthesize(SynthesisRequest(text="A short one.", voice=VOICES[0])) as blocks:
             while workers.active:  # noqa: ASYNC110  (it ends on another thread, which tells nobody but its reader)
                 await asyncio.sleep(0.001)
             assert await anext(blocks) is not None

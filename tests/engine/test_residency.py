@@ -11,11 +11,12 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.engine.speakers import PATIENCE_SECONDS, VOICE, Counting, Noting, asked
+from tests.engine.speakers import PATIENCE_SECONDS, VOICE, Counting, Noting, asked, listed
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError
-from wyoming_pocket_tts.core.types import Synthesizer, waits_for_model
+from wyoming_pocket_tts.core.types import Pending, StreamingSynthesizer, Synthesizer, close
 from wyoming_pocket_tts.engine.eviction import ManagerTimeouts
-from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager, ModelRouter
+from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager
+from wyoming_pocket_tts.engine.pipeline import ModelRouter
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
 RESTLESS = ManagerTimeouts(rest=0.0)
@@ -50,22 +51,28 @@ def resident(
     residency: ModelManager, model: Model, name: str = "m", *, size: int = 10, loaded: bool = False
 ) -> ManagedSynthesizer:
     speaker = model.bring() if loaded else None
-    place = residency.add(name, model.bring, title=f"the model {name}", size_bytes=size, speaker=speaker)
-    return ManagedSynthesizer(residency, place, lambda: [replace(VOICE, name=name)])
+    return residency.add(
+        name,
+        model.bring,
+        title=f"the model {name}",
+        size_bytes=size,
+        speaker=speaker,
+        voices=lambda: [replace(VOICE, name=name)],
+    )
 
 
-def spoken(speaks: Synthesizer, text: str = "hello") -> list[int]:
+def spoken(speaks: Synthesizer | StreamingSynthesizer, text: str = "hello") -> list[int]:
     """The number of the speaker that spoke, for each block."""
     return [int(block[0]) for block in speaks.synthesize(asked(text))]
 
 
 async def streamed(workers: Scheduler, *, voice: str) -> list[int]:
-    async with workers.stream(asked(voice=replace(VOICE, name=voice))) as blocks:
+    async with workers.synthesize(asked(voice=listed(workers.synthesizer, voice))) as blocks:
         return [int(block[0]) async for block in blocks]
 
 
 @asynccontextmanager
-async def two_workers(speaks: Synthesizer) -> AsyncIterator[Scheduler]:
+async def two_workers(speaks: Synthesizer | StreamingSynthesizer) -> AsyncIterator[Scheduler]:
     async with asyncio.timeout(PATIENCE_SECONDS), Scheduler(speaks, threads=2) as workers:
         yield workers
 
@@ -108,7 +115,7 @@ def test_a_budget_that_fits_one_lets_them_take_turns_but_never_amid_a_stream(
         assert spoken(b) == [2] * 3, "people are to hear something"
         assert warning in caplog.text
         assert [int(block[0]) for block in stream] == [2, 2], "nobody takes its model away"
-        residency.look()
+        residency.tick()
         assert sum(map(residency.is_loaded, "ab")) == 1
         assert [spoken(b)[0] for _ in range(3)] in ([2] * 3, [3] * 3), "it stays while it is used"
     assert all(each.closed for each in (*first.brought, *second.brought))
@@ -120,7 +127,7 @@ def test_a_model_that_is_larger_than_the_budget_is_told_of_and_speaks(caplog: py
         assert "the model m alone takes about 40 MB in memory, more than models.memory_mb (15)" in caplog.text
         for _ in range(2):
             assert spoken(speaks) == [1] * 3
-            residency.look()
+            residency.tick()
 
 
 def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +162,7 @@ async def test_a_hang_ends_the_streams_and_the_next_request_is_spoken(caplog: py
         assert (hears.faults, hears.rebuilds) == (["stuck"], ["m"])
         assert spoken(speaks) == [2, 2, 2]
         assert len(list(neighbour)) == 2
-        stream.close()
+        close(stream)
     assert "the model m does not come to an end" in caplog.text
 
 
@@ -199,7 +206,7 @@ def test_three_failures_in_a_row_have_it_opened_anew(
             assert "ran out of memory" in str(model.brought[0].reason)
         else:
             assert [int(block[0]) for block in bystander] == [1, 1], "a voice was broken, or the model: it may end"
-        bystander.close()
+        close(bystander)
         for _ in range(6):
             with pytest.raises((ModelError, MemoryError)):
                 spoken(speaks, text)
@@ -234,8 +241,9 @@ def test_whoever_waits_is_told_when_the_service_stops() -> None:
     model = Model(before_bringing=lambda: assert_set(gate))
     residency = ModelManager()
     speaks = resident(residency, model)
-    stream, woken = speaks.synthesize(asked()), threading.Event()
-    assert not stream.ready(woken.set)
+    woken = threading.Event()
+    stream = speaks.stream(asked(), woken.set)
+    assert next(stream) is Pending.MODEL
     closing = threading.Thread(target=residency.close)
     closing.start()
     assert woken.wait(PATIENCE_SECONDS)
@@ -252,10 +260,10 @@ def test_who_leaves_before_it_has_come_is_forgotten() -> None:
     gate = threading.Event()
     with living(ModelManager(budget_bytes=15, patience=RESTLESS)) as residency:
         speaks = resident(residency, Model(before_bringing=lambda: assert_set(gate)))
-        stream = speaks.synthesize(asked())
-        assert not stream.ready(lambda: pytest.fail("it has left"))
-        stream.close()
-        stream.close()
+        stream = speaks.stream(asked(), lambda: pytest.fail("it has left"))
+        assert next(stream) is Pending.MODEL
+        close(stream)
+        close(stream)
         assert list(stream) == []
         gate.set()
         assert spoken(speaks) == [1] * 3
@@ -267,15 +275,14 @@ def test_a_speech_tells_for_what_it_waits() -> None:
     gate = threading.Event()
     with living(ModelManager()) as residency:
         repertoire = ModelRouter(resident(residency, Model(before_bringing=lambda: assert_set(gate))), {})
-        stream, woken = repertoire.synthesize(asked(voice=replace(VOICE, name="m"))), threading.Event()
-        assert not waits_for_model(stream)
-        assert not stream.ready(woken.set)
-        assert waits_for_model(stream)
+        woken = threading.Event()
+        stream = repertoire.stream(asked(voice=listed(repertoire, "m")), woken.set)
+        assert next(stream) is Pending.MODEL
         gate.set()
         assert woken.wait(PATIENCE_SECONDS)
-        assert not waits_for_model(stream)
-        assert len(list(stream)) == 3
-        assert not waits_for_model(stream)
+        blocks = list(stream)
+        assert len(blocks) == 3
+        assert not any(isinstance(block, Pending) for block in blocks)
 
 
 def test_where_no_thread_is_to_be_had_whoever_asks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,8 +303,7 @@ def test_where_no_thread_is_to_be_had_whoever_asks_is_told(monkeypatch: pytest.M
 def test_nothing_happens_before_it_is_asked_for() -> None:
     model = Model()
     with living(ModelManager()) as residency:
-        stream = resident(residency, model).synthesize(asked())
-        stream.close()
+        close(resident(residency, model).synthesize(asked()))
     assert model.brought == []
 
 
@@ -310,13 +316,13 @@ def test_what_is_unloaded_is_freed_though_it_holds_itself() -> None:
 
     large: weakref.WeakSet[Large] = weakref.WeakSet()
     with living(ModelManager(patience=ManagerTimeouts(idle=0.0))) as residency:
-        place = residency.add("x", Large, title="x", size_bytes=1, stays=lambda: False)
-        stream = ManagedSynthesizer(residency, place, list).synthesize(asked())
+        managed = residency.add("x", Large, title="x", size_bytes=1, voices=list, stays=lambda: False)
+        stream = managed.synthesize(asked())
         next(stream)
-        residency.look()
+        residency.tick()
         assert len(large) == 1
         assert len(list(stream)) == 2
-        residency.look()
+        residency.tick()
         assert not residency.is_loaded("x")
         until(lambda: not large)
 

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
+from tests.support.tone import VOICES, Entry, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, ServerOverloaded, VoiceError
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, JournalEntry, ToneSynthesizer
 
 LONG = "A story that goes on and on."  # 0.56 s of tone: six blocks
 
@@ -28,8 +28,8 @@ async def collected(blocks: AsyncIterator[Pcm]) -> list[Pcm]:
     return [block async for block in blocks]
 
 
-async def spoken(workers: Scheduler, text: str, *, continues: bool = False) -> list[Pcm]:
-    async with workers.stream(request(text), continues=continues) as blocks:
+async def spoken(workers: Scheduler, text: str, *, continuation: bool = False) -> list[Pcm]:
+    async with workers.synthesize(request(text), continuation=continuation) as blocks:
         return await collected(blocks)
 
 
@@ -50,7 +50,7 @@ async def test_streams_advance_side_by_side_on_one_thread() -> None:
     async with Scheduler(tone, threads=1, backlog_blocks=100) as workers, AsyncExitStack() as stack:
         held = asyncio.create_task(spoken(workers, "hold"))
         await happened(tone, "begin", "hold")  # the only thread is busy: all three queue up
-        streams = [await stack.enter_async_context(workers.stream(request(text))) for text in texts]
+        streams = [await stack.enter_async_context(workers.synthesize(request(text))) for text in texts]
         gate.open()
         await asyncio.gather(held, *map(collected, streams))
     blocks = [entry.text for entry in tone.journal.entries() if entry.what == "block" and entry.text != "hold"]
@@ -60,7 +60,7 @@ async def test_streams_advance_side_by_side_on_one_thread() -> None:
 async def test_a_stream_that_nobody_reads_parks_and_takes_no_thread() -> None:
     tone = ToneSynthesizer()
     async with Scheduler(tone, threads=1, backlog_blocks=2) as workers:
-        async with workers.stream(request(LONG)) as unread:
+        async with workers.synthesize(request(LONG)) as unread:
             assert len(await spoken(workers, "Somebody else.")) == 3
             assert tone.journal.count("block", LONG) == 2
             assert len(await collected(unread)) == 6  # and goes on where it stood
@@ -80,7 +80,7 @@ async def test_leaving_cancels_between_two_blocks_in_a_worker_thread() -> None:
 
     tone = Noting(gate=lambda _: gate)
     async with Scheduler(tone, threads=1) as workers:
-        async with workers.stream(request(LONG)) as blocks:
+        async with workers.synthesize(request(LONG)) as blocks:
             gate.let(1)
             await anext(blocks)
         gate.let(5)
@@ -93,7 +93,7 @@ async def test_leaving_cancels_between_two_blocks_in_a_worker_thread() -> None:
 async def test_leaving_a_parked_stream_closes_it() -> None:
     tone = ToneSynthesizer()
     async with Scheduler(tone, threads=1, backlog_blocks=1) as workers:
-        async with workers.stream(request(LONG)) as blocks:
+        async with workers.synthesize(request(LONG)) as blocks:
             await anext(blocks)
             await happened(tone, "block", times=2)
         await happened(tone, "end")
@@ -104,7 +104,7 @@ async def test_leaving_amid_the_block_that_fills_the_backlog_closes_it() -> None
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == LONG else None)
     async with Scheduler(tone, threads=1, backlog_blocks=1, max_active=1) as workers:
-        async with workers.stream(request(LONG)):
+        async with workers.synthesize(request(LONG)):
             await happened(tone, "begin", LONG)
         gate.open()
         async with asyncio.timeout(15):
@@ -115,7 +115,7 @@ async def test_leaving_amid_the_block_that_fills_the_backlog_closes_it() -> None
 async def test_typed_errors_pass_and_the_blocks_before_them_count() -> None:
     error = VoiceError("hoarse")
     tone = ToneSynthesizer(failure=lambda _, block: error if block == 2 else None)
-    async with Scheduler(tone) as workers, workers.stream(request(LONG)) as blocks:
+    async with Scheduler(tone) as workers, workers.synthesize(request(LONG)) as blocks:
         assert [len(await anext(blocks)), len(await anext(blocks))] == [1600, 1600]
         with pytest.raises(VoiceError, match="hoarse"):
             await anext(blocks)
@@ -161,7 +161,7 @@ async def test_too_many_are_refused_and_insiders_wait_ahead_of_newcomers() -> No
         await asyncio.sleep(0)
         with pytest.raises(ServerOverloaded, match="ask again"):
             await spoken(workers, "one too many")
-        insiders = [asyncio.create_task(spoken(workers, name, continues=True)) for name in ("next", "after next")]
+        insiders = [asyncio.create_task(spoken(workers, name, continuation=True)) for name in ("next", "after next")]
         await asyncio.sleep(0)
         gate.open()
         await asyncio.gather(held, newcomer, *insiders)
@@ -218,7 +218,7 @@ async def test_a_place_that_comes_in_the_moment_of_closing_is_not_taken() -> Non
     workers = Scheduler(ToneSynthesizer(), threads=1, max_active=1)
     await workers.start()
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(workers.stream(request("first")))
+        first = await stack.enter_async_context(workers.synthesize(request("first")))
         late = asyncio.create_task(spoken(workers, "late"))
         await collected(first)  # its end makes room: the late one is about to run, but closing comes before it
         await workers.aclose()
@@ -246,7 +246,7 @@ def test_a_loop_that_dies_first_takes_its_streams_along() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     workers = Scheduler(tone, threads=1)
-    stream = workers.stream(request(LONG))
+    stream = workers.synthesize(request(LONG))
 
     async def careless() -> None:
         await workers.start()
@@ -257,7 +257,7 @@ def test_a_loop_that_dies_first_takes_its_streams_along() -> None:
     gate.open()
     assert tone.journal.wait_for("end")
     asyncio.run(workers.aclose())
-    assert tone.journal.entries()[-1] == JournalEntry("end", LONG)
+    assert tone.journal.entries()[-1] == Entry("end", LONG)
     assert tone.journal.count("block") <= 2
 
 

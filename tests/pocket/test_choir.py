@@ -24,14 +24,15 @@ from tests.pocket.shared_engine import (
     frames_in,
 )
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples
-from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, BatchSequence, Listener
+from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, BatchSequence
 from wyoming_pocket_tts.pocket.batch_scheduler import ENOUGH_WAITING, MOST_WAITING
 
 THREAD = "pocket-choir"
 
 
-class Noting(Listener):
+class Noting(Observer):
     """Keeps what it hears."""
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ def threads() -> list[threading.Thread]:
 
 @contextmanager
 def singing(
-    engine: SharedEngine, listener: Listener | None = None, idle_seconds: float = 30.0
+    engine: SharedEngine, listener: Observer | None = None, idle_seconds: float = 30.0
 ) -> Iterator[BatchEngine]:
     choir = BatchEngine(engine, listener=listener, idle_seconds=idle_seconds)
     try:
@@ -338,19 +339,19 @@ def test_frames_that_wait_are_a_supply_however_long_nobody_takes_them() -> None:
     part = BatchSequence(SharedEngine(), a_script(20), lock=lock, changed=lambda: None, clock=lambda: now)
 
     def make(number: int) -> None:
-        part.accept(DecodeOutput(np.array([number], np.float32), -1.0))
+        part.append(DecodeOutput(np.array([number], np.float32), -1.0))
         with lock:
-            part.published()
+            part.publish()
 
-    assert part.standing(1.0).supply_seconds == -1.0, "it has waited for a second"
+    assert part.status(1.0).supply_seconds == -1.0, "it has waited for a second"
     make(1)
     next(part)
-    assert part.standing(0.03).supply_seconds == pytest.approx(0.05)
-    assert part.standing(60.08).supply_seconds == pytest.approx(-60)
+    assert part.status(0.03).supply_seconds == pytest.approx(0.05)
+    assert part.status(60.08).supply_seconds == pytest.approx(-60)
     make(2)
     make(3)
-    assert part.standing(60.08).supply_seconds == pytest.approx(0.16)
-    assert part.standing(60.08).waiting_frames == 2
+    assert part.status(60.08).supply_seconds == pytest.approx(0.16)
+    assert part.status(60.08).waiting_frames == 2
 
 
 def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
@@ -440,7 +441,7 @@ def test_a_program_may_end_amid_a_speech() -> None:
 import atexit
 from tests.pocket.test_choir import *
 atexit.register(lambda: print(len(threads())))  # called after those that are registered later
-choir = Choir(SharedEngine())
+choir = BatchEngine(SharedEngine())
 part = choir.speak(a_script(100_000, tokens=100_000))
 next(part)
 print(len(threads()))

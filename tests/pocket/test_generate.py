@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples, SamplingParams
-from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, frame_limit, speak
+from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, max_frames, speak
 from wyoming_pocket_tts.pocket.text import TextChunk
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
@@ -139,7 +139,7 @@ def _no_thread_is_left() -> Iterator[None]:
 def test_where_a_chunk_ends(ends_at: int | None, after: int, expected: int) -> None:
     """An end at step e (counted from 0) is followed by so many frames; the one that reaches the count is not spoken."""
     stream = CountingSpeech(CountingEngine(ends_at=ends_at), a_voice())
-    limit = frame_limit(4, 12.5)
+    limit = max_frames(4, 12.5)
     assert limit == 42
     speaking = replace(HOW, frames_after_eos=after)
     latents = list(chunk_latents(stream, a_chunk(), speaking, limit=limit, stop=threading.Event()))
@@ -165,11 +165,11 @@ def test_every_frame_is_spoken_once_in_order(tokens: list[int], ends_at: int, pe
     engine = CountingEngine(ends_at=ends_at)
     chunks = [a_chunk(count) for count in tokens]
     frames = frames_of(speak(engine, a_voice(), chunks, replace(HOW, frames_per_call=per_call, frames_after_eos=2)))
-    lengths = [min(max(ends_at, 6) + 2, frame_limit(count, 12.5)) for count in tokens]
+    lengths = [min(max(ends_at, 6) + 2, max_frames(count, 12.5)) for count in tokens]
     assert frames == [value for length in lengths for value in range(1, length + 1)]
     assert engine.decoders == len(tokens)
     assert max(engine.calls) <= (per_call or 4), "memory for a call is bounded"
-    room = [count + frame_limit(count, 12.5) for count in tokens]
+    room = [count + max_frames(count, 12.5) for count in tokens]
     assert [entry[1] for entry in engine.asked if entry[0] == "open"] == room
 
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from wyoming.event import Event, async_read_event, async_write_event
 
+from tests.support.tone import ToneSynthesizer
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Synthesizer
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.server.segments import FindFallback
 from wyoming_pocket_tts.server.server import CatalogView, ListenEndpoint, Server
 from wyoming_pocket_tts.text.reader import segment_reader_for

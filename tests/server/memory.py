@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 from wyoming.event import Event, read_event
 
+from tests.support.tone import VOICES
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import TtsError
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
-from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.server.connection import Connection
 from wyoming_pocket_tts.server.protocol import EventLimits, encode
 from wyoming_pocket_tts.server.request_stats import RequestTimer
@@ -124,14 +124,14 @@ class MemoryEngine:
             self._items.put_nowait(item)
 
     @asynccontextmanager
-    async def stream(
-        self, request: SynthesisRequest, *, continues: bool = False, reserve: bool = False
+    async def synthesize(
+        self, request: SynthesisRequest, *, continuation: bool = False, reserve: bool = False
     ) -> AsyncIterator[AsyncIterator[Pcm]]:
         assert self.request is None, "one stream at a time"
         assert request.text.strip(), "nothing to say is nothing to synthesise"
         self.number += 1
         self.request, self._items = request, asyncio.Queue()
-        signs = ("+" if continues else "") + ("!" if reserve else "")
+        signs = ("+" if continuation else "") + ("!" if reserve else "")
         self._journal.append(f"speak {self.number}{signs} {request.voice.name}: {request.text}")
         try:
             yield self._blocks()

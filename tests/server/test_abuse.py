@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.server.client import Client, errors, kinds, service, shape
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.server.protocol import EventLimits
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]

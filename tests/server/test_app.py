@@ -23,19 +23,19 @@ from wyoming.tts import Synthesize
 from tests.engine.speakers import PATIENCE_SECONDS, Noting
 from tests.server.test_discovery import Browser
 from tests.support.service import LIMIT_SECONDS, service
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import SynthesisRequest
+from wyoming_pocket_tts.engine.pipeline import SynthesisPipeline
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.server import components as engines
 from wyoming_pocket_tts.server.app import run_service
 from wyoming_pocket_tts.server.components import Components
 from wyoming_pocket_tts.server.discovery import SERVICE_TYPE
 from wyoming_pocket_tts.server.health import LivenessMonitor, ReadinessProbe
 from wyoming_pocket_tts.server.http import HttpRequest, HttpResponse, HttpServer
-from wyoming_pocket_tts.server.response import SynthesisPipeline
 from wyoming_pocket_tts.voices.catalog import VoiceCatalog
 
 
@@ -48,7 +48,7 @@ def test_an_embedded_voice_that_fails_is_opened_anew_and_observers_hear_of_it(
     settings = Settings.model_validate(
         {"models": {"names": models, "local_files_only": True, "memory_mb": 100}, "data_dir": tmp_path}
     )
-    ensemble, hears = engines.build_components(engines.EmbeddedEngine.TONE, settings), Noting()
+    ensemble, hears = engines.build_components(engines.EmbeddedEngine.KOKORO, settings), Noting()
     ensemble.observe(hears)
     for helper in ensemble.helpers:
         helper.start()

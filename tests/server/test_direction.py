@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.memory import choose
+from tests.support.tone import VOICES
 from wyoming_pocket_tts.audio.effects import shape
 from wyoming_pocket_tts.core.errors import VoiceError
 from wyoming_pocket_tts.core.types import SILENT_DB, SilenceOptions, SynthesisOptions, TextOptions
-from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.server.segments import RequestBuilder
 from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment
 from wyoming_pocket_tts.text.ssml import SsmlReader

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.tone import VOICES
 from wyoming_pocket_tts.core.events import RequestStats
-from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.server.metrics import PrometheusObserver, ServerSnapshot
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 from wyoming.info import Info
 
 from tests.server.client import service
+from tests.support.tone import VOICES, ToneSynthesizer
 from wyoming_pocket_tts.core.types import Voice
-from wyoming_pocket_tts.engine.tone import VOICES, ToneSynthesizer
 from wyoming_pocket_tts.server.protocol import info_event
 
 

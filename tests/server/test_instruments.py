@@ -7,9 +7,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.asking import values
+from tests.support.tone import VOICES
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.events import RequestStats
-from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.server.metrics import MAX_VOICES, PrometheusObserver, ServerSnapshot
 
 ENDED = RequestStats(

@@ -17,9 +17,9 @@ from wyoming.info import Describe
 from wyoming.tts import Synthesize
 
 from tests.server.client import Client, errors, kinds, service, shape
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.server.server import Server
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
@@ -273,7 +273,7 @@ async def test_clients_that_do_not_listen_cannot_hold_up_the_end() -> None:
 
 STDIO = """
 import asyncio, logging
-from wyoming_pocket_tts.engine.tone import ToneSynthesizer
+from tests.support.tone import ToneSynthesizer
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.server import Server
 

@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 from tests.server.asking import Got, get, values
 from tests.server.client import Service, service
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ModelError
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.server.http import MonitoringServer
 from wyoming_pocket_tts.server.metrics import PrometheusObserver, ServerSnapshot
 

@@ -11,11 +11,10 @@ from wyoming.event import Event
 
 from tests.server.client import Client, Service, audio_seconds, errors, service, shape
 from tests.support.simulated_clock import Clock
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.events import NullObserver, RequestStats
 from wyoming_pocket_tts.core.types import OptionOverrides, Voice
-from wyoming_pocket_tts.engine.model_manager import ModelRouter
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
-from wyoming_pocket_tts.server.response import SynthesisPipeline
+from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline
 from wyoming_pocket_tts.voices.catalog import FallbackVoices, Satellite, VoiceCatalog
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
@@ -57,7 +56,7 @@ class Crowd:
         return self.cast.voices()
 
     def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
-        return self.cast.choose(name=name, speaker=speaker, language=language, address=address)
+        return self.cast.resolve(name=name, speaker=speaker, language=language, address=address)
 
     @asynccontextmanager
     async def house(self) -> AsyncIterator[Service]:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
+from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.server.health import ReadinessProbe
 
 
@@ -111,7 +111,7 @@ async def test_in_a_crowd_it_is_refused_like_everybody() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text == "crowd" else None)
     async with probing(tone, max_active=1, max_waiting=0) as (probe, workers):
-        async with workers.stream(SynthesisRequest(text="crowd", voice=VOICES[0])):
+        async with workers.synthesize(SynthesisRequest(text="crowd", voice=VOICES[0])):
             found = await probe.run()
         gate.open()
     assert not found.speaks

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.simulated_clock import Clock
+from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import SynthesisRequest
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.server.health import DOUBT_SECONDS, MAX_FAILURES, QUIET_SECONDS, LivenessMonitor, ReadinessProbe
 from wyoming_pocket_tts.server.systemd import SystemdNotifier
 
@@ -33,7 +33,7 @@ class House:
         return self.words - before
 
     async def says(self, text: str) -> None:
-        async with self.workers.stream(SynthesisRequest(text=text, voice=VOICES[0])) as blocks:
+        async with self.workers.synthesize(SynthesisRequest(text=text, voice=VOICES[0])) as blocks:
             assert [block async for block in blocks]
 
     @property
@@ -109,7 +109,7 @@ async def test_whoever_is_spoken_to_while_the_word_fails_is_enough() -> None:
 
     tone = ToneSynthesizer(gate=lambda asked: None if asked.text == WORD else gate, failure=fail)
     async with house(tone, threads=2) as half:
-        async with half.workers.stream(SynthesisRequest(text="A sentence that takes its time.", voice=VOICES[0])):
+        async with half.workers.synthesize(SynthesisRequest(text="A sentence that takes its time.", voice=VOICES[0])):
             for _ in range(MAX_FAILURES):
                 assert await half.after(DOUBT_SECONDS) == 1
             assert half.pulse.is_alive
@@ -129,7 +129,7 @@ async def test_whoever_waits_in_vain_is_noticed_soon() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda _: gate)
     async with house(tone, limit_seconds=0.02) as hanging:
-        async with hanging.workers.stream(SynthesisRequest(text="hang", voice=VOICES[0])):
+        async with hanging.workers.synthesize(SynthesisRequest(text="hang", voice=VOICES[0])):
             assert await asyncio.to_thread(tone.journal.wait_for, "begin", "hang")
             for _ in range(MAX_FAILURES):
                 assert hanging.pulse.is_alive
@@ -142,7 +142,7 @@ async def test_clients_that_do_not_read_are_no_illness() -> None:
     """All places are taken and nothing is made, but speech is possible: the probe has a place of its own."""
     async with house(ToneSynthesizer()) as full:
         text = "Nobody reads what is made of this sentence, which is rather long."
-        async with full.workers.stream(SynthesisRequest(text=text, voice=VOICES[0])):
+        async with full.workers.synthesize(SynthesisRequest(text=text, voice=VOICES[0])):
             assert await asyncio.to_thread(full.tone.journal.wait_for, "block", text, times=8)
             for _ in range(MAX_FAILURES + 1):
                 await full.after(DOUBT_SECONDS)
@@ -155,8 +155,8 @@ async def test_a_crowd_that_keeps_the_word_from_being_spoken_is_no_illness() -> 
     tone = ToneSynthesizer(gate=lambda asked: shut if asked.text == "hold" else gate)
     async with house(tone, threads=2) as crowded:
         request = SynthesisRequest(text="A sentence of a crowd, which takes its time.", voice=VOICES[0])
-        held = crowded.workers.stream(SynthesisRequest(text="hold", voice=VOICES[0]), reserve=True)
-        async with crowded.workers.stream(request) as blocks, held:
+        held = crowded.workers.synthesize(SynthesisRequest(text="hold", voice=VOICES[0]), reserve=True)
+        async with crowded.workers.synthesize(request) as blocks, held:
             for _ in range(MAX_FAILURES + 1):
                 gate.let(1)
                 await anext(blocks)

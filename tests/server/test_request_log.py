@@ -12,10 +12,10 @@ import pytest
 
 from tests.server.client import Client, service
 from tests.support.service import service as process
+from tests.support.tone import ToneSynthesizer
 from wyoming_pocket_tts.core.events import RequestStats
 from wyoming_pocket_tts.core.logging import JsonFormatter, TextFormatter
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
-from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.server.request_stats import RequestLog
 
 SECRETS = ("Marzipan", "Anneliese", "zwetschge", "quittung")

@@ -9,8 +9,8 @@ import pytest
 
 from tests.server.client import Client, Service, errors, kinds, service, shape
 from tests.server.test_abuse import ANSWER, stalled
+from tests.support.tone import ToneSynthesizer
 from wyoming_pocket_tts.config.schema import LimitSettings
-from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 from wyoming_pocket_tts.server import connection
 from wyoming_pocket_tts.server.protocol import EventLimits
 from wyoming_pocket_tts.text.reader import segment_reader_for

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.server.client import Service, audio_seconds, errors, kinds, service, shape
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ModelError
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
 LONG = "This sentence has no end for a long time and so it takes many blocks to say it all"  # 1.64 s: 17 blocks

@@ -9,9 +9,9 @@ from wyoming.event import Event
 from wyoming.tts import Synthesize, SynthesizeStart, SynthesizeTextFormat, SynthesizeVoice
 
 from tests.server.client import PATIENCE_SECONDS, Client, audio_seconds, errors, kinds, service, shape
+from tests.support.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.types import SynthesisRequest
-from wyoming_pocket_tts.engine.tone import Gate, ToneSynthesizer
 from wyoming_pocket_tts.server import connection, segments
 from wyoming_pocket_tts.text.segments import PlainTextReader, Segment
 

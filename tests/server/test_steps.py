@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.support.tone import VOICES
 from wyoming_pocket_tts.core.types import SilenceOptions, SynthesisOptions, TextOptions
-from wyoming_pocket_tts.engine.tone import VOICES
 from wyoming_pocket_tts.server.request_stats import options_text, segment_text, voice_choice_text
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 

@@ -109,7 +109,7 @@ async def service(
         reports.bind("\0" + address[1:] if address.startswith("@") else address)
         uri = () if "--uri" in options else ("--uri", "tcp://127.0.0.1:0")
         process = await asyncio.create_subprocess_exec(
-            *(*through, sys.executable, "-m", "wyoming_pocket_tts", "serve", "--engine", "tone", *uri, *options),
+            *(*through, sys.executable, "-m", "tests.support.tone_app", "serve", *uri, *options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -25,7 +25,7 @@ CAST = VoiceCatalog(
 def test_the_first_embedded_voice_of_the_language_speaks_in_the_manner_of_whom_it_stands_in_for(
     embedded: tuple[str, ...],
 ) -> None:
-    meant = CAST.choose(name="Kitchen")
+    meant = CAST.resolve(name="Kitchen")
     found = FallbackVoices(CAST, embedded).find(meant)
     assert found is not None
     assert (found.voice.name, found.manner) == (embedded[0], meant.manner)
@@ -35,10 +35,10 @@ def test_the_first_embedded_voice_of_the_language_speaks_in_the_manner_of_whom_i
 
 @pytest.mark.parametrize("name", ["ray", "selma", "Sam"])
 def test_whoever_is_embedded_stays(name: str) -> None:
-    meant = CAST.choose(name=name)
+    meant = CAST.resolve(name=name)
     assert FallbackVoices(CAST, ("ray", "selma")).find(meant) is meant
 
 
 def test_nobody_speaks_a_language_that_is_not_embedded() -> None:
-    assert FallbackVoices(CAST, ("ray", "selma")).find(CAST.choose(name="juergen")) is None
-    assert FallbackVoices(CAST, ()).find(CAST.choose(name="alba")) is None
+    assert FallbackVoices(CAST, ("ray", "selma")).find(CAST.resolve(name="juergen")) is None
+    assert FallbackVoices(CAST, ()).find(CAST.resolve(name="alba")) is None

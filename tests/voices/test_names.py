@@ -3,7 +3,7 @@ import pytest
 from wyoming_pocket_tts.pocket.voice_store import voice_name
 from wyoming_pocket_tts.voices.matching import (
     library_voice_name,
-    may_come_later,
+    may_be_installed_later,
     ready_made_name,
     slug,
     spoken_language,
@@ -33,7 +33,7 @@ def test_languages_for_people() -> None:
 
 
 def test_what_is_called_like_a_voice_of_a_model_may_come() -> None:
-    assert may_come_later("English-Bob", ["english"])
-    assert may_come_later("own-x-bob", [])
-    assert not may_come_later("bob", ["english"])
-    assert not may_come_later("german-bob", ["english"])
+    assert may_be_installed_later("English-Bob", ["english"])
+    assert may_be_installed_later("own-x-bob", [])
+    assert not may_be_installed_later("bob", ["english"])
+    assert not may_be_installed_later("german-bob", ["english"])

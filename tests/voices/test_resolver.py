@@ -233,6 +233,7 @@ def test_a_cast_speaks_with_the_engine_it_gets(folder: Path) -> None:
     engine = [Voice(name="kokoro-ray", description="Ray", languages=("en",), sample_rate_hz=16_000)]
     text = "voices: {A: {from: kokoro-ray}}\nsatellites: {K: {voice: A, speed: 2, address: 10.0.0.0/8}}\n"
     cast = casting(folder, f"{text}text: {{emoji: speak}}").cast(lambda: engine)
-    choice = cast.choose(address="10.0.0.1")
-    assert (choice.voice.name, cast.base("K")) == ("K", "kokoro-ray")
+    choice = cast.resolve(address="10.0.0.1")
+    assert choice.voice.engine_voice is not None
+    assert (choice.voice.name, choice.voice.engine_voice.name) == ("K", "kokoro-ray")
     assert (choice.manner.speed, choice.manner.reading.emoji) == (2, "speak")

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.core.errors import ConfigError
-from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, SynthesisOptions
+from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, Pending, SynthesisOptions, close
 
 Samples = NDArray[np.float64]
 """Mono samples [n] in steps of 16 bit: full scale is 32767, and what comes from a voice are whole numbers."""
@@ -41,7 +41,7 @@ class Resampler:
         """Prepare a stream.
 
         Raises:
-            ConfigError: nobody can mean the target.
+            ConfigError: the target is out of range.
         """
         if not LOWEST_HZ <= target_hz <= HIGHEST_HZ:
             raise ConfigError(f"the sample rate {target_hz} is out of range: {LOWEST_HZ} to {HIGHEST_HZ} Hz")
@@ -62,74 +62,6 @@ class Resampler:
             self._stream = soxr.ResampleStream(self._rate_hz, self._target_hz, 1, dtype="float64", quality=_QUALITY)
         resampled: Samples = self._stream.resample_chunk(samples, last=last)
         return resampled
-
-
-_LIMITS = np.iinfo(np.int16)
-
-
-def shape(blocks: Iterator[Pcm], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm]:
-    """Change speech block by block; however it is cut into blocks, the same samples come out.
-
-    Closing the result closes ``blocks``. What goes wrong there is raised here.
-
-    Args:
-        blocks: the speech; taken over.
-        rate_hz: its samples a second.
-        manner: ``speed``, ``volume_db`` and ``rate_hz`` are looked at.
-
-    Returns:
-        ``blocks`` itself if nothing is to be changed; else an iterator that does nothing before the first ``next``.
-
-    Raises:
-        ConfigError: what the manner asks for cannot be had.
-    """
-    effects = _effects(rate_hz, manner)
-    return _shaped(blocks, effects) if effects else blocks
-
-
-def silence(seconds: float, rate_hz: int) -> Pcm:
-    """Zeros of that duration, to the nearest sample."""
-    return np.zeros(round(seconds * rate_hz), np.int16)
-
-
-def _effects(rate_hz: int, manner: SynthesisOptions) -> list[AudioEffect]:
-    """In the order in which they do least harm: limiting comes last, as resampling can make peaks higher."""
-    effects: list[AudioEffect] = []
-    if manner.speed != 1:
-        effects.append(TimeStretcher(manner.speed, rate_hz))
-    target_hz = rate_hz if manner.rate_hz is None else manner.rate_hz
-    if target_hz != rate_hz:
-        effects.append(Resampler(rate_hz, target_hz))
-    if manner.volume_db != 0:
-        effects.append(GainLimiter(manner.volume_db, target_hz))
-    return effects
-
-
-def _shaped(blocks: Iterator[Pcm], effects: list[AudioEffect]) -> Iterator[Pcm]:
-    try:
-        for block in blocks:
-            samples = block.astype(np.float64)
-            for effect in effects:
-                samples = effect.push(samples)
-            if len(samples):
-                yield _pcm(samples)
-        if len(samples := _rest(effects)):
-            yield _pcm(samples)
-    finally:
-        if (close := getattr(blocks, "close", None)) is not None:
-            close()
-
-
-def _rest(effects: list[AudioEffect]) -> Samples:
-    """Empty the chain from its beginning: what one has kept goes through all that follow."""
-    samples: Samples = np.zeros(0)
-    for effect in effects:
-        samples = np.concatenate([effect.push(samples), effect.finish()])
-    return samples
-
-
-def _pcm(samples: Samples) -> Pcm:
-    return np.rint(samples).clip(_LIMITS.min, _LIMITS.max).astype(np.int16)
 
 
 SLOWEST: Final = 0.5
@@ -322,3 +254,69 @@ class GainLimiter:
         self._limit = limits[-1]
         here, there = np.array(limits[:-1])[:, None], np.array(limits[1:])[:, None]
         return np.asarray(blocks[:-1] * (here + (there - here) * self._ramp)).reshape(-1)
+
+
+_LIMITS = np.iinfo(np.int16)
+
+
+@overload
+def shape(blocks: Iterator[Pcm], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm]: ...
+@overload
+def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm | Pending]: ...
+def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm | Pending]:
+    """Apply speed, sample rate and volume to blocks of this rate; the result does not depend on how they are cut.
+
+    Returns ``blocks`` itself if nothing is to be changed; else an iterator that closes them with itself.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    effects = _effects(rate_hz, manner)
+    return _shaped(blocks, effects) if effects else blocks
+
+
+def silence(seconds: float, rate_hz: int) -> Pcm:
+    """Zeros of that duration, to the nearest sample."""
+    return np.zeros(round(seconds * rate_hz), np.int16)
+
+
+def _effects(rate_hz: int, manner: SynthesisOptions) -> list[AudioEffect]:
+    """In the order in which they do least harm: limiting comes last, as resampling can make peaks higher."""
+    effects: list[AudioEffect] = []
+    if manner.speed != 1:
+        effects.append(TimeStretcher(manner.speed, rate_hz))
+    target_hz = rate_hz if manner.rate_hz is None else manner.rate_hz
+    if target_hz != rate_hz:
+        effects.append(Resampler(rate_hz, target_hz))
+    if manner.volume_db != 0:
+        effects.append(GainLimiter(manner.volume_db, target_hz))
+    return effects
+
+
+def _shaped(blocks: Iterator[Pcm | Pending], effects: list[AudioEffect]) -> Iterator[Pcm | Pending]:
+    try:
+        for block in blocks:
+            if isinstance(block, Pending):
+                yield block
+                continue
+            samples = block.astype(np.float64)
+            for effect in effects:
+                samples = effect.push(samples)
+            if len(samples):
+                yield _pcm(samples)
+        if len(samples := _rest(effects)):
+            yield _pcm(samples)
+    finally:
+        close(blocks)
+
+
+def _rest(effects: list[AudioEffect]) -> Samples:
+    """Empty the chain from its beginning: what one has kept goes through all that follow."""
+    samples: Samples = np.zeros(0)
+    for effect in effects:
+        samples = np.concatenate([effect.push(samples), effect.finish()])
+    return samples
+
+
+def _pcm(samples: Samples) -> Pcm:
+    return np.rint(samples).clip(_LIMITS.min, _LIMITS.max).astype(np.int16)

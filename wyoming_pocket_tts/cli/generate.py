@@ -46,11 +46,11 @@ from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, VoiceError
 from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, SynthesisOptions, Synthesizer, TextOptions
+from wyoming_pocket_tts.engine.pipeline import SynthesisPipeline
 from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.text import MAX_TOKENS
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
-from wyoming_pocket_tts.server.response import SynthesisPipeline
 from wyoming_pocket_tts.server.segments import PauseTracker, RequestBuilder, primary_language
 from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 from wyoming_pocket_tts.text.reader import segment_reader_for
@@ -195,10 +195,10 @@ class OfflineSynthesizer:
         satellites = self._resolved.satellites
         satellite = next((each for each in satellites if name is not None and same_name(each.name, name)), None)
         if satellite is not None:
-            choice = self._catalog.choose(satellite=satellite.name)
+            choice = self._catalog.resolve(satellite=satellite.name)
             wanted = satellite.voice or self._resolved.default
         else:
-            choice = self._catalog.choose(name=name)
+            choice = self._catalog.resolve(name=name)
             wanted = name or self._resolved.default
         if choice.warnings:
             raise VoiceError(self._why_not(name or wanted or "", wanted or ""))
@@ -206,7 +206,7 @@ class OfflineSynthesizer:
 
     def synthesize(self, text: str, choice: VoiceMatch, *, warn: Tell) -> Iterator[Pcm]:
         """Yield blocks at the rate of the options or else of the voice; ``warn`` gets problems of the text."""
-        direction = RequestBuilder(choice, self._catalog.choose)
+        direction = RequestBuilder(choice, self._catalog.resolve)
         pauses = PauseTracker(choice.manner.pauses, rate_hz=direction.rate_hz)
         has_audio = False
         for piece in _segments(text, choice.voice.languages[0], warn):

@@ -8,16 +8,26 @@ from typing import Final
 
 from wyoming_pocket_tts.core.errors import Cancelled, ServerOverloaded
 
-_Waiting = deque[asyncio.Future[None]]
+MARGIN: Final = 1.25
+"""How much faster than real time a stream has to be generated: reserve for other work and other texts."""
+
+_HALF_LIFE_SECONDS: Final = 20.0
+_ENOUGH_SECONDS: Final = 2.0
+
+_Queue = deque[asyncio.Future[None]]
 
 
 class AdmissionController:
-    """A counting lock with a bounded queue, whose insiders come first.
+    """A counting lock with a bounded queue. Belongs to the event loop's thread.
 
-    An insider goes on with something that was let in before (the next sentence of an answer): it waits ahead of
-    newcomers and is never refused, so that an answer once begun does not break off when the house gets busy.
+    Continuations of a response that was admitted before wait ahead of newcomers and are never refused.
 
-    All methods belong to the event loop's thread.
+    Args:
+        max_active: streams at once.
+        max_waiting: newcomers in the queue.
+        queue_seconds: how long these may wait; None for any time.
+        room: how many streams may be active now, at least one; None for ``max_active``. When it grows, call
+            ``wake_waiters``.
     """
 
     def __init__(
@@ -28,43 +38,34 @@ class AdmissionController:
         queue_seconds: float | None = None,
         room: Callable[[], int] | None = None,
     ) -> None:
-        """Let some in, and let others wait.
-
-        Args:
-            max_active: places.
-            max_waiting: newcomers that may wait for one.
-            queue_seconds: how long they may; None for ever.
-            room: how many of the places can be taken now, at least one; None for all of them. When it grows, call
-                ``review``.
-        """
         self._max_active = max_active
         self._max_waiting = max_waiting
         self._queue_seconds = queue_seconds
         self._room = room
         self._active = 0
-        self._insiders: _Waiting = deque()
-        self._newcomers: _Waiting = deque()
+        self._continuations: _Queue = deque()
+        self._newcomers: _Queue = deque()
         self._closed = False
 
     @property
     def waiting(self) -> int:
-        """Who waits for a place, insiders included."""
-        return len(self._insiders) + len(self._newcomers)
+        """Streams in the queue, continuations included."""
+        return len(self._continuations) + len(self._newcomers)
 
-    async def acquire(self, *, insider: bool) -> None:
-        """Take a place, which the caller gives back with ``release``.
+    async def acquire(self, *, continuation: bool) -> None:
+        """Wait for admission, to be given back with ``release``.
 
         Raises:
-            Overloaded: too many wait already, nothing became free in time, or the house is closed.
-            Cancelled: the house was closed meanwhile.
+            Overloaded: the queue is full, nothing became free in time, or this is closed.
+            Cancelled: it was closed meanwhile.
         """
         if self._closed:
             raise ServerOverloaded("the server is stopping")
-        self.review()
+        self.wake_waiters()
         if self._has_room:
             self._active += 1
-        elif insider:
-            await self._wait_in(self._insiders)
+        elif continuation:
+            await self._wait_in(self._continuations)
         elif len(self._newcomers) >= self._max_waiting:
             raise ServerOverloaded(
                 f"no place is free (speaking: {self._active}, waiting: {self._max_waiting}); ask again later"
@@ -73,27 +74,27 @@ class AdmissionController:
             await self._wait_for_a_while()
 
     def release(self) -> None:
-        """Give a place back: to the first insider that waits, else to the first newcomer."""
+        """Admit the first continuation that waits, else the first newcomer."""
         self._active -= 1
-        self.review()
+        self.wake_waiters()
 
-    def review(self) -> None:
-        """Let in who waits, as far as there is room. Cheap where nobody does."""
-        for waiting in (self._insiders, self._newcomers):
+    def wake_waiters(self) -> None:
+        """Admit as many as there is room for. Cheap where none waits."""
+        for waiting in (self._continuations, self._newcomers):
             while waiting and self._has_room:
-                place = waiting.popleft()
-                if not place.done():
+                admission = waiting.popleft()
+                if not admission.done():
                     self._active += 1
-                    place.set_result(None)
+                    admission.set_result(None)
 
     def close(self) -> None:
-        """Refuse whoever waits and whoever comes."""
+        """Refuse all that wait and all that come."""
         self._closed = True
-        for waiting in (self._insiders, self._newcomers):
+        for waiting in (self._continuations, self._newcomers):
             while waiting:
-                place = waiting.popleft()
-                if not place.done():
-                    place.set_exception(Cancelled("the server is stopping"))
+                admission = waiting.popleft()
+                if not admission.done():
+                    admission.set_exception(Cancelled("the server is stopping"))
 
     @property
     def _has_room(self) -> bool:
@@ -108,34 +109,29 @@ class AdmissionController:
             waited = f"no place became free within {self._queue_seconds:g} s (speaking: {self._active})"
             raise ServerOverloaded(f"{waited}; ask again later") from None
 
-    async def _wait_in(self, waiting: _Waiting) -> None:
-        place = asyncio.get_running_loop().create_future()
-        waiting.append(place)
+    async def _wait_in(self, waiting: _Queue) -> None:
+        admission = asyncio.get_running_loop().create_future()
+        waiting.append(admission)
         try:
-            await place
+            await admission
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled() and place.exception() is None:
-                self.release()  # the place came in the same moment as the cancellation
-            elif place in waiting:
-                waiting.remove(place)
+            if admission.done() and not admission.cancelled() and admission.exception() is None:
+                self.release()  # admitted in the same moment as the cancellation
+            elif admission in waiting:
+                waiting.remove(admission)
             raise
 
 
-MARGIN: Final = 1.25
-"""How much faster than it is played a stream has to be made: for what else the machine does, and for other texts."""
-
-_HALF_LIFE_SECONDS: Final = 20.0
-_ENOUGH_SECONDS: Final = 2.0
-
-
 class ThroughputMeter:
-    """Audio made in each second in which at least one stream wanted some. What is long past counts ever less.
+    """Audio generated per second in which at least one stream wanted some; older seconds count ever less.
 
-    It ages by those seconds alone: after a quiet night the machine is as fast as it was.
+    A listener far ahead of playback is no sign of a slow machine, and audio taken out of its backlog none of a fast
+    one. It ages by wanting seconds alone: after a quiet night the machine is as fast as before. Times are seconds
+    of one monotonic clock.
 
     Args:
-        half_life_seconds: after so many of these seconds, what was counted before them counts half.
-        enough_seconds: with fewer of them counted, nothing is said.
+        half_life_seconds: after so many wanting seconds, what was counted before them counts half.
+        enough_seconds: with fewer of them, there is no result.
     """
 
     def __init__(
@@ -159,17 +155,15 @@ class ThroughputMeter:
         self._wanting -= 1
 
     def made(self, seconds: float, now: float) -> None:
-        """Audio was made, for whomever. While nobody wants any it does not count."""
+        """Audio was generated. While no stream wants any it does not count."""
         self._pass(now)
         if self._wanting:
             self._audio_seconds += seconds
 
     def factor(self, now: float) -> float | None:
-        """Seconds of audio that are made in a second; None until enough was seen."""
+        """Seconds of audio generated per second; None until enough was seen."""
         self._pass(now)
-        if self._busy_seconds < self._enough_seconds:
-            return None
-        return self._audio_seconds / self._busy_seconds
+        return None if self._busy_seconds < self._enough_seconds else self._audio_seconds / self._busy_seconds
 
     def _pass(self, now: float) -> None:
         passed = max(0.0, now - self._seen_at) if self._wanting else 0.0
@@ -181,5 +175,5 @@ class ThroughputMeter:
 
 
 def max_realtime_streams(factor: float | None, *, most: int) -> int:
-    """How many streams are made as fast as they are played: at least one, and ``most`` where the speed is not known."""
+    """How many streams are generated in real time: at least one; ``most`` where the throughput is unknown."""
     return most if factor is None else max(1, min(most, math.floor(factor / MARGIN)))

@@ -8,8 +8,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 from wyoming_pocket_tts.core.errors import AccessDenied, Cancelled, ConfigError, TtsError, VoiceError, VoiceUnavailable
-from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager, ModelRouter
-from wyoming_pocket_tts.pocket.batch_engine import Listener
+from wyoming_pocket_tts.core.events import Observer
+from wyoming_pocket_tts.engine.model_manager import ModelManager
+from wyoming_pocket_tts.engine.pipeline import ModelRouter
 from wyoming_pocket_tts.pocket.hub import has_token
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.model import TTSModel
@@ -118,11 +119,11 @@ class ModelInstaller:
         self._residency = residency
         self._options = options
         self._came = came
-        self._listener: Listener | None = None
+        self._listener: Observer | None = None
         self._stop = Event()
         self._thread = Thread(target=self._run, name="installer", daemon=True)
 
-    def observe(self, listener: Listener) -> None:
+    def observe(self, listener: Observer) -> None:
         """Let somebody hear how the models fare. Before ``start``."""
         self._listener = listener
 
@@ -204,14 +205,15 @@ class ModelInstaller:
             directory=directory,
         )
         arrives_loaded = not self._residency.is_limited or model is self._wanted[0]
-        place = self._residency.add(
+        managed = self._residency.add(
             model.label,
             lambda: self._open(arrival, voices),
             title=f"the model {model.label}",
             size_bytes=memory_bytes(bundle),
+            voices=voices.voices,
             speaker=self._open(arrival, voices, warm_up_with=voice) if arrives_loaded else None,
         )
-        self._repertoire.add(model.label, ManagedSynthesizer(self._residency, place, voices.voices))
+        self._repertoire.add(model.label, managed)
         arrival.voices = voices
         when = "now" if arrives_loaded else "when it is asked for"
         _LOGGER.info(
@@ -287,7 +289,7 @@ class ModelInstaller:
         if not missing_voices(directory, model.voices):
             return
         assert arrival.voices is not None, "its model speaks"  # noqa: S101  (our own invariant)
-        look = arrival.voices.look_for_voices
+        look = arrival.voices.refresh
         try:
             self._bring_voices(model, model.voices, InstallProgressLog(model.label, then=look))
         finally:

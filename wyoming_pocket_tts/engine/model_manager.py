@@ -4,28 +4,28 @@ import gc
 import logging
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
 
-from wyoming_pocket_tts.core.errors import (
-    Cancelled,
-    ModelError,
-    TtsError,
-    VoiceError,
-    fault_kind,
-    format_exception_without_text,
-)
-from wyoming_pocket_tts.core.events import NullObserver, Observer
+from wyoming_pocket_tts.core.errors import Cancelled, ModelError, TtsError, fault_kind, format_exception_without_text
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.system import trim_heap
-from wyoming_pocket_tts.core.types import Derived, Pcm, SynthesisRequest, Synthesizer, Voice, close, is_ready
+from wyoming_pocket_tts.core.types import (
+    LoadedSynthesizer,
+    Pcm,
+    Pending,
+    StreamingSynthesizer,
+    SynthesisRequest,
+    Voice,
+    close,
+    start,
+)
 from wyoming_pocket_tts.engine.eviction import (
-    GONE,
     STUCK,
     Lease,
     LoadDecision,
-    LoadedSynthesizer,
     ManagedModel,
     ManagerTimeouts,
     ModelInstance,
@@ -35,19 +35,19 @@ from wyoming_pocket_tts.engine.eviction import (
 
 _LOGGER = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0
-_SHORTEST_LOOK_SECONDS = 0.01
+_TICK_SECONDS = 1.0
+_SHORTEST_TICK_SECONDS = 0.01
 _JOIN_SECONDS = 10.0
 _STOPPING = "the service is stopping"
 _MEBIBYTE = 1 << 20
 
 
 class ModelManager:
-    """Those who can be in memory, and those who are.
+    """Owns a thread that ticks and, for each model that is being loaded, one that loads it. Decisions: ``ModelPool``.
 
     Args:
-        budget_bytes: what they may take together, as far as possible; infinity for any amount.
-        patience: how long things may take.
+        budget_bytes: what the models may take together, as far as possible; infinity for any amount.
+        patience: timeouts.
         clock: monotonic seconds.
     """
 
@@ -59,9 +59,9 @@ class ModelManager:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
-        self._observer: Observer = NullObserver()
+        self._observer = Observer()
         self._changed = Condition()  # guards all that follows
-        self._ledger = ModelPool(budget_bytes=budget_bytes, patience=patience)
+        self._pool = ModelPool(budget_bytes=budget_bytes, patience=patience)
         self._loading: list[Thread] = []
         self._has_warned = False
         self._closed = False
@@ -70,11 +70,11 @@ class ModelManager:
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is a budget: then who is not needed at once comes when somebody asks."""
-        return not math.isinf(self._ledger.budget_bytes)
+        """Whether there is a budget: then a model that is not needed at once is loaded when it is asked for."""
+        return not math.isinf(self._pool.budget_bytes)
 
     def observe(self, observer: Observer) -> None:
-        """Let somebody hear what hangs and what is opened anew. Before ``start``."""
+        """Notify an observer of hangs and reloads. Before ``start``."""
         self._observer = observer
 
     def add(
@@ -84,81 +84,84 @@ class ModelManager:
         *,
         title: str,
         size_bytes: int,
+        voices: Callable[[], Sequence[Voice]],
         speaker: LoadedSynthesizer | None = None,
         stays: Callable[[], bool] = lambda: True,
-    ) -> ManagedModel:
-        """Note somebody who can be in memory from now on.
+    ) -> "ManagedSynthesizer":
+        """Manage a model from now on; for the arguments see ``ManagedModel``.
 
         Args:
-            name: what observers hear; everybody has another.
-            bring: brings it into memory; on a thread of its own. May take seconds, and raise.
-            title: what people read in messages and the log.
+            name: unique; for observers.
+            bring: loads it, on a thread of its own.
+            title: for people.
             size_bytes: what it takes in memory, about.
-            speaker: it, if it is there already.
-            stays: whether it is to be in memory without being asked for, as far as room allows. Answers at once.
+            voices: its voices, whether it is in memory or not. Cheap.
+            speaker: its instance, if it is loaded already.
+            stays: whether it is to be loaded without being asked for, as far as the budget allows.
         """
-        place = ManagedModel(name, title, bring, size_bytes, stays)
-        if size_bytes > self._ledger.budget_bytes:
+        model = ManagedModel(name, title, bring, size_bytes, stays)
+        if size_bytes > self._pool.budget_bytes:
             self._warn("%s alone takes about %.0f MB in memory, more than models.memory_mb (%.0f)", title, size_bytes)
         with self._changed:
-            self._ledger.add(place, speaker)
+            self._pool.add(model, speaker)
         self._wake.set()
-        return place
+        return ManagedSynthesizer(self, model, voices)
 
     def is_loaded(self, name: str) -> bool:
         """Whether it is in memory now."""
         with self._changed:
-            return any(place.name == name and place.loaded is not None for place in self._ledger.places)
+            return any(model.name == name and model.loaded is not None for model in self._pool.models)
 
     def start(self) -> None:
-        """Begin to watch. Who is asked for before is brought all the same."""
+        """Begin to tick. A model that is asked for before is loaded all the same."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Go on: what is still spoken while the service stops may need somebody."""
+        """Go on: what is still synthesized while the service stops may need a model."""
 
     def close(self) -> None:
-        """Join the threads, and close all that is in memory. Those who wait are told."""
+        """Join the threads, unload all models, fail leases that wait."""
         with self._deciding() as wakes:
             self._closed = True
-            waiting = [lease for place in self._ledger.places for lease in place.waiting]
-            wakes.extend(self._ledger.refuse(waiting, Cancelled(_STOPPING)))
+            waiting = [lease for model in self._pool.models for lease in model.waiting]
+            wakes.extend(self._pool.refuse(waiting, Cancelled(_STOPPING)))
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
         for thread in self._loading:  # no more are begun
             thread.join(_JOIN_SECONDS)
-        for loaded in self._ledger.there:
-            loaded.speaker.close()
+        for loaded in self._pool.there:
+            if loaded.synthesizer is not None:
+                loaded.synthesizer.close()
 
-    # For who speaks
+    # Leases
 
-    def ask(self, place: ManagedModel) -> Lease:
-        """Wish to speak with somebody, who is brought if need be. Whoever asks gives the lease back.
+    def acquire(self, model: ManagedModel) -> Lease:
+        """Ask for a model, which is loaded if need be; ``release`` the lease in the end.
 
         Raises:
-            ModelError: it broke, and is not to be had now.
+            ModelError: it broke, and cannot be had now.
             Cancelled: the service is stopping.
         """
         with self._deciding() as wakes:
             if self._closed:
                 raise Cancelled(_STOPPING)
-            lease = self._ledger.ask(place, self._clock())
-            wakes.extend(self._bring_those_wanted())
-            comes_later = self._ledger.look_again_at < math.inf
+            lease = self._pool.acquire(model, self._clock())
+            wakes.extend(self._begin_loads())
+            comes_later = self._pool.look_again_at < math.inf
         if comes_later:
             self._wake.set()
         return lease
 
     def is_ready(self, lease: Lease, wake: Callable[[], None]) -> bool:
-        """Whether ``speaker_of`` need not wait; if not, ``wake`` is called once when it is so, from any thread."""
+        """Whether ``wait_for`` returns at once; if not, ``wake`` is called once when it does, from any thread."""
         with self._changed:
             if not lease.is_decided:
                 lease.wake = wake
             return lease.is_decided
 
-    def speaker_of(self, lease: Lease) -> LoadedSynthesizer:
-        """Wait for who was asked for.
+    def wait_for(self, lease: Lease) -> LoadedSynthesizer:
+        """Wait for the model.
 
         Raises:
             SpeechError: it cannot be had.
@@ -168,11 +171,12 @@ class ModelManager:
         if lease.error is not None:
             raise lease.error
         assert lease.loaded is not None, "else there is an error"  # noqa: S101  (our own invariant)
-        return lease.loaded.speaker
+        assert lease.loaded.synthesizer is not None, "it is not unloaded while it is lent"  # noqa: S101  (as above)
+        return lease.loaded.synthesizer
 
     @contextmanager
-    def calling(self, lease: Lease) -> Iterator[None]:
-        """Note that a call into the speaker is under way, and whether the model fails."""
+    def track_call(self, lease: Lease) -> Iterator[None]:
+        """Note that a call into the model is under way, and whether it fails."""
         lease.called_at = self._clock()
         try:
             yield
@@ -184,24 +188,24 @@ class ModelManager:
             lease.called_at = None
 
     def note_success(self, lease: Lease) -> None:
-        """A speech has come to its end."""
+        """A stream has come to its end."""
         with self._changed:
-            self._ledger.succeeded(lease)
+            self._pool.succeeded(lease)
 
-    def give_back(self, lease: Lease) -> None:
-        """End a wish or a speech. Does not wait; may be called more than once."""
+    def release(self, lease: Lease) -> None:
+        """Give a lease back. Does not wait; may be called more than once."""
         with self._changed:
-            self._ledger.give_back(lease, self._clock())
+            self._pool.release(lease, self._clock())
 
     def _note_failure(self, lease: Lease, error: BaseException) -> None:
         with self._changed:
-            is_broken = self._ledger.failed(lease, fault_kind(error), self._clock())
+            is_broken = self._pool.failed(lease, fault_kind(error), self._clock())
         if is_broken:
             self._wake.set()
 
     @contextmanager
     def _deciding(self) -> Iterator[Wakes]:
-        """Hold the lock; afterwards, without it, those hear of what was decided who are in the list."""
+        """Hold the lock; afterwards, without it, make the calls that are in the list."""
         wakes: Wakes = []
         with self._changed:
             yield wakes
@@ -209,299 +213,152 @@ class ModelManager:
         for wake in wakes:
             wake()
 
-    # Watching
+    # Ticking
 
-    def look(self) -> None:
-        """See what time has brought: who hangs or broke, who may leave, who waits in vain, who can come."""
+    def tick(self) -> None:
+        """Act on what time has brought: models that hang, broke, are idle, or can be loaded; leases that are late."""
         now = self._clock()
         with self._deciding() as wakes:
-            broken = self._ledger.those_broken(now)
-            leaving = self._ledger.those_leaving(now)
-            wakes.extend(self._ledger.refuse_late(now))
+            broken = self._pool.broken_models(now)
+            leaving = self._pool.evictable(now)
+            wakes.extend(self._pool.refuse_late(now))
         for loaded in broken:
             self._end(loaded)
         for loaded in leaving:
-            self._dismiss(loaded)
+            self._unload(loaded)
         with self._deciding() as wakes:
-            wakes.extend(self._bring_those_wanted())
+            wakes.extend(self._begin_loads())
 
     def _run(self) -> None:
         while not self._closed:
             self._wake.clear()
             try:
-                self.look()
-            except Exception as error:  # noqa: BLE001  (the next look may fare better)
+                self.tick()
+            except Exception as error:  # noqa: BLE001  (the next tick may fare better)
                 told = format_exception_without_text(error, text=None)
                 _LOGGER.error("models in memory cannot be watched:\n%s", told)  # noqa: TRY400
-            until = self._ledger.look_again_at - self._clock()
-            self._wake.wait(min(_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, until)))
+            until = self._pool.look_again_at - self._clock()
+            self._wake.wait(min(_TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, until)))
 
     def _end(self, loaded: ModelInstance) -> None:
-        """Break off what a broken one speaks; if only its speeches failed, those under way may yet be fine."""
-        title = loaded.place.title
+        """End the streams of a broken instance; if only streams failed, those under way may yet be fine."""
+        title, synthesizer = loaded.model.title, loaded.synthesizer
+        assert synthesizer is not None, "it is in memory"  # noqa: S101  (our own invariant)
         if loaded.broken == STUCK:
             self._observer.fault(STUCK)
             _LOGGER.error("%s does not come to an end: what it speaks is broken off, and it is opened anew", title)
-            loaded.speaker.close(0.0, ModelError(f"{title} hung; it is opened anew, ask again"))
+            synthesizer.close(0.0, ModelError(f"{title} hung; it is opened anew, ask again"))
         else:
             _LOGGER.error("%s has failed several times in a row (%s): it is opened anew", title, loaded.broken)
             if loaded.broken == "memory":  # it has to go before another comes
-                loaded.speaker.close(reason=ModelError(f"{title} ran out of memory; it is opened anew, ask again"))
+                synthesizer.close(reason=ModelError(f"{title} ran out of memory; it is opened anew, ask again"))
 
-    def _dismiss(self, loaded: ModelInstance) -> None:
-        """Take out of memory whom nobody speaks with."""
-        speaker, loaded.speaker = loaded.speaker, GONE  # whoever still knows the place does not keep it in memory
-        speaker.close()
-        remains = weakref.ref(speaker)
-        del speaker
+    def _unload(self, loaded: ModelInstance) -> None:
+        """Take a model out of memory that is not in use."""
+        synthesizer, loaded.synthesizer = loaded.synthesizer, None  # a stale lease does not keep it in memory
+        assert synthesizer is not None, "it is in memory"  # noqa: S101  (our own invariant)
+        synthesizer.close()
+        remains = weakref.ref(synthesizer)
+        del synthesizer
         if remains() is not None:
-            gc.collect()  # holds all threads up for some 80 ms, so only where something holds itself
+            gc.collect()  # stops all threads for some 80 ms, so only where something refers to itself
         trim_heap()
-        _LOGGER.info("%s has left memory", loaded.place.title)
+        _LOGGER.info("%s has left memory", loaded.model.title)
 
-    # Bringing
+    # Loading
 
-    def _bring_those_wanted(self) -> Wakes:
-        """Begin to bring who can come, with the lock; return who is to be told that there is no thread for it."""
+    def _begin_loads(self) -> Wakes:
+        """Begin to load what can be loaded, with the lock; return what to call where there is no thread for it."""
         wakes: Wakes = []
-        while not self._closed and (arrival := self._ledger.next_arrival(self._clock())) is not None:
-            if arrival.is_beyond and not self._has_warned:
+        while not self._closed and (decision := self._pool.next_load(self._clock())) is not None:
+            if decision.is_beyond and not self._has_warned:
                 self._has_warned = True
                 text = "%s is loaded, and models take about %.0f MB now: more than models.memory_mb (%.0f)"
-                self._warn(text, arrival.place.title, self._ledger.size_bytes)
-            place = arrival.place
-            thread = Thread(target=self._bring, args=(arrival,), name=f"loads-{place.name}", daemon=True)
+                self._warn(text, decision.model.title, self._pool.size_bytes)
+            model = decision.model
+            thread = Thread(target=self._load, args=(decision,), name=f"loads-{model.name}", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # the system is out of threads
-                reason = ModelError(f"{place.title} cannot be loaded now: {error}; ask again later")
-                wakes.extend(self._ledger.not_arrived(place, reason))
+                reason = ModelError(f"{model.title} cannot be loaded now: {error}; ask again later")
+                wakes.extend(self._pool.not_arrived(model, reason))
             else:
                 self._loading = [*(each for each in self._loading if each.is_alive()), thread]
         return wakes
 
     def _warn(self, text: str, title: str, size_bytes: int) -> None:
-        _LOGGER.warning(text, title, size_bytes / _MEBIBYTE, self._ledger.budget_bytes / _MEBIBYTE)
+        _LOGGER.warning(text, title, size_bytes / _MEBIBYTE, self._pool.budget_bytes / _MEBIBYTE)
 
-    def _bring(self, arrival: LoadDecision) -> None:
-        """Make room, and bring somebody. Runs on a thread of its own."""
-        place, began = arrival.place, self._clock()
-        speaker: LoadedSynthesizer | None = None
+    def _load(self, decision: LoadDecision) -> None:
+        """Make room, and load a model. Runs on a thread of its own."""
+        model, began = decision.model, self._clock()
+        synthesizer: LoadedSynthesizer | None = None
         error: TtsError = Cancelled(_STOPPING)
         try:
-            for loaded in arrival.leaving:
-                self._dismiss(loaded)
-            speaker = place.bring()
+            for loaded in decision.leaving:
+                self._unload(loaded)
+            synthesizer = model.bring()
         except TtsError as reason:
             error = reason
-        except BaseException as reason:  # noqa: BLE001  (it is raised again where somebody waits)
-            _LOGGER.error("%s cannot be loaded:\n%s", place.title, format_exception_without_text(reason, text=None))  # noqa: TRY400
-            error = ModelError(f"{place.title} cannot be loaded ({type(reason).__name__}); the log says more")
+        except BaseException as reason:  # noqa: BLE001  (it is raised again where a stream waits)
+            _LOGGER.error("%s cannot be loaded:\n%s", model.title, format_exception_without_text(reason, text=None))  # noqa: TRY400
+            error = ModelError(f"{model.title} cannot be loaded ({type(reason).__name__}); the log says more")
         was_rebuilt = False
         with self._deciding() as wakes:
-            if speaker is None or self._closed:
-                wakes.extend(self._ledger.not_arrived(place, error))
+            if synthesizer is None or self._closed:
+                wakes.extend(self._pool.not_arrived(model, error))
             else:
-                was_rebuilt, woken = self._ledger.arrived(place, speaker, self._clock())
+                was_rebuilt, woken = self._pool.arrived(model, synthesizer, self._clock())
                 wakes.extend(woken)
             is_closed = self._closed
-        if speaker is not None and is_closed:
-            speaker.close()
-        elif speaker is not None:
-            _LOGGER.info("%s has come into memory (%.1f s)", place.title, self._clock() - began)
+        if synthesizer is not None and is_closed:
+            synthesizer.close()
+        elif synthesizer is not None:
+            _LOGGER.info("%s has come into memory (%.1f s)", model.title, self._clock() - began)
         elif not isinstance(error, Cancelled):
-            _LOGGER.warning("%s cannot be loaded; whoever asks next has it tried again: %s", place.title, error)
+            _LOGGER.warning("%s cannot be loaded; whoever asks next has it tried again: %s", model.title, error)
         if was_rebuilt:
-            self._observer.rebuilt(place.name)
+            self._observer.rebuilt(model.name)
 
 
-class ManagedSynthesizer:
-    """Implements ``speech.Synthesizer``.
+class ManagedSynthesizer(StreamingSynthesizer):
+    """A model that need not be in memory; each of its streams holds a lease."""
 
-    Args:
-        residency: brings it.
-        place: who.
-        voices: its voices, whether it is in memory or not. Cheap.
-    """
-
-    def __init__(self, residency: ModelManager, place: ManagedModel, voices: Callable[[], Sequence[Voice]]) -> None:
-        self._residency = residency
-        self._place = place
+    def __init__(self, manager: ModelManager, model: ManagedModel, voices: Callable[[], Sequence[Voice]]) -> None:
+        self._manager = manager
+        self._model = model
         self._voices = voices
 
     def voices(self) -> Sequence[Voice]:
         """Its voices, the default one first."""
         return self._voices()
 
-    def synthesize(self, request: SynthesisRequest) -> "ResidentSpeech":
-        """Speak as it does, as soon as it is in memory.
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        """Wait for the model without a thread, then synthesize.
 
         Raises:
-            ModelError: it could not be brought into memory, or has failed.
-            SpeechError: as it raises them.
+            ModelError: it could not be loaded, or has failed.
+            SpeechError: as the model's synthesizer raises it.
         """
-        return ResidentSpeech(self._residency, self._place, request)
-
-
-class ResidentSpeech(Iterator[Pcm]):
-    """One speech. Nothing happens before it is asked for; ``speech.Patient`` as long as its model is not there."""
-
-    def __init__(self, residency: ModelManager, place: ManagedModel, request: SynthesisRequest) -> None:
-        self._residency = residency
-        self._place = place
-        self._request: SynthesisRequest | None = request
-        self._lease: Lease | None = None
-        self._blocks: Iterator[Pcm] | None = None
-
-    def ready(self, wake: Callable[[], None]) -> bool:
-        """See ``Patient``."""
-        lease = self._ask_once()
-        if lease is None:
-            return True
-        if self._blocks is None and not self._residency.is_ready(lease, wake):
-            return False
-        blocks = self._begin_once(lease)
-        with self._residency.calling(lease):
-            return is_ready(blocks, wake)
-
-    @property
-    def waits_for_model(self) -> bool:
-        """See ``Patient``."""
-        return self._lease is not None and not self._lease.is_decided
-
-    def __next__(self) -> Pcm:
-        """Make the next block; waits for the model if it is not there. Whatever fails ends and closes the speech."""
-        lease = self._ask_once()
-        if lease is None:
-            raise StopIteration
+        manager = self._manager
+        lease = manager.acquire(self._model)
+        blocks: Iterator[Pcm | Pending] | None = None
         try:
-            blocks = self._begin_once(lease)
-            with self._residency.calling(lease):
-                block = next(blocks, None)
-            if block is None:
-                self._residency.note_success(lease)
-                raise StopIteration  # noqa: TRY301  (closed like everything that ends here)
-        except BaseException:
-            self.close()
-            raise
-        return block
-
-    def close(self) -> None:
-        """End it, and let the model leave if it must."""
-        self._request = None
-        lease, self._lease = self._lease, None
-        blocks, self._blocks = self._blocks, None
-        try:
-            close(blocks)
+            while on_ready is not None and not manager.is_ready(lease, on_ready):
+                yield Pending.MODEL
+            synthesizer = manager.wait_for(lease)
+            with manager.track_call(lease):
+                blocks = start(synthesizer, request, on_ready)
+            del synthesizer
+            while True:
+                with manager.track_call(lease):
+                    block = next(blocks, None)
+                if block is None:
+                    break
+                yield block
+            manager.note_success(lease)
         finally:
-            if lease is not None:
-                self._residency.give_back(lease)
-
-    def _ask_once(self) -> Lease | None:
-        """The lease; None when the speech is over."""
-        if self._lease is None and self._request is not None:
-            self._lease = self._residency.ask(self._place)
-        return self._lease
-
-    def _begin_once(self, lease: Lease) -> Iterator[Pcm]:
-        if self._blocks is None:
-            assert self._request is not None, "it is not over"  # noqa: S101  (our own invariant)
-            speaker = self._residency.speaker_of(lease)
-            with self._residency.calling(lease):
-                self._blocks = speaker.synthesize(self._request)
-        return self._blocks
-
-
-class Threadless:
-    """A synthesizer that speaks on its readers' threads alone, as a ``Speaker``. There is nothing to close."""
-
-    def __init__(self, synthesizer: Synthesizer) -> None:
-        self._synthesizer = synthesizer
-
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
-        """As it does."""
-        return self._synthesizer.synthesize(request)
-
-    def close(self, deadline_seconds: float = 5.0, reason: TtsError | None = None) -> None:
-        """Nothing runs between two blocks."""
-
-    @property
-    def busy_seconds(self) -> float:
-        """Its readers know."""
-        return 0.0
-
-    @property
-    def is_left_behind(self) -> bool:
-        """Its readers know."""
-        return False
-
-
-_NAMES_REMEMBERED = 256
-
-
-class ModelRouter:
-    """Several synthesizers as one. Models stand before what is embedded: they are what one waited for.
-
-    The order is that of the expectation and does not change when models come.
-
-    Args:
-        embedded: what speaks from the beginning, and whenever nothing else can.
-        expected: the models that are on their way, in the order of preference, each with its voices: these are listed
-            as they are given until the model comes.
-    """
-
-    def __init__(self, embedded: Synthesizer, expected: Mapping[str, Sequence[Voice]]) -> None:
-        self._embedded = embedded
-        self._expected = dict(expected)
-        self._models: dict[str, Synthesizer] = {}
-        self._lately: dict[str, Synthesizer] = {}
-        self._lock = Lock()
-
-    def add(self, name: str, model: Synthesizer) -> None:
-        """Let a model speak from now on, in its expected place or behind the others; what is being spoken goes on."""
-        with self._lock:
-            self._models = {**self._models, name: model}
-
-    def models(self) -> dict[str, str]:
-        """The expected models, in their order: ``ready``, or ``coming``."""
-        here = self._models
-        return {name: "ready" if name in here else "coming" for name in self._expected}
-
-    def has_models(self) -> bool:
-        """Whether any model can speak."""
-        return bool(self._models)
-
-    def voices(self) -> Sequence[Voice]:
-        """The voices of all models, here or on their way, then the embedded ones."""
-        models = self._models
-        expected = {**self._expected, **{name: () for name in models if name not in self._expected}}
-        of_models = (
-            voice
-            for name, coming in expected.items()
-            for voice in (models[name].voices() if name in models else coming)
-        )
-        return [*of_models, *self._embedded.voices()]
-
-    def synthesize(self, request: SynthesisRequest) -> Derived[Pcm]:
-        """Speak with whom the voice belongs to.
-
-        Raises:
-            VoiceError: the voice is nobody's, or of a model that has not come yet.
-            SpeechError: the text cannot be spoken.
-        """
-        return Derived(lambda: self._speaker_of(request).synthesize(request), lambda blocks: blocks)
-
-    def _speaker_of(self, request: SynthesisRequest) -> Synthesizer:
-        name = request.voice.name
-        for part in (*self._models.values(), self._embedded):
-            if any(voice.name == name for voice in part.voices()):
-                self._remember(name, part)
-                return part
-        if name in self._lately:  # it has gone from the list; an answer that began with it ends with it
-            return self._lately[name]
-        raise VoiceError(f"the voice '{request.voice.name}' is not there")
-
-    def _remember(self, name: str, part: Synthesizer) -> None:
-        if self._lately.get(name) is not part:
-            with self._lock:
-                self._lately = dict([*self._lately.items(), (name, part)][-_NAMES_REMEMBERED:])
+            try:
+                close(blocks)
+            finally:
+                manager.release(lease)

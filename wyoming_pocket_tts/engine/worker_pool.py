@@ -17,53 +17,57 @@ T = TypeVar("T")
 
 
 class Worker(Generic[T]):
-    """One thread, and what it works at. Everything but the thread is guarded by the crew's lock."""
+    """One thread and its task. Everything but the thread is guarded by the pool's lock."""
 
-    def __init__(self, name: str, work: "Callable[[Worker[T]], None]") -> None:
-        self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
+    def __init__(self, name: str, run: "Callable[[Worker[T]], None]") -> None:
+        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
         self.task: T | None = None
-        """What it works at."""
         self.began_at = 0.0
         self.is_dying = False
-        self.is_lost = False
-        """It has no place any more: it keeps its hands off what others see, and ends."""
+        self.is_replaced = False
+        """It discards the result of its call, and exits."""
         self.is_left_behind = False
         """Another one has its place, and it may hold a core."""
 
-    def begins(self, task: T, now: float) -> None:
+    @property
+    def is_dead(self) -> bool:
+        """Whether it failed or was never started."""
+        return self.is_dying or not self.thread.is_alive()
+
+    def assign(self, task: T, now: float) -> None:
         """It works at this from now on."""
         self.task, self.began_at = task, now
 
-    def dies(self) -> None:
-        """It ends by a surprise."""
+    def mark_dead(self) -> None:
+        """It ends because of an unexpected error."""
         self.task, self.is_dying = None, True
 
 
 @dataclass(frozen=True, slots=True)
 class LostWorker(Generic[T]):
-    """A thread that does not work any more."""
+    """A thread that hangs or died."""
 
     name: str
     task: T | None
-    """What it has not come back from; None if it died."""
+    """What it hangs in; None if it died."""
     is_replaced: bool
 
 
 class WorkerPool(Generic[T]):
-    """A fixed number of threads. Owned by whoever owns the lock.
+    """A fixed number of threads. Owned by the owner of the lock.
 
     Args:
-        work: what each thread runs.
+        run: what each thread runs.
         size: threads.
-        lock: guards what the threads work at.
-        stuck_seconds: whoever is at a task for longer is left behind.
-        now: a clock that counts seconds.
-        most_left_behind: how many may be at a time; nobody takes the place of one more.
+        lock: guards tasks.
+        stuck_seconds: a task that takes longer is a hang.
+        now: monotonic seconds.
+        most_left_behind: hung threads that are replaced, at a time.
     """
 
     def __init__(
         self,
-        work: Callable[[Worker[T]], None],
+        run: Callable[[Worker[T]], None],
         *,
         size: int,
         lock: threading.Condition,
@@ -71,69 +75,65 @@ class WorkerPool(Generic[T]):
         now: Callable[[], float],
         most_left_behind: int = MOST_LEFT_BEHIND,
     ) -> None:
-        self._work = work
+        self._run = run
         self._lock = lock
         self._stuck_seconds = stuck_seconds
         self._now = now
         self._may_leave_behind = most_left_behind
         self._size = size
-        self._begun = False
+        self._started = False
         self._numbers = count()
-        self._hands = [self._hand(next(self._numbers)) for _ in range(size)]
+        self._workers = [self._new_worker() for _ in range(size)]
 
     @property
     def is_whole(self) -> bool:
-        """Whether as many threads run as there should be; one that died counts until it is replaced."""
-        return len(self._hands) == self._size and all(hand.thread.is_alive() for hand in self._hands)
+        """Whether as many threads run as should; one that died counts until it is replaced."""
+        return len(self._workers) == self._size and all(worker.thread.is_alive() for worker in self._workers)
 
     def start(self) -> None:
         """Start the threads."""
-        self._begun = True
-        for hand in self._hands:
-            hand.thread.start()
+        self._started = True
+        for worker in self._workers:
+            worker.thread.start()
 
-    def ends(self, hand: Worker[T]) -> bool:
-        """It has come to the end of a task; False if nobody waits for that any more. With the lock."""
-        hand.task = None
-        self._may_leave_behind += hand.is_left_behind
-        hand.is_left_behind = False
-        return not hand.is_lost
+    def finish(self, worker: Worker[T]) -> bool:
+        """End a worker's task, with the lock held; False if the worker has been replaced meanwhile."""
+        worker.task = None
+        self._may_leave_behind += worker.is_left_behind
+        worker.is_left_behind = False
+        return not worker.is_replaced
 
-    def replace_lost(self) -> list[LostWorker[T]]:
-        """Put others in the place of those who died or are stuck; tell what each was at."""
+    def replace_lost_workers(self) -> list[LostWorker[T]]:
+        """Replace workers that died or hang, and say what each was at."""
         with self._lock:
-            lost = [hand for hand in self._hands if self._is_dead(hand) or self._is_stuck(hand)]
-            for hand in lost:
-                hand.is_lost = True
-            return [self._replace(hand) for hand in lost]
+            lost = [worker for worker in self._workers if worker.is_dead or self._hangs(worker)]
+            for worker in lost:
+                worker.is_replaced = True
+            return [self._replace(worker) for worker in lost]
 
     def join(self, deadline_seconds: float) -> None:
-        """Wait for the threads to end; those that were left behind before are not waited for."""
+        """Wait for the threads to end, those left behind excepted."""
         until = time.monotonic() + deadline_seconds
-        for hand in self._hands if self._begun else ():
-            hand.thread.join(max(0.0, until - time.monotonic()))
-            if hand.thread.is_alive():
-                _LOGGER.error("%s still computes %g s after it was stopped", hand.thread.name, deadline_seconds)
+        for worker in self._workers if self._started else ():
+            worker.thread.join(max(0.0, until - time.monotonic()))
+            if worker.thread.is_alive():
+                _LOGGER.error("%s still computes %g s after it was stopped", worker.thread.name, deadline_seconds)
 
-    def _replace(self, hand: Worker[T]) -> LostWorker[T]:
-        is_dead = self._is_dead(hand)
-        self._hands.remove(hand)
+    def _hangs(self, worker: Worker[T]) -> bool:
+        return worker.task is not None and self._now() - worker.began_at >= self._stuck_seconds
+
+    def _replace(self, worker: Worker[T]) -> LostWorker[T]:
+        is_dead = worker.is_dead
+        self._workers.remove(worker)
         is_replaced = is_dead or self._may_leave_behind > 0
         if is_replaced:
-            hand.is_left_behind = not is_dead
-            self._may_leave_behind -= hand.is_left_behind
-            another = self._hand(next(self._numbers))
-            self._hands.append(another)
-            with suppress(RuntimeError):  # no thread is to be had: it counts as dead, so the next look tries again
+            worker.is_left_behind = not is_dead
+            self._may_leave_behind -= worker.is_left_behind
+            another = self._new_worker()
+            self._workers.append(another)
+            with suppress(RuntimeError):  # out of threads: it counts as dead, so the next check tries again
                 another.thread.start()
-        return LostWorker(hand.thread.name, None if is_dead else hand.task, is_replaced)
+        return LostWorker(worker.thread.name, None if is_dead else worker.task, is_replaced)
 
-    @staticmethod
-    def _is_dead(hand: Worker[T]) -> bool:
-        return hand.is_dying or not hand.thread.is_alive()
-
-    def _is_stuck(self, hand: Worker[T]) -> bool:
-        return hand.task is not None and self._now() - hand.began_at >= self._stuck_seconds
-
-    def _hand(self, number: int) -> Worker[T]:
-        return Worker(f"speech-{number}", self._work)
+    def _new_worker(self) -> Worker[T]:
+        return Worker(f"speech-{next(self._numbers)}", self._run)

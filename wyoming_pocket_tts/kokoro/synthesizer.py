@@ -143,11 +143,14 @@ class StreamingVocoder:
 
 
 class KokoroSynthesizer:
-    """The embedded voices. Implements ``speech.Synthesizer``.
+    """The embedded voices. Computes on its callers' threads alone, so there is nothing to close.
 
     Raises:
         ModelError: a file of the voice is missing or damaged.
     """
+
+    busy_seconds = 0.0
+    is_left_behind = False
 
     def __init__(self, folder: Path = VOICE_FOLDER) -> None:
         with _whole():
@@ -162,6 +165,9 @@ class KokoroSynthesizer:
 
     def voices(self) -> Sequence[Voice]:
         return [speaker.voice for speaker in self._description.speakers]
+
+    def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
+        """As ``LoadedSynthesizer``."""
 
     def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
         """Speak ``request.text`` in blocks of about 0.3 s; nothing for a text without a word."""

@@ -2,47 +2,43 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+from wyoming_pocket_tts.core.types import NEWCOMER_SECONDS
 
 T = TypeVar("T")
 
-MOST_WAITING = 64
-"""Frames that wait to be decoded: five seconds, after which a speech rests."""
-ENOUGH_WAITING = 32
-"""Frames for which nobody is disturbed any more; who has fewer takes all others along."""
+MOST_WAITING: Final = 64
+"""Frames waiting to be decoded, five seconds, after which a sequence rests."""
+ENOUGH_WAITING: Final = 32
+"""Frames with which a sequence alone starts no step; one with fewer takes all others along."""
 _DANGER_SECONDS = 0.12
-"""A supply that may not last for the reading of a text on a busy machine."""
+"""A supply that may not outlast a prefill on a busy machine."""
 _STEPS_BETWEEN_TEXTS = 3
-"""So many calls at most come before a text because of that: a newcomer cannot wait for a machine that is too slow."""
+"""At most so many steps before a prefill because of that: a newcomer cannot wait for a machine that is too slow."""
 _SECURE_SECONDS = 0.5
 _FAR_AHEAD_SECONDS = 2.0
-NEWCOMERS_START_SECONDS = 1.0
-"""A newcomer counts like somebody who has heard nothing for this long: whoever has waited longer comes before."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceStatus(Generic[T]):
-    """Where a speech stands.
-
-    Attributes:
-        speech: which.
-        supply_seconds: how long its hearer has something to hear; negative for how long there has been nothing. Of
-            somebody who has heard nothing so far: since when, less than 0.
-        waiting_frames: made, but not decoded.
-        reads: whether text is to be read before the next frame.
-        is_new: whether it has no frame so far.
-    """
+    """A sequence, as the scheduler sees it."""
 
     speech: T
     supply_seconds: float
+    """Audio and frames that its listener has ahead; negative since there is nothing to hear. Of a newcomer: since it
+    came, negative."""
     waiting_frames: int = 0
+    """Generated, but not decoded."""
     reads: bool = False
+    """Text is to be read before the next frame."""
     is_new: bool = False
+    """It has no frame so far."""
 
     @property
     def need(self) -> float:
         """The lowest goes first."""
-        return self.supply_seconds - (NEWCOMERS_START_SECONDS if self.is_new else 0.0)
+        return self.supply_seconds - (NEWCOMER_SECONDS if self.is_new else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +50,15 @@ class PrefillStep(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class DecodeStep(Generic[T]):
-    """Make the next frame of each, together."""
+    """Generate the next frame of each, together."""
 
     speeches: tuple[T, ...]
 
 
-def schedule(standings: Sequence[SequenceStatus[T]], *, steps_since_text: int) -> PrefillStep[T] | DecodeStep[T] | None:
-    """Decide what the model does next; None when everybody has enough.
-
-    Args:
-        standings: of all speeches.
-        steps_since_text: how many turns were a ``Step`` since the last ``Read``.
-    """
-    readers = [each for each in standings if each.reads and each.waiting_frames < ENOUGH_WAITING]
-    steppers = [each for each in standings if not each.reads and each.waiting_frames < MOST_WAITING]
+def schedule(statuses: Sequence[SequenceStatus[T]], *, steps_since_text: int) -> PrefillStep[T] | DecodeStep[T] | None:
+    """Decide the next step; None when all have enough. ``steps_since_text``: decode steps since the last prefill."""
+    readers = [each for each in statuses if each.reads and each.waiting_frames < ENOUGH_WAITING]
+    steppers = [each for each in statuses if not each.reads and each.waiting_frames < MOST_WAITING]
     if all(each.waiting_frames >= ENOUGH_WAITING for each in steppers):
         steppers = []
     reader = min(readers, key=lambda each: each.need, default=None)

@@ -28,162 +28,15 @@ from wyoming_pocket_tts.pocket.backend import (
 from wyoming_pocket_tts.pocket.text import TextChunk
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
-FRAMES_AHEAD = 64
-"""Latents that may wait for the decoder: five seconds, so that a reader who pauses does not stop the generation."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationParams:
-    """How a text is spoken.
-
-    Attributes:
-        sampling: how latents are drawn.
-        eos_threshold: the end is where the end's logit is above it.
-        frames_after_eos: frames after the end; None lets the text decide.
-        frames_per_call: frames decoded at once at most; 0 leaves it to the loop.
-        continuity_seconds: how much of a chunk's own end the next chunk hears after the voice prompt, so that its tone
-            carries over; 0 for a fresh start with each chunk.
-
-    Raises:
-        ConfigError: a value is not possible.
-    """
-
-    sampling: SamplingParams
-    eos_threshold: float
-    frames_after_eos: int | None = None
-    frames_per_call: int = 0
-    continuity_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.continuity_seconds < math.inf:
-            raise ConfigError(f"continuity_seconds is {self.continuity_seconds}: it must be 0 or more")
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """A speech as it is to be: who says what and how.
-
-    Attributes:
-        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
-    """
-
-    voice: VoiceState
-    chunks: Iterator[TextChunk]
-    how: GenerationParams
-
-
-class StopCriteria:
-    """Decides frame by frame, for one chunk.
-
-    Args:
-        tokens: of the chunk, for the message.
-        limit: frames after which it is given up.
-        eos_threshold: the end is where the end's logit is above it.
-        frames_after_eos: frames after the end.
-    """
-
-    def __init__(self, tokens: int, *, limit: int, eos_threshold: float, frames_after_eos: int) -> None:
-        self.over = limit < 1
-        """Whether no further frame is wanted."""
-        self._tokens = tokens
-        self._limit = limit
-        self._eos_threshold = eos_threshold
-        self._frames_after_eos = frames_after_eos
-        self._index = 0
-        self._last: int | None = None
-
-    def accept(self, frame: DecodeOutput) -> bool:
-        """Take the next frame; return whether it is spoken. The one that finds the chunk over is not."""
-        index, self._index = self._index, self._index + 1
-        if self._last is None and index >= _FIRST_FRAME_THAT_MAY_END and frame.eos_logit > self._eos_threshold:
-            self._last = index + self._frames_after_eos
-        if self._last is not None and index >= self._last:
-            self.over = True
-            return False
-        if self._index == self._limit:
-            self.over = True
-            _LOGGER.warning(
-                "no end of speech after %d frames of a chunk of %d tokens: "
-                "the voice or the text may not suit the model",
-                self._limit,
-                self._tokens,
-            )
-        return True
-
-
-def chunk_rules(chunk: TextChunk, how: GenerationParams, *, limit: int) -> StopCriteria:
-    """The rules of a chunk's end."""
-    after_eos = chunk.frames_after_eos if how.frames_after_eos is None else how.frames_after_eos
-    return StopCriteria(len(chunk.tokens), limit=limit, eos_threshold=how.eos_threshold, frames_after_eos=after_eos)
-
-
-def speak(
-    backend: Backend,
-    voice: VoiceState,
-    chunks: Iterable[TextChunk],
-    how: GenerationParams,
-    *,
-    stop: Event | None = None,
-    spoken: Callable[[VoiceState], None] | None = None,
-) -> Generator[Samples, None, None]:
-    """Yield the speech piece by piece, each as soon as it is decoded.
-
-    Nothing happens before the first piece is asked for. The thread that generates is joined when the iterator ends, is
-    closed, or raises.
-
-    Args:
-        backend: the model.
-        voice: who speaks.
-        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
-        how: options.
-        stop: once set, nothing further is generated and the speech ends early.
-        spoken: is given the state after each chunk, or what there is of it when the speech ends early, on the thread
-            that generates; the next chunk then goes on from there instead of returning to the voice prompt.
-
-    Raises:
-        RuntimeError: the engine failed; what was decoded before has been yielded.
-    """
-    stop = stop or Event()
-    channel: BoundedChannel[LatentFrame] = BoundedChannel(FRAMES_AHEAD)
-
-    def generate() -> None:
-        try:
-            with closing(_latents(backend, voice, chunks, how, stop=stop, spoken=spoken)) as latents:
-                for latent in latents:
-                    channel.put(latent)
-            channel.finish()
-        except ChannelClosed:
-            pass
-        except BaseException as error:  # noqa: BLE001  (it is raised again where somebody can act on it)
-            channel.finish(error)
-
-    thread = Thread(target=generate, name="pocket-latents", daemon=True)
-    thread.start()
-    # Called below or, where a program ends amid a speech, when Python does: PyTorch aborts if its threads are cut off.
-    end = finalize(channel, _end, channel, thread)
-    try:
-        yield from _audio(backend, channel, how, stop)
-    finally:
-        end()
-
-
-@dataclass(frozen=True, slots=True)
-class LatentFrame:
-    """A frame on its way to the decoder, and the chunk that it belongs to."""
-
-    chunk: int
-    values: NDArray[np.float32]
-
-
 T = TypeVar("T")
 
 
-class BoundedChannel(Generic[T]):
-    """Hands items from one writer to one reader, in order.
+class ChannelClosed(Exception):  # noqa: N818  (named for the state)
+    """The reader has closed its end."""
 
-    Args:
-        capacity: items that may wait; a writer that is ahead of its reader by as many waits.
-    """
+
+class BoundedChannel(Generic[T]):
+    """Hands items from one writer to one reader, in order; the writer waits while ``capacity`` items do."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -241,6 +94,198 @@ class BoundedChannel(Generic[T]):
             self._changed.notify_all()
 
 
+_LOGGER = logging.getLogger(__name__)
+
+_FIRST_FRAME_THAT_MAY_END = 6
+"""Before speech has begun, some voices look as if they had finished."""
+_TOKENS_PER_SECOND = 3.0
+_SPARE_SECONDS = 2.0
+
+
+def max_frames(tokens: int, frames_per_second: float) -> int:
+    """Give the number of steps after which a chunk of so many tokens is given up."""
+    return math.ceil((tokens / _TOKENS_PER_SECOND + _SPARE_SECONDS) * frames_per_second)
+
+
+class StopCriteria:
+    """Decides when one chunk is over: some frames after the end-of-speech logit exceeds a threshold, or at a limit."""
+
+    def __init__(self, tokens: int, *, limit: int, eos_threshold: float, frames_after_eos: int) -> None:
+        self.over = limit < 1
+        """Whether no further frame is wanted."""
+        self._tokens = tokens
+        self._limit = limit
+        self._eos_threshold = eos_threshold
+        self._frames_after_eos = frames_after_eos
+        self._index = 0
+        self._last: int | None = None
+
+    def accept(self, frame: DecodeOutput) -> bool:
+        """Take the next frame; return whether it is spoken. The one that finds the chunk over is not."""
+        index, self._index = self._index, self._index + 1
+        if self._last is None and index >= _FIRST_FRAME_THAT_MAY_END and frame.eos_logit > self._eos_threshold:
+            self._last = index + self._frames_after_eos
+        if self._last is not None and index >= self._last:
+            self.over = True
+            return False
+        if self._index == self._limit:
+            self.over = True
+            _LOGGER.warning(
+                "no end of speech after %d frames of a chunk of %d tokens: "
+                "the voice or the text may not suit the model",
+                self._limit,
+                self._tokens,
+            )
+        return True
+
+
+_FADES_PER_SECOND = 200
+"""The first 5 ms of a chunk fade in: a codec that starts from nothing begins with a small click."""
+FRAMES_PER_CALL = 4
+"""Frames decoded at once at most, unless told otherwise: more are no faster, and take memory for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatentFrame:
+    """A frame on its way to the decoder, and the chunk that it belongs to."""
+
+    chunk: int
+    values: NDArray[np.float32]
+
+
+class CodecStream:
+    """Decodes the frames of one sequence; ``frames_per_call`` at once at most, 0 for the default."""
+
+    def __init__(self, backend: Backend, frames_per_call: int = 0) -> None:
+        self.frames_per_call = frames_per_call or FRAMES_PER_CALL
+        self._backend = backend
+        self._decoder: CodecDecoder | None = None
+        self._chunk = -1
+
+    def decode(self, latents: Sequence[LatentFrame]) -> Samples:
+        """Decode the next frames, all of one chunk and no more than ``frames_per_call``."""
+        begins = self._decoder is None or latents[0].chunk != self._chunk
+        if self._decoder is None or begins:
+            self._decoder, self._chunk = self._backend.open_decoder(), latents[0].chunk
+        samples = self._decoder.decode(np.stack([latent.values for latent in latents]))
+        return _faded_in(samples, self._backend.sample_rate_hz) if begins else samples
+
+
+def frames_to_wait_for(lead_seconds: float, frame_seconds: float) -> int:
+    """How many frames are worth waiting for, at least one.
+
+    Frames that are decoded together are cheaper. A listener with a lead can wait for some, as long as that takes no
+    more than half of the lead, even if they come no faster than they play.
+    """
+    return max(1, int(lead_seconds / 2 / frame_seconds))
+
+
+def _faded_in(samples: Samples, rate_hz: int) -> Samples:
+    count = min(rate_hz // _FADES_PER_SECOND, len(samples))
+    ramp = np.linspace(0, 1, rate_hz // _FADES_PER_SECOND, dtype=np.float32)[:count]
+    return np.concatenate([samples[:count] * ramp, samples[count:]])
+
+
+FRAMES_AHEAD = 64
+"""Latents that may wait for the decoder: five seconds, so that a reader that pauses does not stop the generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationParams:
+    """How a text is spoken.
+
+    Attributes:
+        sampling: how latents are drawn.
+        eos_threshold: the end is where the end's logit is above it.
+        frames_after_eos: frames after the end; None lets the text decide.
+        frames_per_call: frames decoded at once at most; 0 leaves it to the loop.
+        continuity_seconds: how much of a chunk's own end the next chunk hears after the voice prompt, so that its tone
+            carries over; 0 for a fresh start with each chunk.
+
+    Raises:
+        ConfigError: a value is not possible.
+    """
+
+    sampling: SamplingParams
+    eos_threshold: float
+    frames_after_eos: int | None = None
+    frames_per_call: int = 0
+    continuity_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.continuity_seconds < math.inf:
+            raise ConfigError(f"continuity_seconds is {self.continuity_seconds}: it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What to generate.
+
+    Attributes:
+        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
+    """
+
+    voice: VoiceState
+    chunks: Iterator[TextChunk]
+    how: GenerationParams
+
+
+def stop_criteria(chunk: TextChunk, how: GenerationParams, *, limit: int) -> StopCriteria:
+    """The rules of a chunk's end."""
+    after_eos = chunk.frames_after_eos if how.frames_after_eos is None else how.frames_after_eos
+    return StopCriteria(len(chunk.tokens), limit=limit, eos_threshold=how.eos_threshold, frames_after_eos=after_eos)
+
+
+def speak(
+    backend: Backend,
+    voice: VoiceState,
+    chunks: Iterable[TextChunk],
+    how: GenerationParams,
+    *,
+    stop: Event | None = None,
+    spoken: Callable[[VoiceState], None] | None = None,
+) -> Generator[Samples, None, None]:
+    """Yield the speech piece by piece, each as soon as it is decoded.
+
+    Nothing happens before the first piece is asked for. The thread that generates is joined when the iterator ends, is
+    closed, or raises.
+
+    Args:
+        backend: the model.
+        voice: its state.
+        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
+        how: options.
+        stop: once set, nothing further is generated and the speech ends early.
+        spoken: is given the state after each chunk, or what there is of it when the speech ends early, on the thread
+            that generates; the next chunk then goes on from there instead of returning to the voice prompt.
+
+    Raises:
+        RuntimeError: the engine failed; what was decoded before has been yielded.
+    """
+    stop = stop or Event()
+    channel: BoundedChannel[LatentFrame] = BoundedChannel(FRAMES_AHEAD)
+
+    def generate() -> None:
+        try:
+            with closing(_latents(backend, voice, chunks, how, stop=stop, spoken=spoken)) as latents:
+                for latent in latents:
+                    channel.put(latent)
+            channel.finish()
+        except ChannelClosed:
+            pass
+        except BaseException as error:  # noqa: BLE001  (it is raised again for the reader)
+            channel.finish(error)
+
+    thread = Thread(target=generate, name="pocket-latents", daemon=True)
+    thread.start()
+    # Called below or, where a program ends amid a speech, when Python does: PyTorch aborts if its threads are cut off.
+    end = finalize(channel, _end, channel, thread)
+    try:
+        yield from _audio(backend, channel, how, stop)
+    finally:
+        end()
+
+
 def _end(channel: BoundedChannel[LatentFrame], thread: Thread) -> None:
     channel.close()
     thread.join()
@@ -264,7 +309,7 @@ def _latents(
             return
         if tail and spoken is None:
             current = backend.listen_on(voice, np.stack(tail))
-        limit = frame_limit(len(chunk.tokens), frames_per_second)
+        limit = max_frames(len(chunk.tokens), frames_per_second)
         stream = backend.open_speech(current, positions=len(chunk.tokens) + limit, sampling=how.sampling)
         tail.clear()
         try:
@@ -281,7 +326,7 @@ def chunk_latents(
     stream: LatentGenerator, chunk: TextChunk, how: GenerationParams, *, limit: int, stop: Event
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the latents ``[latent_dim]`` of one chunk: until a few frames after its end, or until the limit."""
-    rules = chunk_rules(chunk, how, limit=limit)
+    rules = stop_criteria(chunk, how, limit=limit)
     frame: DecodeOutput | None = None
     while not (rules.over or stop.is_set()):
         frame = stream.prefill(chunk.tokens) if frame is None else stream.step(frame.latent)
@@ -309,64 +354,3 @@ def _audio(
             samples = decoding.decode(list(group))
             playback.add(len(samples) / backend.sample_rate_hz, monotonic())
             yield samples
-
-
-_LOGGER = logging.getLogger(__name__)
-
-_FIRST_FRAME_THAT_MAY_END = 6
-"""Before speech has begun, some voices look as if they had finished."""
-_TOKENS_PER_SECOND = 3.0
-_SPARE_SECONDS = 2.0
-
-
-def frame_limit(tokens: int, frames_per_second: float) -> int:
-    """Give the number of steps after which a chunk of so many tokens is given up."""
-    return math.ceil((tokens / _TOKENS_PER_SECOND + _SPARE_SECONDS) * frames_per_second)
-
-
-_FADES_PER_SECOND = 200
-"""The first 5 ms of a chunk fade in: a codec that starts from nothing begins with a small click."""
-FRAMES_PER_CALL = 4
-"""Frames decoded at once at most, unless told otherwise: more are no faster, and take memory for each."""
-
-
-class CodecStream:
-    """The audio of one speech.
-
-    Args:
-        backend: the model.
-        frames_per_call: frames decoded at once at most; 0 leaves it to this.
-    """
-
-    def __init__(self, backend: Backend, frames_per_call: int = 0) -> None:
-        self.frames_per_call = frames_per_call or FRAMES_PER_CALL
-        self._backend = backend
-        self._decoder: CodecDecoder | None = None
-        self._chunk = -1
-
-    def decode(self, latents: Sequence[LatentFrame]) -> Samples:
-        """Decode the next frames, all of one chunk and no more than ``frames_per_call``."""
-        begins = self._decoder is None or latents[0].chunk != self._chunk
-        if self._decoder is None or begins:
-            self._decoder, self._chunk = self._backend.open_decoder(), latents[0].chunk
-        samples = self._decoder.decode(np.stack([latent.values for latent in latents]))
-        return _faded_in(samples, self._backend.sample_rate_hz) if begins else samples
-
-
-def frames_to_wait_for(lead_seconds: float, frame_seconds: float) -> int:
-    """How many frames are worth waiting for, at least one.
-
-    Frames that are decoded together are cheaper. Whoever is ahead can wait for some, as long as that takes no more than
-    half of the lead, even if they come no faster than they play.
-    """
-    return max(1, int(lead_seconds / 2 / frame_seconds))
-
-
-def _faded_in(samples: Samples, rate_hz: int) -> Samples:
-    count = min(rate_hz // _FADES_PER_SECOND, len(samples))
-    ramp = np.linspace(0, 1, rate_hz // _FADES_PER_SECOND, dtype=np.float32)[:count]
-    return np.concatenate([samples[:count] * ramp, samples[count:]])
-
-
-class ChannelClosed(Exception):  # noqa: N818  (named for the state)
-    """The reader has gone: nobody will take what was to be put."""

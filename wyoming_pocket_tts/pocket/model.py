@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.system import default_data_dir
 from wyoming_pocket_tts.pocket.backend import Backend, BatchedBackend, SamplingParams
-from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, Listener
+from wyoming_pocket_tts.pocket.batch_engine import BatchEngine
 from wyoming_pocket_tts.pocket.generate import GenerationParams, GenerationRequest, speak
 from wyoming_pocket_tts.pocket.loading import (
     DEFAULT_LANGUAGE,
@@ -359,7 +360,7 @@ class TTSModel(TorchModuleMixin):
         for samples in speak(self._backend, script.voice, script.chunks, script.how, stop=stop, spoken=spoken):
             yield self._backend.public(samples)
 
-    def choir(self, listener: Listener | None = None) -> BatchEngine | None:
+    def choir(self, listener: Observer | None = None) -> BatchEngine | None:
         """Let speeches be computed together: whoever takes it closes it. None where the engine cannot do that.
 
         Args:

@@ -1,14 +1,15 @@
 """One loaded model as a `Synthesizer`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from wyoming_pocket_tts.core.errors import EmptyText, TtsError, VoiceError, VoiceUnavailable
-from wyoming_pocket_tts.core.types import Derived, Pcm, SynthesisRequest, Voice
-from wyoming_pocket_tts.pocket.batch_engine import Listener
+from wyoming_pocket_tts.core.errors import EmptyText, VoiceError, VoiceUnavailable
+from wyoming_pocket_tts.core.events import Observer
+from wyoming_pocket_tts.core.types import Pcm, Pending, StreamingSynthesizer, SynthesisRequest, Voice
+from wyoming_pocket_tts.pocket.generate import GenerationRequest
 from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.voice_state import VoiceStateCache
 from wyoming_pocket_tts.pocket.voice_store import ModelVoices
@@ -18,72 +19,77 @@ _VOICES_IN_MEMORY = 4
 _LOUDEST = 32_767
 
 
-class PocketSynthesizer:
-    """A model that speaks with voices from files.
+class PocketSynthesizer(StreamingSynthesizer):
+    """A model that speaks with voices from files; its owner closes it.
 
     Args:
         model: the loaded model.
         voices: its voices.
-        listener: hears how the model fares while several speak; None for nobody.
-
-    Whoever made it closes it: with ONNX Runtime it has a thread while it speaks.
+        listener: is notified of batches and faults.
     """
 
-    def __init__(self, model: TTSModel, voices: ModelVoices, *, listener: Listener | None = None) -> None:
+    def __init__(self, model: TTSModel, voices: ModelVoices, *, listener: Observer | None = None) -> None:
         self._model = model
         self._voices = voices
         self._states = VoiceStateCache(_VOICES_IN_MEMORY)
-        self._choir = model.choir(listener)
+        self._engine = model.choir(listener)
 
     def voices(self) -> Sequence[Voice]:
-        """The ready-made voices, the default one first, and those of one's own."""
+        """The predefined voices, the default one first, and the custom ones."""
         return self._voices.voices()
 
-    def synthesize(self, request: SynthesisRequest) -> Derived[Any]:
-        """Speak in blocks of one frame of 80 ms or several; nothing for a text without a word.
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        """Yield blocks of one frame of 80 ms or several; none for a text without a word.
 
         Raises:
             VoiceError: the voice is not there, or its file is damaged.
             ModelError: the model failed.
         """
-        return Derived(lambda: self._begin(request), lambda pieces: (_pcm(np.asarray(piece)) for piece in pieces))
+        try:
+            generation = self._prepare(request)
+        except EmptyText:
+            return
+        if self._engine is None:
+            for samples in self._model.speak(generation):
+                yield _pcm(np.asarray(samples))
+            return
+        with closing(self._engine.speak(generation)) as sequence:
+            while True:
+                while on_ready is not None and not sequence.ready(on_ready):
+                    yield Pending.FRAMES
+                decoded = next(sequence, None)
+                if decoded is None:
+                    return
+                yield _pcm(decoded)
 
-    def close(self, deadline_seconds: float = 5.0, reason: TtsError | None = None) -> None:
-        """End what is being spoken, which fails, and the thread that speaks; a model that hangs is left behind.
-
-        Args:
-            deadline_seconds: time for the call under way to come to its end.
-            reason: what those hear who listen; None for that the model is being closed.
-        """
-        if self._choir is not None:
-            self._choir.close(deadline_seconds, reason)
+    def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
+        """As ``LoadedSynthesizer``."""
+        if self._engine is not None:
+            self._engine.close(deadline_seconds, reason)
 
     @property
     def busy_seconds(self) -> float:
-        """How long the model has been computing one thing; 0 when it does not. A hung model is known by it."""
-        return 0.0 if self._choir is None else self._choir.busy_seconds
+        """As ``LoadedSynthesizer``."""
+        return 0.0 if self._engine is None else self._engine.busy_seconds
 
     @property
     def is_left_behind(self) -> bool:
-        """Whether a call that was under way when it was closed is so still: what it needs stays in memory."""
-        return self._choir is not None and self._choir.is_left_behind
+        """As ``LoadedSynthesizer``."""
+        return self._engine is not None and self._engine.is_left_behind
 
-    def _begin(self, request: SynthesisRequest) -> Iterator[Any]:
-        path, manner = self._voices.path(request), request.manner
+    def _prepare(self, request: SynthesisRequest) -> GenerationRequest:
+        files, manner = request.voice.files, request.manner
+        path = files.get(request.speaker or "") or next(iter(files.values()), None)
+        if path is None:
+            raise VoiceError(f"the voice '{request.voice.name}' has no file")
         try:
             state = self._states.get(_identity(path), lambda: self._model.get_state_for_audio_prompt(path))
         except VoiceUnavailable:
             raise
         except VoiceError:
-            self._voices.give_up(path)
+            self._voices.discard(path)
             raise
-        try:
-            script = self._model.script(
-                state, request.text, temp=manner.temperature, eos_threshold=manner.eos_threshold
-            )
-        except EmptyText:
-            return iter(())
-        return self._model.speak(script) if self._choir is None else self._choir.speak(script)
+        return self._model.script(state, request.text, temp=manner.temperature, eos_threshold=manner.eos_threshold)
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from wyoming_pocket_tts.audio.recordings import read_audio
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError, VoiceUnavailable
-from wyoming_pocket_tts.core.types import SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision
 from wyoming_pocket_tts.pocket.registry import released_model, voice_names, voice_state_source
 from wyoming_pocket_tts.pocket.schema import ModelConfig
@@ -25,23 +25,24 @@ from wyoming_pocket_tts.pocket.worker_client import Message, Report, WorkerTask,
 
 _LOGGER = logging.getLogger(__name__)
 
-_GONE_REMEMBERED = 64
-
 
 def voice_name(model: str, voice: str) -> str:
     """What clients call a voice of a model. It stays the same whatever else is installed."""
     return f"{model}-{voice}"
 
 
-def listed_voices(model: str, voices: Sequence[str], *, language: str, rate_hz: int, there: set[str]) -> list[Voice]:
-    """Describe the ready-made voices of a model.
+def listed_voices(
+    model: str, voices: Sequence[str], *, language: str, rate_hz: int, there: set[str], directory: Path | None = None
+) -> list[Voice]:
+    """Describe the predefined voices of a model, the default one first.
 
     Args:
         model: its name.
-        voices: the voices' names, the default one first.
-        language: what the model speaks, as a tag.
-        rate_hz: its samples per second.
-        there: names of the voices that can be spoken with now.
+        voices: their names, without the model's.
+        language: a tag.
+        rate_hz: samples per second.
+        there: those that are installed.
+        directory: holds their files; None before the model is there.
     """
     return [
         Voice(
@@ -50,6 +51,7 @@ def listed_voices(model: str, voices: Sequence[str], *, language: str, rate_hz: 
             languages=(language,),
             sample_rate_hz=rate_hz,
             installed=voice in there,
+            files={} if directory is None else {"": directory / f"{voice}{VOICE_SUFFIX}"},
             attribution_name="Kyutai, CC-BY-4.0",
         )
         for voice in voices
@@ -58,97 +60,81 @@ def listed_voices(model: str, voices: Sequence[str], *, language: str, rate_hz: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomVoice:
-    """A voice that is not the model's maker's.
-
-    Attributes:
-        name: what clients call it.
-        description: what people read.
-        styles: a file for each way in which it speaks, the default one first; files of the house's, which never change.
-        language: a tag; None for the model's language.
-    """
+    """A voice of the user's own."""
 
     name: str
     description: str
     styles: Mapping[str, Path]
+    """A file for each style, the default one first; copies of ours, which never change."""
     language: str | None = None
+    """A tag; None for the model's language."""
 
 
 class ModelVoices:
-    """Ready-made voices, each of which is there once its file is, and those of the user's own.
+    """The voices of one Pocket TTS model: predefined ones, each installed once its file is there, and custom ones.
 
     Args:
         name: what the model is called in the names of its voices.
-        voices: names of all its ready-made voices, the default one first.
+        voices: names of all its predefined voices, the default one first.
         language: what it speaks, as a tag.
         rate_hz: its samples per second.
-        directory: holds ``NAME.safetensors`` for each ready-made voice that is there; others may come at any time.
+        directory: holds ``NAME.safetensors`` for each predefined voice that is there; others may come at any time.
     """
 
     def __init__(self, *, name: str, voices: Sequence[str], language: str, rate_hz: int, directory: Path) -> None:
         self._name = name
-        self._paths = {voice_name(name, voice): directory / f"{voice}{VOICE_SUFFIX}" for voice in voices}
-        self._ready_made_names = tuple(voices)
+        self._names = tuple(voices)
         self._language = language
         self._rate_hz = rate_hz
-        self._ready_made: tuple[Voice, ...] = ()
-        self._own: Mapping[str, CustomVoice] = {}
-        self._gone: Mapping[str, CustomVoice] = {}
+        self._directory = directory
+        self._predefined: tuple[Voice, ...] = ()
+        self._custom: tuple[Voice, ...] = ()
+        self._listed: tuple[Voice, ...] = ()
         self._lock = Lock()
-        self.look_for_voices()
+        self.refresh()
 
-    def look_for_voices(self) -> None:
-        """Notice which ready-made voices are there by now."""
+    def refresh(self) -> None:
+        """Notice which predefined voices are there by now."""
         with self._lock:  # else an older look could have the last word
-            there = {path.stem for path in self._paths.values() if looks_whole(path)}
-            self._ready_made = tuple(
+            there = {name for name in self._names if looks_whole(self._directory / f"{name}{VOICE_SUFFIX}")}
+            self._predefined = tuple(
                 listed_voices(
-                    self._name, self._ready_made_names, language=self._language, rate_hz=self._rate_hz, there=there
+                    self._name,
+                    self._names,
+                    language=self._language,
+                    rate_hz=self._rate_hz,
+                    there=there,
+                    directory=self._directory,
                 )
             )
+            self._listed = (*self._predefined, *self._custom)
 
-    def speak_also_as(self, own: Sequence[CustomVoice]) -> None:
-        """Have these voices of one's own from now on, in place of those before.
-
-        Those that go are no longer listed; for answers that began with them the last ones of them still speak.
-        """
+    def set_custom_voices(self, custom: Sequence[CustomVoice]) -> None:
+        """List these from now on, in place of those before; requests for one that goes still have its files."""
         with self._lock:
-            now = {voice.name: voice for voice in own}
-            gone = [(name, voice) for name, voice in (*self._gone.items(), *self._own.items()) if name not in now]
-            self._own, self._gone = now, dict(gone[-_GONE_REMEMBERED:])
+            self._custom = tuple(
+                Voice(
+                    name=voice.name,
+                    description=voice.description,
+                    languages=(voice.language or self._language,),
+                    sample_rate_hz=self._rate_hz,
+                    speakers=tuple(voice.styles) if len(voice.styles) > 1 else (),
+                    files=voice.styles,
+                )
+                for voice in custom
+            )
+            self._listed = (*self._predefined, *self._custom)
 
     def voices(self) -> Sequence[Voice]:
-        """The ready-made voices, the default one first, and those of one's own."""
-        return (*self._ready_made, *map(self._listed, self._own.values()))
+        """The predefined voices, the default one first, and the custom ones; the same object until they change."""
+        return self._listed
 
-    def path(self, request: SynthesisRequest) -> Path:
-        """The file of the voice, in the style, that is asked for.
-
-        Raises:
-            VoiceError: there is no such voice.
-        """
-        name = request.voice.name
-        if name in self._paths:
-            return self._paths[name]
-        own = self._own.get(name) or self._gone.get(name)
-        if own is None:
-            raise VoiceError(f"the model {self._name} has no voice '{name}'")
-        return own.styles.get(request.speaker or "") or next(iter(own.styles.values()))
-
-    def give_up(self, path: Path) -> None:
+    def discard(self, path: Path) -> None:
         """Delete a file that cannot be used. What lies here is ours alone, and can be made again."""
         path.unlink(missing_ok=True)
-        self.look_for_voices()
+        self.refresh()
         _LOGGER.warning(
             "%s: the voice is damaged and was deleted; it is brought again, at the latest at the next start", path
-        )
-
-    def _listed(self, own: CustomVoice) -> Voice:
-        return Voice(
-            name=own.name,
-            description=own.description,
-            languages=(own.language or self._language,),
-            sample_rate_hz=self._rate_hz,
-            speakers=tuple(own.styles) if len(own.styles) > 1 else (),
         )
 
 

@@ -229,7 +229,7 @@ class _CastView:
         return self.cast.voices(satellite=self.satellite)
 
     def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
-        return self.cast.choose(
+        return self.cast.resolve(
             name=name, speaker=speaker, language=language, address=address, satellite=self.satellite
         )
 

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
     from wyoming_pocket_tts.config.schema import Settings
     from wyoming_pocket_tts.core.events import Observer
-    from wyoming_pocket_tts.core.types import Synthesizer, Voice
+    from wyoming_pocket_tts.core.types import LoadedSynthesizer, Synthesizer, Voice
     from wyoming_pocket_tts.engine.installer import ModelInstaller
-    from wyoming_pocket_tts.engine.model_manager import ModelManager, ModelRouter
+    from wyoming_pocket_tts.engine.model_manager import ModelManager
+    from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline
     from wyoming_pocket_tts.pocket.model_spec import ModelSpec
-    from wyoming_pocket_tts.server.response import SynthesisPipeline
     from wyoming_pocket_tts.voices.catalog import VoiceCatalog, VoiceSource
     from wyoming_pocket_tts.voices.library import VoiceLibrary
     from wyoming_pocket_tts.voices.resolver import ResolvedVoices
+
+    class EmbeddedSynthesizer(Synthesizer, LoadedSynthesizer, Protocol):
+        """Embedded voices, loaded."""
 
 
 _LOGGER = logging.getLogger(__name__)
@@ -40,42 +43,28 @@ class EmbeddedEngine(StrEnum):
 
     KOKORO = "kokoro"
     """The embedded voice."""
-    TONE = "tone"
-    """A beep, for tests of everything around the voice."""
 
 
-def load_engine(engine: EmbeddedEngine) -> "Synthesizer":
+def load_engine(_: EmbeddedEngine) -> "EmbeddedSynthesizer":
     """Load a synthesizer, ready to speak. Takes seconds: not for an event loop's thread.
 
     Raises:
         ModelError: its files are missing or broken.
     """
-    match engine:
-        case EmbeddedEngine.KOKORO:
-            from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro  # noqa: PLC0415  (numpy and the model)
+    from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro  # noqa: PLC0415  (numpy and the model)
 
-            return load_kokoro()
-        case EmbeddedEngine.TONE:
-            from wyoming_pocket_tts.engine.tone import ToneSynthesizer  # noqa: PLC0415  (numpy)
-
-            return ToneSynthesizer()
+    return load_kokoro()
 
 
-def embedded_voices(engine: EmbeddedEngine) -> "Sequence[Voice]":
+def embedded_voices(_: EmbeddedEngine) -> "Sequence[Voice]":
     """Those that ``load_engine`` can speak with, without loading it; the default one first.
 
     Raises:
         ModelError: their description is missing or broken.
     """
-    match engine:
-        case EmbeddedEngine.KOKORO:
-            from wyoming_pocket_tts.kokoro.synthesizer import described_voices  # noqa: PLC0415  (numpy)
+    from wyoming_pocket_tts.kokoro.synthesizer import described_voices  # noqa: PLC0415  (numpy)
 
-            return described_voices()
-        case EmbeddedEngine.TONE:
-            from wyoming_pocket_tts.engine.tone import VOICES  # noqa: PLC0415  (numpy)
-
-            return VOICES
+    return described_voices()
 
 
 class BackgroundService(Protocol):
@@ -94,21 +83,21 @@ class BackgroundService(Protocol):
         ...
 
 
-def _nobody(_: "Observer") -> None:
+def _ignore(_: "Observer") -> None:
     """There is nothing to hear of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What the service speaks with, who is in it, and who brings what is not there yet."""
+    """The parts of a running service: synthesis, catalog, background services."""
 
     synthesizer: "SynthesisPipeline"
     cast: "VoiceCatalog"
     helpers: tuple[BackgroundService, ...] = ()
     models: "Callable[[], Mapping[str, str]]" = dict
-    """Tells of the models that the settings name: ``ready``, ``unloaded`` until somebody asks, or ``coming``."""
-    observe: "Callable[[Observer], None]" = _nobody
-    """Takes who wants to hear how the models fare; before the helpers are started."""
+    """Tells of the models that the settings name: ``ready``, ``unloaded`` until it is asked for, or ``coming``."""
+    observe: "Callable[[Observer], None]" = _ignore
+    """Takes an observer of the models; before the helpers are started."""
     embedded: tuple[str, ...] = ()
     """The names of the embedded voices in the cast, the default one first."""
 
@@ -122,11 +111,11 @@ def build_components(
 ) -> Components:
     """Make what speaks; models and voices of the user's own come when the helpers are started. Takes seconds.
 
-    The embedded voices are loaded, unless a model that will speak in a second is here: then only if somebody asks.
+    The embedded voices are loaded, unless a model that will speak in a second is here: then only on demand.
 
     Args:
         engine: what is embedded.
-        settings: whose voices, satellites and models.
+        settings: voices, satellites and models.
         file: where they stand, for messages.
         flags: what of them was given as an option, for messages.
 
@@ -134,13 +123,8 @@ def build_components(
         ConfigError: they name what there is not.
         ModelError: the embedded voices are broken.
     """
-    from wyoming_pocket_tts.engine.model_manager import (  # noqa: PLC0415
-        ManagedSynthesizer,
-        ModelRouter,
-        Threadless,
-    )
+    from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline  # noqa: PLC0415  (slow, like all that follow)
     from wyoming_pocket_tts.pocket.model_spec import model_specs  # noqa: PLC0415
-    from wyoming_pocket_tts.server.response import SynthesisPipeline  # noqa: PLC0415  (slow, like all that follow)
 
     embedded = embedded_voices(engine)
     names = tuple(voice.name for voice in embedded)
@@ -148,16 +132,16 @@ def build_components(
     casting = _casting(settings, names, wanted, file, flags)
     residency = _residency(settings)
     is_needed = settings.server.limits.overload == "embedded" or not casting.needed().isdisjoint(names)
-    place = residency.add(
+    managed = residency.add(
         _EMBEDDED,
-        lambda: Threadless(load_engine(engine)),
+        lambda: load_engine(engine),
         title="the embedded voice",
         size_bytes=_EMBEDDED_BYTES,
-        speaker=Threadless(load_engine(engine)) if is_needed or not _is_here(wanted, settings) else None,
+        voices=lambda: embedded,
+        speaker=load_engine(engine) if is_needed or not _is_here(wanted, settings) else None,
         stays=lambda: is_needed or not repertoire.has_models(),
     )
-    resident = ManagedSynthesizer(residency, place, lambda: embedded)
-    repertoire = ModelRouter(resident, {model.label: model.listed() for model in wanted})
+    repertoire = ModelRouter(managed, {model.label: model.listed() for model in wanted})
     cast = casting.cast(repertoire.voices)
     narrator = SynthesisPipeline(repertoire, cast)
     if not wanted:
@@ -179,7 +163,7 @@ def _casting(
     file: Path | None,
     flags: "Mapping[str, object] | None",
 ) -> "ResolvedVoices":
-    """Find everybody whom the settings name; what is doubtful is logged."""
+    """Resolve the voices of the settings; warnings are logged."""
     from wyoming_pocket_tts.config.loader import places_in  # noqa: PLC0415
     from wyoming_pocket_tts.voices.library import (  # noqa: PLC0415
         dropped_folder,
@@ -232,7 +216,7 @@ def _helpers(
     *,
     embedded: "Collection[str]",
 ) -> "tuple[ModelInstaller, VoiceLibrary]":
-    """Make who brings models, and who brings voices of the user's own."""
+    """Make the installer of models and the library of custom voices."""
     from wyoming_pocket_tts.engine.installer import InstallOptions, ModelInstaller  # noqa: PLC0415  (the models)
     from wyoming_pocket_tts.pocket.onnx.bundle import Precision  # noqa: PLC0415
     from wyoming_pocket_tts.voices.library import VoiceLibrary  # noqa: PLC0415

@@ -98,7 +98,7 @@ class ReadinessProbe:
         try:
             async with (
                 asyncio.timeout(self._limit_seconds),
-                self._workers.stream(SynthesisRequest(text=_WORD, voice=voice), reserve=self._reserve) as blocks,
+                self._workers.synthesize(SynthesisRequest(text=_WORD, voice=voice), reserve=self._reserve) as blocks,
             ):
                 async for block in blocks:
                     samples += block.size

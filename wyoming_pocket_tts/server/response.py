@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -11,18 +11,14 @@ from wyoming.audio import AudioStop
 from wyoming.event import Event
 from wyoming.tts import SynthesizeStopped
 
-from wyoming_pocket_tts.audio.effects import shape
 from wyoming_pocket_tts.config.schema import LimitSettings
-from wyoming_pocket_tts.core.errors import Cancelled, ProtocolError, ServerOverloaded, TtsError, VoiceError
+from wyoming_pocket_tts.core.errors import Cancelled, ProtocolError, ServerOverloaded, TtsError
 from wyoming_pocket_tts.core.events import SPOKEN
 from wyoming_pocket_tts.core.types import (
-    Derived,
     Pcm,
     SynthesisOptions,
     SynthesisRequest,
-    Synthesizer,
     TextOptions,
-    Voice,
 )
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.protocol import SAMPLE_BYTES, AudioEventEncoder, error_event
@@ -35,10 +31,8 @@ from wyoming_pocket_tts.server.segments import (
     SegmentQueue,
     primary_language,
 )
-from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import Segment, SegmentReaderFactory
-from wyoming_pocket_tts.voices.catalog import VoiceCatalog
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 CHUNK_SECONDS: Final = 0.1
@@ -279,7 +273,7 @@ class Response:
         """Synthesise one segment and send its blocks as they come: the one place that uses the engine."""
         timer = self.timer
         audio_seconds, waited_seconds = timer.audio_seconds, timer.waited_seconds
-        stream = self._context.workers.stream(request, continues=continues, reserve=synthesis.uses_fallback)
+        stream = self._context.workers.synthesize(request, continuation=continues, reserve=synthesis.uses_fallback)
         timer.start_waiting()
         try:
             async with stream as blocks:
@@ -353,61 +347,3 @@ _LOGGER = logging.getLogger(__name__)
 
 Read = Callable[[str, str, TextOptions], str]
 Shape = Callable[[Iterator[Pcm], int, SynthesisOptions], Iterator[Pcm]]
-
-
-class SynthesisPipeline:
-    """The engine with everybody who is in the cast. Implements ``speech.Synthesizer``.
-
-    Args:
-        engine: what speaks.
-        cast: who can be asked, made with this engine's voices.
-        read: makes of a text what is to be said: text, language tag, reading.
-        shape: gives audio the manner's speed, volume and rate: blocks, their rate, manner.
-    """
-
-    def __init__(
-        self, engine: Synthesizer, cast: VoiceCatalog, *, read: Read = normalize_text, shape: Shape = shape
-    ) -> None:
-        self._engine = engine
-        self._cast = cast
-        self._read = read
-        self._shape = shape
-
-    def voices(self) -> Sequence[Voice]:
-        """Everybody in the cast, the default voice first."""
-        return self._cast.voices()
-
-    def synthesize(self, request: SynthesisRequest) -> Derived[Pcm]:
-        """Speak in blocks, as soon as each exists, at ``request.manner.rate_hz`` or else the engine's voice's rate.
-
-        The request's manner counts, whole; ``Cast.choose`` made it.
-
-        Raises:
-            VoiceError: the voice is not there, or not yet.
-            SpeechError: the text cannot be spoken.
-        """
-        part: list[Voice] = []  # found when it begins
-
-        def begin() -> Iterator[Pcm]:
-            asked = self._asked(request)
-            part.append(asked.voice)
-            return self._engine.synthesize(asked)
-
-        return Derived(begin, lambda blocks: self._shape(blocks, part[0].sample_rate_hz, request.manner))
-
-    def _asked(self, request: SynthesisRequest) -> SynthesisRequest:
-        """What the engine is asked for."""
-        part = self._cast.part(request.voice.name)
-        if part.engine is None:
-            raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")
-        language = request.language or part.voice.languages[0]
-        text = self._read(request.text, language, request.manner.reading)
-        # Words of people's lives: for the debug log alone, which says so.
-        written = "" if text == request.text else f" (written {request.text!r})"
-        _LOGGER.debug("%r says %r%s", part.engine.name, text, written)
-        return replace(
-            request,
-            text=text,
-            voice=part.engine,
-            speaker=part.speaker or request.speaker,
-        )

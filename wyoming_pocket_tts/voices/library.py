@@ -216,7 +216,7 @@ class VoiceLibrary:
         if voices == speaker.published:
             return
         before, now = ({voice.name for voice in some} for some in (speaker.published, voices))
-        speaker.voices.speak_also_as(voices)
+        speaker.voices.set_custom_voices(voices)
         speaker.published = voices
         for names, what in ((now - before, "is there"), (before - now, "is gone")):
             for name in sorted(names):

@@ -8,6 +8,54 @@ from typing import Final, TypeVar
 from wyoming_pocket_tts.core.errors import VoiceError, quote_untrusted
 from wyoming_pocket_tts.core.types import SynthesisOptions, Voice
 
+_LANGUAGES = {
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "it": "Italian",
+    "nl": "Dutch",
+    "pt": "Portuguese",
+}
+"""Those that models speak; others are shown as their tags."""
+_OWN = "own"
+
+
+def ready_made_name(model: str, voice: str) -> str:
+    """What clients call a ready-made voice of a model."""
+    return f"{model}-{voice}"
+
+
+def library_voice_name(model: str, name: str) -> str:
+    """What the engine calls the voice that it makes for a voice of the settings, from files of the user's."""
+    return f"{_OWN}-{model}-{slug(name)}"
+
+
+def may_be_installed_later(name: str, models: Iterable[str]) -> bool:
+    """Whether a voice of this name may come while the service runs: it is called like one of a model."""
+    return any(name.casefold().startswith(f"{model.casefold()}-") for model in (*models, _OWN))
+
+
+def slug(name: str) -> str:
+    """A name as a part of another: lower-cased, its letters and digits joined by hyphens."""
+    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-") or "voice"
+
+
+def style_name(voice: str, style: str) -> str:
+    """What clients call a voice that speaks in one of its styles."""
+    return f"{voice} ({style})"
+
+
+def same_name(name: str, other: str) -> bool:
+    """Whether a client that says the one may mean the other: case does not count."""
+    return name.casefold() == other.casefold()
+
+
+def spoken_language(tag: str) -> str:
+    """A language for people to read: German for ``de-AT``."""
+    return _LANGUAGES.get(tag.replace("_", "-").partition("-")[0].lower(), tag)
+
+
 T = TypeVar("T")
 
 _LONGEST_LIST: Final = 300
@@ -16,12 +64,12 @@ _LONGEST_LIST: Final = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceMatch:
-    """The voice to speak with, and what of the wish could not be granted."""
+    """The voice to speak with, and what of the request could not be met."""
 
     voice: Voice
     speaker: str | None = None
     warnings: tuple[str, ...] = ()
-    """Sentences for the log, written for the person who set the client up."""
+    """Sentences for the log, written for the owner of the client."""
     manner: SynthesisOptions = field(default_factory=SynthesisOptions)
     """How it is to speak."""
     why: str = field(default="", compare=False)
@@ -46,11 +94,11 @@ def choose_voice(
         name: a voice's name, or a speaker's; wins over the language.
         speaker: a style of the voice; without a name, any voice that has it.
         language: a tag such as ``en``, ``en_US`` or ``en-US``.
-        default: the name of the voice for those who ask for none.
-        others: names that can be asked for besides; told to who asks for one that there is not.
+        default: the name of the voice for clients that name none.
+        others: names that can be asked for besides; listed in warnings.
 
     Raises:
-        VoiceError: no voice is installed, or nobody is named and none speaks the language asked for.
+        VoiceError: no voice is installed, or none is named and none has the language asked for.
     """
     installed = [voice for voice in voices if voice.installed]
     if not installed:
@@ -95,12 +143,12 @@ def _named(
 
 
 def _substitute(installed: Sequence[Voice], language: str | None, default: str | None) -> VoiceMatch:
-    """Somebody who speaks the language, or if nobody does, the default voice."""
+    """A voice of the language, or if there is none, the default voice."""
     try:
         return _default(installed, language=language, default=default)
     except VoiceError:
         choice = _default(installed, language=None, default=default)
-        return replace(choice, why=f"nobody speaks {quote_untrusted(language)}: {choice.why}")
+        return replace(choice, why=f"no voice speaks {quote_untrusted(language)}: {choice.why}")
 
 
 def _default(installed: Sequence[Voice], *, language: str | None, default: str | None) -> VoiceMatch:
@@ -179,51 +227,3 @@ def _names(names: Sequence[str]) -> str:
         listed.append(name)
     more = len(names) - len(listed)
     return ", ".join(listed) + (f" and {more} more" if more else "")
-
-
-_LANGUAGES = {
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "it": "Italian",
-    "nl": "Dutch",
-    "pt": "Portuguese",
-}
-"""Those that models speak; others are shown as their tags."""
-_OWN = "own"
-
-
-def ready_made_name(model: str, voice: str) -> str:
-    """What clients call a ready-made voice of a model."""
-    return f"{model}-{voice}"
-
-
-def library_voice_name(model: str, name: str) -> str:
-    """What the engine calls the voice that it makes for a voice of the settings, from files of the user's."""
-    return f"{_OWN}-{model}-{slug(name)}"
-
-
-def may_come_later(name: str, models: Iterable[str]) -> bool:
-    """Whether a voice of this name may come while the service runs: it is called like one of a model."""
-    return any(name.casefold().startswith(f"{model.casefold()}-") for model in (*models, _OWN))
-
-
-def slug(name: str) -> str:
-    """A name as a part of another: lower-cased, its letters and digits joined by hyphens."""
-    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-") or "voice"
-
-
-def style_name(voice: str, style: str) -> str:
-    """What clients call a voice that speaks in one of its styles."""
-    return f"{voice} ({style})"
-
-
-def same_name(name: str, other: str) -> bool:
-    """Whether a client that says the one may mean the other: case does not count."""
-    return name.casefold() == other.casefold()
-
-
-def spoken_language(tag: str) -> str:
-    """A language for people to read: German for ``de-AT``."""
-    return _LANGUAGES.get(tag.replace("_", "-").partition("-")[0].lower(), tag)

@@ -20,7 +20,7 @@ from wyoming_pocket_tts.voices.catalog import ConfiguredVoice, Satellite, VoiceC
 from wyoming_pocket_tts.voices.library import user_voices
 from wyoming_pocket_tts.voices.matching import (
     library_voice_name,
-    may_come_later,
+    may_be_installed_later,
     ready_made_name,
     same_name,
     slug,
@@ -247,8 +247,8 @@ class ModelIndex:
         Where no model is wanted for once, any model counts.
         """
         if self.labels:
-            return may_come_later(name, self.labels)
-        return may_come_later(name, model_names()) or any(same_name(name, each) for each in voice_names())
+            return may_be_installed_later(name, self.labels)
+        return may_be_installed_later(name, model_names()) or any(same_name(name, each) for each in voice_names())
 
     def of_another(self, name: str) -> str | None:
         """What to do about the name of a ready-made voice of a model that is not wanted; None for other names."""

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.doctor.checking import findings, named, only
 from tests.cli.doctor.stranger import info, stranger, voice
 from tests.server.client import service
+from tests.support.tone import ToneSynthesizer
 from wyoming_pocket_tts.cli.doctor.base import DescribeResponse, DoctorContext, Finding, Severity, ask
 from wyoming_pocket_tts.cli.doctor.command import checks_for
 from wyoming_pocket_tts.cli.doctor.network import check_ports
@@ -32,7 +33,6 @@ from wyoming_pocket_tts.core.errors import (
     ServerTimeout,
     TtsError,
 )
-from wyoming_pocket_tts.engine.tone import ToneSynthesizer
 
 RUBBISH = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 

@@ -12,7 +12,8 @@ from tests.engine.speakers import PATIENCE_SECONDS, Noting
 from tests.pocket.onnx.bundles import write_small_model
 from tests.server.client import Service, errors, kinds, service
 from wyoming_pocket_tts.engine.eviction import ManagerTimeouts
-from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager, ModelRouter
+from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager
+from wyoming_pocket_tts.engine.pipeline import ModelRouter
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
 from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
 from wyoming_pocket_tts.pocket.onnx.backend import OnnxBackend
@@ -84,8 +85,7 @@ def resident(residency: ModelManager, bundle: ModelBundle, label: str, hangs: Ha
             backend.open_rows = lambda: hangs.open_rows(backend)  # type: ignore[method-assign]
         return PocketSynthesizer(TTSModel(loaded), voices)
 
-    place = residency.add(label, bring, title=f"the model {label}", size_bytes=1, speaker=bring())
-    return ManagedSynthesizer(residency, place, voices.voices)
+    return residency.add(label, bring, title=f"the model {label}", size_bytes=1, voices=voices.voices, speaker=bring())
 
 
 async def speaks(house: Service, voice: str) -> None:

@@ -22,7 +22,7 @@ from tests.pocket.random_models import changed, reduced
 from tests.pocket.tokenizers import tokenizer_files
 from tests.support.tiers import mostly
 from wyoming_pocket_tts.pocket.backend import SamplingParams
-from wyoming_pocket_tts.pocket.generate import GenerationParams, frame_limit, speak
+from wyoming_pocket_tts.pocket.generate import GenerationParams, max_frames, speak
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
 from wyoming_pocket_tts.pocket.random_model import write_random_model
 from wyoming_pocket_tts.pocket.registry import load_config, released_model
@@ -290,7 +290,7 @@ def test_the_program_of_the_documentation_speaks_as_torch_does(small: Case, tmp_
         said = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
     assert said.shape == expected.shape
     np.testing.assert_allclose(said, expected, atol=TOLERANCE)
-    limit = frame_limit(len(TOKENS), small.config.mimi.frame_rate)
+    limit = max_frames(len(TOKENS), small.config.mimi.frame_rate)
     assert len(said) < limit * small.config.mimi.frame_samples, "it should end by itself"
 
 

@@ -17,7 +17,7 @@ from wyoming_pocket_tts.cli.main import main
 from wyoming_pocket_tts.core.errors import AccessDenied, ConfigError, ModelError, VoiceError
 from wyoming_pocket_tts.inference.session import METADATA_KEY
 from wyoming_pocket_tts.pocket import hub
-from wyoming_pocket_tts.pocket.generate import frame_limit
+from wyoming_pocket_tts.pocket.generate import max_frames
 from wyoming_pocket_tts.pocket.onnx import portable
 from wyoming_pocket_tts.pocket.onnx.portable import export_portable
 from wyoming_pocket_tts.pocket.schema import ModelConfig
@@ -67,7 +67,7 @@ def test_the_manifest_says_how_speech_is_made(config: ModelConfig, exported: Pat
     assert end["threshold"] == config.default_eos_threshold
     for tokens in (1, 7, 50):
         seconds = tokens / end["frame_limit"]["tokens_per_second"] + end["frame_limit"]["spare_seconds"]
-        assert np.ceil(seconds * manifest["frames_per_second"]) == frame_limit(tokens, 12.5)
+        assert np.ceil(seconds * manifest["frames_per_second"]) == max_frames(tokens, 12.5)
 
 
 def test_states_are_described_in_the_models_as_well(exported: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts.core.errors import Cancelled, VoiceError
-from wyoming_pocket_tts.core.types import Pcm, SynthesisOptions, SynthesisRequest
+from wyoming_pocket_tts.core.types import Pcm, SynthesisOptions, SynthesisRequest, close
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.pocket.model import TTSModel, export_model_state
 from wyoming_pocket_tts.pocket.random_model import write_random_model
@@ -77,7 +77,7 @@ def alone(model: TTSModel, voices: Path, text: str, voice: int) -> Pcm:
 
 
 async def spoken(workers: Scheduler, request: SynthesisRequest) -> Pcm:
-    async with workers.stream(request) as blocks:
+    async with workers.synthesize(request) as blocks:
         return np.concatenate([block async for block in blocks])
 
 
@@ -103,7 +103,7 @@ async def test_who_leaves_in_the_middle_changes_nothing_for_the_others(
     async with Scheduler(synthesizer, threads=2) as workers:
 
         async def leave(blocks_heard: int) -> None:
-            async with workers.stream(asked(synthesizer, TEXTS[3], 1)) as blocks:
+            async with workers.synthesize(asked(synthesizer, TEXTS[3], 1)) as blocks:
                 for _ in range(blocks_heard):
                     await anext(blocks)
 
@@ -116,7 +116,7 @@ async def test_who_leaves_in_the_middle_changes_nothing_for_the_others(
 
 def test_a_text_without_words_is_silent_and_a_voice_that_is_not_there_told(synthesizer: PocketSynthesizer) -> None:
     assert list(synthesizer.synthesize(asked(synthesizer, " "))) == []
-    stranger = replace(synthesizer.voices()[0], name="nobody")
+    stranger = replace(synthesizer.voices()[0], name="nobody", files={})
     with pytest.raises(VoiceError, match="nobody"):
         next(synthesizer.synthesize(SynthesisRequest(text="Hello.", voice=stranger)))
 
@@ -157,7 +157,7 @@ def test_memory_stays_flat_however_many_speak_one_after_the_other(synthesizer: P
         for number, speech in enumerate(speeches):
             if number % 2:
                 list(speech)
-            speech.close()
+            close(speech)
 
     for _ in range(3):
         round_of_speeches()

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from tests.support.tone import VOICES, Entry, Gate, Journal, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import SynthesisRequest
-from wyoming_pocket_tts.engine.tone import VOICES, Gate, Journal, JournalEntry, ToneSynthesizer
 
 LOW, _, STYLED, AWAY = VOICES
 
@@ -31,7 +31,7 @@ def test_blocks_have_the_length_asked_for_and_styles_sound_different() -> None:
 def test_a_text_without_letters_says_nothing_but_is_noted() -> None:
     tone = ToneSynthesizer()
     assert not list(tone.synthesize(SynthesisRequest(text="...", voice=LOW)))
-    assert tone.journal.entries() == [JournalEntry("begin", "..."), JournalEntry("end", "...")]
+    assert tone.journal.entries() == [Entry("begin", "..."), Entry("end", "...")]
 
 
 def test_failures_come_at_their_block_and_closing_is_noted() -> None:

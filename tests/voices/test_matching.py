@@ -125,7 +125,7 @@ def test_the_names_told_are_no_more_than_fit_into_a_line() -> None:
         ({"speaker": "calm"}, "it has the style that the client names"),
         ({"language": "de-AT"}, "it is the first that speaks 'de-AT'"),
         ({"name": "zoe"}, "'zoe' does not exist: it is the first that is installed"),
-        ({"name": "away"}, "'away' is not installed: nobody speaks 'fr-FR': it is the first that is installed"),
+        ({"name": "away"}, "'away' is not installed: no voice speaks 'fr-FR': it is the first that is installed"),
     ],
 )
 def test_a_choice_says_by_which_rule_it_was_made(wish: dict[str, str], why: str) -> None:

@@ -36,7 +36,7 @@ VOICES = (
 
 
 @dataclass(frozen=True, slots=True)
-class JournalEntry:
+class Entry:
     """One thing that happened to a request."""
 
     what: str
@@ -48,16 +48,16 @@ class Journal:
     """What happened lately, in order. Any thread may write, read and wait."""
 
     def __init__(self) -> None:
-        self._entries: deque[JournalEntry] = deque(maxlen=_ENTRIES_KEPT)
+        self._entries: deque[Entry] = deque(maxlen=_ENTRIES_KEPT)
         self._grown = threading.Condition()
 
     def note(self, what: str, text: str) -> None:
         """Add an entry."""
         with self._grown:
-            self._entries.append(JournalEntry(what, text))
+            self._entries.append(Entry(what, text))
             self._grown.notify_all()
 
-    def entries(self) -> list[JournalEntry]:
+    def entries(self) -> list[Entry]:
         """Everything so far, but for what is long past."""
         with self._grown:
             return list(self._entries)
@@ -105,6 +105,9 @@ class Gate:
 class ToneSynthesizer:
     """Speaks every text as a sine tone. Safe for any number of threads."""
 
+    busy_seconds = 0.0
+    is_left_behind = False
+
     def __init__(
         self,
         *,
@@ -133,6 +136,9 @@ class ToneSynthesizer:
     def voices(self) -> Sequence[Voice]:
         """The voices, the default first."""
         return self._voices
+
+    def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
+        """Nothing runs between two blocks."""
 
     def samples(self, request: SynthesisRequest) -> int:
         """Length of the whole speech, in samples; none for a text without a letter or digit."""

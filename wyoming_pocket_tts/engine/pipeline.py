@@ -1,0 +1,140 @@
+"""From a request to audio: text normalisation, the model of the voice, effects."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Protocol
+
+from wyoming_pocket_tts.audio.effects import shape
+from wyoming_pocket_tts.core.errors import VoiceError
+from wyoming_pocket_tts.core.types import (
+    Pcm,
+    Pending,
+    StreamingSynthesizer,
+    SynthesisOptions,
+    SynthesisRequest,
+    Synthesizer,
+    TextOptions,
+    Voice,
+    close,
+    start,
+)
+from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
+
+_LOGGER = logging.getLogger(__name__)
+
+_AnySynthesizer = Synthesizer | StreamingSynthesizer
+Normalize = Callable[[str, str, TextOptions], str]
+Effects = Callable[[Iterator[Pcm | Pending], int, SynthesisOptions], Iterator[Pcm | Pending]]
+
+
+class ModelRouter(StreamingSynthesizer):
+    """Several synthesizers as one: the models in the order of the expectation, then the embedded voices.
+
+    Args:
+        embedded: there from the beginning.
+        expected: the models that are being installed, in the order of preference, and their voices until then.
+    """
+
+    def __init__(self, embedded: _AnySynthesizer, expected: Mapping[str, Sequence[Voice]]) -> None:
+        self._embedded = embedded
+        self._expected = dict(expected)
+        self._models: dict[str, _AnySynthesizer] = {}
+        self._lock = Lock()
+        self._listed: tuple[list[tuple[Voice, ...]], tuple[Voice, ...]] = ([], ())  # replaced as a whole
+
+    def add(self, name: str, model: _AnySynthesizer) -> None:
+        """Route to a model from now on, in its expected place or behind the others."""
+        with self._lock:
+            self._models = {**self._models, name: model}
+
+    def models(self) -> dict[str, str]:
+        """The expected models, in their order: ``ready``, or ``coming``."""
+        here = self._models
+        return {name: "ready" if name in here else "coming" for name in self._expected}
+
+    def has_models(self) -> bool:
+        """Whether any model was added."""
+        return bool(self._models)
+
+    def voices(self) -> Sequence[Voice]:
+        """The voices of all models, here or expected, then the embedded ones; made anew only after a change."""
+        models = self._models
+        names = [*self._expected, *(name for name in models if name not in self._expected)]
+        sources = [(models.get(name), self._expected.get(name, ())) for name in names]
+        sources.append((self._embedded, ()))
+        parts = [tuple(coming if source is None else source.voices()) for source, coming in sources]
+        before, listed = self._listed
+        if parts != before or not listed:
+            listed = tuple(
+                voice if source is None else replace(voice, synthesizer=source)
+                for (source, _), part in zip(sources, parts, strict=True)
+                for voice in part
+            )
+            self._listed = (parts, listed)
+        return listed
+
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        """Synthesize with the model that lists the voice.
+
+        Raises:
+            VoiceError: it was not added yet.
+            SpeechError: the text cannot be synthesized.
+        """
+        if request.voice.synthesizer is None:
+            raise VoiceError(f"the voice '{request.voice.name}' is not there")
+        yield from start(request.voice.synthesizer, request, on_ready)
+
+
+class _Catalog(Protocol):
+    def voices(self) -> Sequence[Voice]: ...
+
+
+class SynthesisPipeline(StreamingSynthesizer):
+    """Synthesizes for the voices of a catalog, made with this engine's voices. The request's options count, whole.
+
+    Args:
+        engine: for voices that no router has assigned to a model.
+        catalog: the voices.
+        normalize: prepares a text: text, language tag, options.
+        effects: applies speed, volume and sample rate: blocks, their rate, options.
+    """
+
+    def __init__(
+        self,
+        engine: _AnySynthesizer,
+        catalog: _Catalog,
+        *,
+        normalize: Normalize = normalize_text,
+        effects: Effects = shape,
+    ) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._normalize = normalize
+        self._effects = effects
+
+    def voices(self) -> Sequence[Voice]:
+        """The catalog's, the default voice first."""
+        return self._catalog.voices()
+
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        """Yield blocks at ``request.manner.rate_hz``, or else at the engine's voice's rate.
+
+        Raises:
+            VoiceError: the voice is not installed yet.
+            SpeechError: the text cannot be synthesized.
+        """
+        voice = request.voice.engine_voice
+        if voice is None:
+            raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")
+        text = self._normalize(request.text, request.language or request.voice.languages[0], request.manner.reading)
+        # Texts of users are for the debug log alone.
+        written = "" if text == request.text else f" (written {request.text!r})"
+        _LOGGER.debug("%r says %r%s", voice.name, text, written)
+        asked = replace(request, text=text, voice=voice, speaker=request.voice.style or request.speaker)
+        blocks = start(voice.synthesizer or self._engine, asked, on_ready)
+        try:
+            yield from self._effects(blocks, voice.sample_rate_hz, request.manner)
+        finally:
+            close(blocks)
