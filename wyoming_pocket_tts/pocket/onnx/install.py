@@ -184,7 +184,7 @@ class _Job:
 
     def _clear_leftovers(self) -> None:
         """Delete what conversions left that were killed: we hold the lock, so none of them is alive."""
-        for path in self.target.parent.glob(f".{self.target.name}.*.partial"):
+        for path in self.target.parent.glob(f".{self.target.name}.*"):
             if looks_like_ours(path):
                 _LOGGER.info("%s: is left of a conversion that was killed; it is deleted", path)
                 shutil.rmtree(path, ignore_errors=True)
