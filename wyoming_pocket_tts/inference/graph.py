@@ -25,13 +25,9 @@ Array = NDArray[Any]
 
 
 class ExternalDataFile:
-    """A file beside the models that holds their large constants, each written as soon as it is known.
+    """A file beside the models for their large constants, each written at once: memory is needed for one at a time.
 
-    Making a model then needs memory for one constant at a time, and running it maps the file instead of copying it.
-    Graphs may share one: a constant that has a name is written once.
-
-    Arguments:
-        path: the file; it is begun anew. Models are to be saved in the same directory.
+    Running a model maps the file instead of copying it. The models must be saved in the directory of ``path``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,24 +36,17 @@ class ExternalDataFile:
         self._places: dict[str, list[tuple[str, str]]] = {}
 
     def flush(self) -> None:
-        """Let others read what was written."""
         self._file.flush()
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
 
     def __enter__(self) -> "ExternalDataFile":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()
 
     def store(self, array: Array, shared: str | None) -> onnx.TensorProto:
         """Write the array, unless one of that shared name was written; return a tensor that refers to it."""
-        place = self._places.get(shared) if shared else None
-        if place is None:
-            place = self._write(array)
+        place = self._places.get(shared or "") or self._write(array)
         if shared:
             self._places[shared] = place
         tensor = onnx.TensorProto(
@@ -79,10 +68,8 @@ class ExternalDataFile:
 class GraphBuilder:
     """A graph under construction. Values are named by strings; every method that adds a node returns its output.
 
-    Arguments:
-        name: the graph's name.
-        half_weights: store large constants as float16, to be widened when a session is made.
-        data: where large constants go; without it they are part of the model.
+    ``half_weights`` stores large constants as float16, which sessions widen when they load the model. Large constants
+    go into ``data``, or into the model without it.
     """
 
     def __init__(self, name: str, *, half_weights: bool = False, data: ExternalDataFile | None = None) -> None:
@@ -101,13 +88,14 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(_value_info(name, dtype, shape))
 
-    def constant(self, array: Array, *, exact: bool = False, shared: str | None = None) -> str:
-        """Add a constant.
+    def scalar(self, value: float) -> str:
+        """int64 or float32 [], by the type of ``value``."""
+        return self.constant(np.array(value, np.int64 if isinstance(value, int) else np.float32))
 
-        Arguments:
-            array: its value.
-            exact: not to be narrowed by ``half_weights``.
-            shared: a name under which graphs with the same data file share it; the first one's value counts.
+    def constant(self, array: Array, *, exact: bool = False, shared: str | None = None) -> str:
+        """Add a constant, ``exact`` also with ``half_weights``.
+
+        In a data file, constants of the same ``shared`` name are written once; the first one's value counts.
         """
         array = np.asarray(array)
         name = self._new("c")
@@ -142,9 +130,9 @@ class GraphBuilder:
     def add(self, a: str, b: str) -> str:
         return self.node("Add", a, b)
 
-    def linear(self, x: str, weight: Array, bias: Array | None = None) -> str:
+    def linear(self, x: str, weight: Array, bias: Array | None = None, *, shared: str | None = None) -> str:
         """``x @ weight.T + bias``, weight [out, in]."""
-        y = self.node("MatMul", x, self.constant(np.ascontiguousarray(weight.T)))
+        y = self.node("MatMul", x, self.constant(np.ascontiguousarray(weight.T), shared=shared))
         return y if bias is None else self.add(y, self.constant(bias))
 
     def layer_norm(self, x: str, weight: Array, bias: Array, epsilon: float = 1e-5) -> str:
@@ -167,11 +155,15 @@ class GraphBuilder:
     def slice(self, x: str, start: str, end: str, axis: int) -> str:
         return self.node("Slice", x, start, end, self.ints(axis))
 
+    def size(self, x: str, axis: int) -> str:
+        """The length of ``x`` along an axis: int64 []."""
+        return self.squeeze(self.slice(self.node("Shape", x), self.ints(axis), self.ints(axis + 1), 0), 0)
+
     def concat(self, *values: str, axis: int) -> str:
         return self.node("Concat", *values, axis=axis)
 
     def build(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
-        """The model, checked unless its constants are in a data file: that is found from where the model is saved."""
+        """The model; checked here unless it has a data file, which is only found from the saved model's directory."""
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._constants)
         opsets = [helper.make_opsetid("", OPSET)]
         if any(node.domain == CONTRIB for node in self._nodes):
@@ -183,7 +175,7 @@ class GraphBuilder:
         return model
 
     def save(self, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-        """Write the checked model, beside its data file if it has one."""
+        """Write and check the model, which lies beside its data file if it has one."""
         onnx.save(self.build(metadata), path)
         if self._data is not None:
             self._data.flush()
@@ -199,32 +191,25 @@ def _value_info(name: str, dtype: type, shape: Sequence[int | str]) -> onnx.Valu
 
 
 END = 2**31 - 1
-"""Where a slice ends that goes to the end."""
+"""The end of a slice that goes to the end of its axis."""
 
 POSITION = StateSpec("position", (), "int64")
 
 
 @dataclass(frozen=True)
 class StreamingGraph:
-    """A complete graph.
-
-    Attributes:
-        states: what it carries from call to call; its last outputs, in this order.
-    """
+    """A complete graph."""
 
     graph: GraphBuilder
     states: tuple[StateSpec, ...]
+    """Carried from call to call; the graph's last outputs, in this order."""
 
     def save(self, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-        """Write the model, its states among the metadata."""
         self.graph.save(path, {**(metadata or {}), **to_metadata(self.states)})
 
 
 class GraphState:
-    """The states of a graph under construction.
-
-    ``position`` says how many of the transformer's positions lie in the past; 0 marks the beginning.
-    """
+    """The states of a graph under construction; ``position`` counts the transformer's past positions, 0 at first."""
 
     def __init__(self, graph: GraphBuilder) -> None:
         self.graph = graph
@@ -233,24 +218,20 @@ class GraphState:
         self._is_first: str | None = None
 
     def advance(self, count: str) -> None:
-        """Set how many positions this call adds: int64, a scalar."""
+        """Set the number of positions that this call adds: int64 []."""
         self._next[POSITION] = self.graph.add(self.position, count)
 
     def state(self, *shape: int, fill: float = 0.0) -> StateSpec:
-        """Add an input; ``keep`` sets its next value."""
+        """Add an input; ``keep`` sets its value in the next call."""
         spec = StateSpec(f"state_{len(self._next) - 1}", shape, fill=fill)
         self._next[spec] = self.graph.input(spec.name, np.float32, shape)
         return spec
 
     def keep(self, spec: StateSpec, value: str) -> None:
-        """Say what the state is in the next call."""
         self._next[spec] = value
 
     def with_past(self, x: str, rows: int, channels: int, *, replicate: bool = False, fill: float = 0.0) -> str:
-        """Put the last rows of the calls before in front: [T, C] -> [rows + T, C].
-
-        Before the beginning lies ``fill`` everywhere, or with ``replicate`` the first row.
-        """
+        """Put the last rows of the past in front: [T, C] -> [rows + T, C]; at first ``fill``, or the first row."""
         if not rows:
             return x
         g, spec = self.graph, self.state(rows, channels, fill=fill)
@@ -263,13 +244,13 @@ class GraphState:
         return joined
 
     def finish(self) -> StreamingGraph:
-        """Add the states to the graph's outputs, after what it gives already."""
+        """Add the states to the graph's outputs, after those that it has."""
         for spec, value in self._next.items():
             self.graph.output(value, spec.next_name, np.dtype(spec.dtype).type, spec.shape)
         return StreamingGraph(self.graph, tuple(self._next))
 
     def is_first(self) -> str:
-        """Whether this call is the stream's first: bool, a scalar."""
+        """Whether this call is the stream's first: bool []."""
         if self._is_first is None:
             self._is_first = self.graph.node("Equal", self.position, self.graph.constant(np.array(0, np.int64)))
         return self._is_first

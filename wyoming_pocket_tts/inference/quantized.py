@@ -1,4 +1,4 @@
-"""- and 4-bit matrix products."""
+"""Matrix products in float32, 8 and 4 bits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,26 +14,32 @@ Bytes = NDArray[np.uint8]
 
 BLOCK = 128
 """Weights that share a scale. Smaller blocks are more exact, and slower: there are more scales to read."""
-_INTEGER_PRODUCTS = 4
-"""``MatMulNBits``'s accuracy level for inputs in 8 bits."""
+_INPUTS_IN_8_BITS = 4
+"""An accuracy level of ``MatMulNBits``."""
+_NARROW = 256
+_LARGEST = 127
+
+
+class LinearOps(Protocol):
+    """Operators for linear layers."""
+
+    def linear(self, g: GraphBuilder, x: str, weight: Floats, bias: Floats | None = None, *, name: str = "") -> str:
+        """``x @ weight.T + bias``, weight [out, in]; constants of the same ``name`` are written once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedBlocks:
-    """A quantised matrix [N, K], as ``MatMulNBits`` wants it.
-
-    Attributes:
-        packed: [N, ceil(K / BLOCK), BLOCK * bits / 8]; of 4 bits, the first number is in the lower half of a byte.
-            Numbers are stored from 0 on, in the middle of the range is 0.
-        scales: [N, ceil(K / BLOCK)].
-    """
+    """A quantised matrix [N, K], in the layout of ``MatMulNBits``."""
 
     packed: Bytes
+    """[N, ceil(K / BLOCK), BLOCK * bits / 8], zero points in the middle; of 4 bits, the lower half of a byte first."""
     scales: Floats
+    """[N, ceil(K / BLOCK)]."""
 
 
-def quantised(weight: Floats, bits: int) -> QuantizedBlocks:
-    """Bring ``weight`` [N, K] to blocks of 8 or 4 bits."""
+def quantize_blocks(weight: Floats, bits: int) -> QuantizedBlocks:
+    """Round ``weight`` [N, K] to 8 or 4 bits, block by block."""
     rows, columns = weight.shape
     blocks = np.pad(weight, ((0, 0), (0, -columns % BLOCK))).reshape(rows, -1, BLOCK)
     scales = _scales(blocks, bits)
@@ -46,10 +52,10 @@ def quantised(weight: Floats, bits: int) -> QuantizedBlocks:
 
 
 def _scales(blocks: Floats, bits: int) -> Floats:
-    """Find each block's scale [N, blocks], so that its largest number is just in range.
+    """Each block's scale [N, blocks], so that its largest number is just in range.
 
-    The range has one more number below zero than above it. In 4 bits that counts: the scale's sign is such that the
-    largest number of the block falls there.
+    The range has one more number below zero than above it. In 4 bits that counts: the sign of the scale puts the
+    largest number of the block there.
     """
     middle = 1 << (bits - 1)
     if bits == 8:  # noqa: PLR2004
@@ -58,73 +64,46 @@ def _scales(blocks: Floats, bits: int) -> Floats:
     return np.where(-low > high, low, high) / np.float32(-middle)  # type: ignore[no-any-return]
 
 
-class LinearBuilder:
-    """Adds linear layers to a graph, in one precision.
+@dataclass(frozen=True, slots=True)
+class BlockMatMul:
+    """Linear layers in 8 or 4 bits, with a scale for each block."""
 
-    Args:
-        graph: where to.
-        bits: 8 or 4 bits for the matrices; None keeps them exact.
-    """
+    bits: int
 
-    def __init__(self, graph: GraphBuilder, bits: int | None) -> None:
-        self._graph = graph
-        self._bits = bits
-
-    def large(self, x: str, weight: Floats, bias: Floats | None = None, *, name: str) -> str:
-        """``x @ weight.T + bias``, the weight [N, K] in the chosen precision; its data is shared under ``name``."""
-        if self._bits is None:
-            return self.exact(x, weight, bias, name=name)
-        blocks = quantised(weight, self._bits)
-        graph = self._graph
-        inputs = [
-            x,
-            graph.constant(blocks.packed, shared=f"{name}/{self._bits} bits"),
-            graph.constant(blocks.scales, shared=f"{name}/{self._bits} bits/scales"),
-        ]
-        if bias is not None:
-            inputs += ["", "", graph.constant(bias)]
-        return graph.node(
+    def linear(self, g: GraphBuilder, x: str, weight: Floats, bias: Floats | None = None, *, name: str = "") -> str:
+        blocks = quantize_blocks(weight, self.bits)
+        packed = g.constant(blocks.packed, shared=name and f"{name}/{self.bits} bits")
+        scales = g.constant(blocks.scales, shared=name and f"{name}/{self.bits} bits/scales")
+        biases = [] if bias is None else ["", "", g.constant(bias)]  # zero points and group indices are left out
+        return g.node(
             "MatMulNBits",
-            *inputs,
+            *(x, packed, scales, *biases),
             domain=CONTRIB,
             N=weight.shape[0],
             K=weight.shape[1],
-            bits=self._bits,
+            bits=self.bits,
             block_size=BLOCK,
-            accuracy_level=_INTEGER_PRODUCTS,
+            accuracy_level=_INPUTS_IN_8_BITS,
         )
-
-    def exact(self, x: str, weight: Floats, bias: Floats | None = None, *, name: str) -> str:
-        """``x @ weight.T + bias`` in float32: for narrow layers, which cost little and err much."""
-        graph = self._graph
-        y = graph.node("MatMul", x, graph.constant(np.ascontiguousarray(weight.T), shared=f"{name}/exact"))
-        return y if bias is None else graph.add(y, graph.constant(bias))
-
-
-_LARGEST = 127
-_NARROW = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ConvWindow:
-    """A sum of products over each window of rows: a convolution over [past + T, C], giving [T, C'].
-
-    Attributes:
-        taps: a matrix [C, C'] for each row that a window takes in.
-        bias: [C'].
-        dilation: how many rows those rows are from one another.
-        excess: how much larger the numbers of the rows are than those that are meant.
-        has_outliers: few numbers of the rows may be far from the rest, and decide how coarse 8 bits are for all.
-    """
+    """A sum of products over each window of rows: a convolution over [past + T, C], giving [T, C']."""
 
     taps: Sequence[Floats]
+    """[C, C'] for each row of a window."""
     bias: Floats
+    """[C']."""
     dilation: int = 1
+    """The distance of those rows."""
     excess: float = 0.0
+    """A constant that was added to the rows and must be taken away again."""
     has_outliers: bool = False
+    """Whether few numbers may be far from the rest, and make 8 bits coarse for all."""
 
     def unfold(self, g: GraphBuilder, x: str) -> str:
-        """Write the rows of each window side by side: [past + T, C] -> [T, size * C]."""
+        """The rows of each window side by side: [past + T, C] -> [T, size * C]."""
         past = (len(self.taps) - 1) * self.dilation
         if not past:
             return x
@@ -133,17 +112,13 @@ class ConvWindow:
         return g.concat(*rows, axis=1)
 
     def bias_for(self, matrix: Floats) -> Floats:
-        """The bias that also takes the excess away, for the matrix that is multiplied with."""
+        """The bias that also takes the excess away, for the matrix [size * C, C'] of the product."""
         bias: Floats = self.bias - np.float32(self.excess) * matrix.sum(axis=0)
         return bias
 
 
-class MatMulOps(Protocol):
-    """How products are computed."""
-
-    def linear(self, g: GraphBuilder, x: str, weight: Floats) -> str:
-        """``x @ weight.T``, weight [out, in]."""
-        ...
+class MatMulOps(LinearOps, Protocol):
+    """Operators for linear layers and convolutions."""
 
     def windows(self, g: GraphBuilder, x: str, window: ConvWindow) -> str:
         """Convolve: [past + T, C] -> [T, C']."""
@@ -153,8 +128,8 @@ class MatMulOps(Protocol):
 class Float32MatMul:
     """Exact."""
 
-    def linear(self, g: GraphBuilder, x: str, weight: Floats) -> str:
-        return g.linear(x, weight)
+    def linear(self, g: GraphBuilder, x: str, weight: Floats, bias: Floats | None = None, *, name: str = "") -> str:
+        return g.linear(x, weight, bias, shared=name)
 
     def windows(self, g: GraphBuilder, x: str, window: ConvWindow) -> str:
         matrix = np.concatenate(window.taps)
@@ -164,15 +139,16 @@ class Float32MatMul:
 class Int8MatMul:
     """A quarter of the memory traffic, and faster where the processor multiplies bytes.
 
-    Rows with outliers are taken in 16 bits, by two products. Narrow linear layers stay exact: to round what goes into
-    them takes the time that is won (measured with AVX-512 VNNI on the small decoders' transformers, 128 wide).
+    Rows with outliers are taken in 16 bits, by two products. Narrow linear layers stay exact: rounding their inputs
+    takes the time that is won (measured with AVX-512 VNNI on the small decoders' transformers, 128 wide).
     """
 
-    def linear(self, g: GraphBuilder, x: str, weight: Floats) -> str:
+    def linear(self, g: GraphBuilder, x: str, weight: Floats, bias: Floats | None = None, *, name: str = "") -> str:
         if min(weight.shape) < _NARROW:
-            return g.linear(x, weight)
+            return g.linear(x, weight, bias, shared=name)
         codes, scales = quantize_columns(weight.T)
-        return g.node("DynamicQuantizeMatMul", x, g.constant(codes), g.constant(scales), domain=CONTRIB)
+        y = g.node("DynamicQuantizeMatMul", x, g.constant(codes), g.constant(scales), domain=CONTRIB)
+        return y if bias is None else g.add(y, g.constant(bias))
 
     def windows(self, g: GraphBuilder, x: str, window: ConvWindow) -> str:
         codes, scales = quantize_columns(np.concatenate(window.taps))
@@ -200,6 +176,6 @@ class Int8MatMul:
 
 
 def quantize_columns(matrix: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Round a matrix [in, out] to integers; return them with the scale of each column [out]."""
+    """Round a matrix [in, out] to integers, and give the scale of each column [out]."""
     scales = np.maximum(np.abs(matrix).max(axis=0), np.finfo(np.float32).tiny) / _LARGEST
     return np.rint(matrix / scales).astype(np.int8), scales.astype(np.float32)

@@ -16,36 +16,41 @@ from wyoming_pocket_tts.core.types import Floats
 if TYPE_CHECKING:
     import onnxruntime
 
-
 SILENCED = "ORT_DISABLE_TELEMETRY"
 
 Array = NDArray[Any]
 
 
 class OnnxSession:
-    """A graph in ONNX Runtime. Safe to use from several threads; a ``Binding`` belongs to one at a time.
+    """A graph in ONNX Runtime. Safe to use from several threads; an ``IoBinding`` belongs to one at a time.
 
-    Args:
-        path: the model; a data file that it names lies beside it.
-        threads: threads that compute an operation together, the caller's included. They sleep between operations:
-            those of several networks would starve one another if they spun.
-        remedy: what to do about a file that cannot be used.
-        keeps_memory: whether what it computes with is kept from one run to the next: for graphs whose runs are many,
-            short and of few sizes. Where sizes differ much, what is kept only grows.
-
-    Raises:
-        ModelError: the file is missing or is no such graph.
+    ``threads`` compute an operation together, the caller's included. ``keeps_memory`` is for graphs with many short
+    runs of few sizes; where sizes differ much, the memory that is kept only grows. Raises a ModelError that ends with
+    ``remedy`` if the file cannot be used.
     """
 
     def __init__(
         self, path: Path, *, threads: int = 1, remedy: str = "reinstall the package", keeps_memory: bool = False
     ) -> None:
+        os.environ[SILENCED] = "1"
+        import onnxruntime  # noqa: PLC0415  (after the line above, or it is too late)
+
         self._name = path.name
-        self._session = _open(path, threads, remedy, keeps_memory=keeps_memory)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = keeps_memory
+        # threads sleep between operations: those of several sessions would starve one another if they spun
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # x86 processors without VNNI would otherwise add products of 8 bits in 16 bits, which overflow: audibly wrong
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no common root
+            raise ModelError(f"the model file {path.name} is missing or damaged: {error}; {remedy}") from error
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What the model's maker wrote beside the graph."""
         return self._session.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
 
     def __call__(self, **inputs: Array) -> list[NDArray[np.float32]]:
@@ -53,19 +58,16 @@ class OnnxSession:
         return self._session.run(None, inputs)  # type: ignore[no-any-return]
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> "IoBinding":
-        """Tie arrays to inputs and outputs by name, to be read and written in place by every run.
+        """Bind arrays by name, to be read and written in place by every run; other outputs are dropped.
 
-        One array may be both, where the graph's operator can update it in place. Outputs without an array are not
-        kept.
-
-        Raises:
-            ModelError: the graph has no input or output of that name, or an array is not of its type.
+        One array may be input and output where the operator can update it in place. Unknown names and wrong types
+        raise a ModelError.
         """
         return IoBinding(self._name, self._session, inputs, outputs)
 
 
 class IoBinding:
-    """The arrays of one stream of runs. Made by ``Network.bind``; holds the arrays as long as it lives."""
+    """The arrays of one stream of runs, kept alive by it."""
 
     def __init__(
         self,
@@ -84,33 +86,21 @@ class IoBinding:
             self.write(key, array)
 
     def read(self, name: str, array: Array) -> None:
-        """Let an input be read from this array from now on; its shape may be another. Costs microseconds.
-
-        Raises:
-            ModelError: see ``Network.bind``.
-        """
-        self._tie(name, array, is_output=False)
+        """Bind an input to another array, of any shape, in microseconds."""
+        self._bind(name, array, is_output=False)
 
     def write(self, name: str, array: Array) -> None:
-        """Let an output be written into this array from now on.
-
-        Raises:
-            ModelError: see ``Network.bind``.
-        """
-        self._tie(name, array, is_output=True)
+        """Bind an output to another array."""
+        self._bind(name, array, is_output=True)
 
     def run(self) -> None:
-        """Compute the bound outputs from the bound inputs.
-
-        Raises:
-            ModelError: shapes do not fit, or the graph failed.
-        """
+        """Compute the outputs; raises a ModelError if shapes do not fit or the graph fails."""
         try:
             self._session.run_with_iobinding(self._bound)
         except Exception as error:  # ONNX Runtime's errors have no common root
             raise ModelError(f"the model {self._name} failed: {error}") from error
 
-    def _tie(self, name: str, array: Array, *, is_output: bool) -> None:
+    def _bind(self, name: str, array: Array, *, is_output: bool) -> None:
         if not array.flags.c_contiguous or (is_output and not array.flags.writeable):
             raise ValueError(f"{name}: only contiguous arrays can be bound, and only writeable ones as outputs")
         bind = self._bound.bind_output if is_output else self._bound.bind_input
@@ -121,30 +111,10 @@ class IoBinding:
         self._arrays[name, is_output] = array  # only its address is bound
 
 
-def _open(path: Path, threads: int, remedy: str, *, keeps_memory: bool) -> "onnxruntime.InferenceSession":
-    os.environ[SILENCED] = "1"
-    import onnxruntime  # noqa: PLC0415  (after the line above, or it is too late)
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = keeps_memory
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # x86 processors without VNNI would otherwise add products of 8 bits in 16 bits, which overflow: audibly wrong
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common root
-        raise ModelError(f"the model file {path.name} is missing or damaged: {error}; {remedy}") from error
-
-
 class StreamingSession:
-    """One stream through a network; belongs to one thread at a time.
+    """One stream through the session of a ``StreamingGraph``, from its input ``source`` to its output ``result``.
 
-    Args:
-        network: made from a ``StreamingGraph``.
-        source: name of its input.
-        result: name of its output.
+    Belongs to one thread at a time.
     """
 
     def __init__(self, network: OnnxSession, *, source: str, result: str) -> None:
@@ -155,7 +125,7 @@ class StreamingSession:
         self._binding = network.bind({}, {})
 
     def __call__(self, piece: Floats, shape: tuple[int, ...]) -> Floats:
-        """Run the next piece; ``shape`` is that of the result."""
+        """Run the next piece of the stream; ``shape`` is that of the result."""
         result = np.empty(shape, np.float32)
         self._binding.read(self._source, piece)
         self._binding.write(self._result, result)
@@ -173,25 +143,19 @@ _LARGEST_SIZE = 65_536
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """One input of a graph that holds what its output ``next_name`` was in the call before.
-
-    Attributes:
-        name: of the input.
-        shape: the same in every call.
-        fill: what all its elements are at the beginning of a stream.
-    """
+    """An input of a graph that holds the output ``next_name`` of the call before; its shape never changes."""
 
     name: str
     shape: tuple[int, ...]
     dtype: Literal["float32", "int64"] = "float32"
     fill: float = 0.0
+    """All elements at the beginning of a stream."""
 
     @property
     def next_name(self) -> str:
         return f"next_{self.name}"
 
     def initial(self) -> NDArray[Any]:
-        """A new array as it is at the beginning of a stream."""
         return np.full(self.shape, self.fill, np.dtype(self.dtype))
 
 
@@ -201,11 +165,7 @@ def to_metadata(states: Sequence[StateSpec]) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str]) -> tuple[StateSpec, ...]:
-    """Read the states back.
-
-    Raises:
-        ModelError: they are missing or damaged.
-    """
+    """Read the states back; missing or damaged ones raise a ModelError."""
     text = metadata.get(METADATA_KEY)
     if text is None:
         raise ModelError(

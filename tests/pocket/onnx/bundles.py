@@ -31,7 +31,7 @@ def ignored(_: Progress) -> None:
 def children() -> list[psutil.Process]:
     """Our own that convert."""
     alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "onnx.convert" in " ".join(child.cmdline())]
+    return [child for child in alive if "pocket.worker" in " ".join(child.cmdline())]
 
 
 def until(condition: Callable[[], bool]) -> None:

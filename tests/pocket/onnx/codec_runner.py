@@ -41,15 +41,14 @@ def torch_codec(config: ModelConfig, weights: dict[str, Floats]) -> Mimi:
 def write_decoder(directory: Path, config: ModelConfig, weights: dict[str, Floats], precision: Precision) -> Path:
     path = directory / f"decoder.{precision}.onnx"
     with ExternalDataFile(path.with_suffix(".data")) as data:
-        mean, std = weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"]
-        decoder_graph(config.mimi, weights, mean, std, data, precision=precision).save(path)
+        decoder_graph(config, weights, data, precision=precision).save(path)
     return path
 
 
 def write_encoder(directory: Path, config: ModelConfig, weights: dict[str, Floats]) -> Path:
     path = directory / "encoder.onnx"
     with ExternalDataFile(path.with_suffix(".data")) as data:
-        encoder_graph(config.mimi, weights, data).save(path)
+        encoder_graph(config, weights, data).save(path)
     return path
 
 

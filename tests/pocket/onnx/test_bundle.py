@@ -24,7 +24,7 @@ from wyoming_pocket_tts.pocket.onnx.bundle import (
     sampler_steps,
 )
 from wyoming_pocket_tts.pocket.onnx.convert import convert
-from wyoming_pocket_tts.pocket.onnx.verify import GoldenSample, prove
+from wyoming_pocket_tts.pocket.onnx.verify import GoldenSample, verify
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.tensor_files import SafetensorsFile
 from wyoming_pocket_tts.pocket.weights import load_weights
@@ -104,7 +104,7 @@ def test_exact_graphs_agree_with_numpy(name: str, tmp_path: Path) -> None:
     config = write_small_model(tmp_path / "model", name, layers=1)
     directory = converted(config, tmp_path / "bundle", Precision.FP32)
     probe = GoldenSample.read(directory / "probe.safetensors", config)
-    assert prove(directory, config, Precision.FP32, probe).hidden_error < 1e-5
+    assert verify(directory, config, Precision.FP32, probe).hidden_error < 1e-5
     assert np.abs(probe.hidden).max() > 0.1
     assert np.abs(probe.audio).max() > 1e-3
 
@@ -118,12 +118,12 @@ def noise(path: Path) -> None:
 @pytest.mark.parametrize("damage", ["flow.data", "codec.data", "decoder.onnx", "flow.onnx"])
 def test_what_computes_something_else_is_not_proved(damage: str, bundle: Path, config: ModelConfig) -> None:
     probe = GoldenSample.read(bundle / "probe.safetensors", config)
-    proof = prove(bundle, config, Precision.INT8, probe)
+    proof = verify(bundle, config, Precision.INT8, probe)
     assert proof.hidden_error < 0.1
     assert proof.codec_snr_db > 20
     noise(bundle / damage)
     with pytest.raises(UnsupportedPrecision, match="int8"):
-        prove(bundle, config, Precision.INT8, probe)
+        verify(bundle, config, Precision.INT8, probe)
 
 
 def cut(bundle: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wyoming_pocket_tts.inference.graph import GraphBuilder
-from wyoming_pocket_tts.inference.quantized import BLOCK, LinearBuilder, quantised
+from wyoming_pocket_tts.inference.quantized import BLOCK, BlockMatMul, Float32MatMul, quantize_blocks
 from wyoming_pocket_tts.inference.session import OnnxSession
 from wyoming_pocket_tts.pocket.random_model import Floats
 
@@ -14,7 +14,8 @@ from wyoming_pocket_tts.pocket.random_model import Floats
 def product(x: Floats, weight: Floats, bias: Floats | None, bits: int | None, directory: Path) -> Floats:
     graph = GraphBuilder("linear")
     inputs = graph.input("x", np.float32, ["rows", weight.shape[1]])
-    graph.output(LinearBuilder(graph, bits).large(inputs, weight, bias, name="weight"), "y", np.float32, ["rows", "N"])
+    matmul = BlockMatMul(bits) if bits else Float32MatMul()
+    graph.output(matmul.linear(graph, inputs, weight, bias, name="weight"), "y", np.float32, ["rows", "N"])
     graph.save(directory / "linear.onnx")
     return OnnxSession(directory / "linear.onnx")(x=x)[0]
 
@@ -36,10 +37,10 @@ def test_a_product_is_nearly_exact(rows: int, columns: int, bits: int | None, to
 def test_a_block_s_scale_is_its_own(bits: int, tmp_path: Path) -> None:
     """A hundred times larger numbers in one block leave the others as exact as they were; zeros stay zeros."""
     weight = np.random.default_rng(1).standard_normal((16, 3 * BLOCK), dtype=np.float32)
-    plain = quantised(weight, bits)
+    plain = quantize_blocks(weight, bits)
     weight[:, BLOCK : 2 * BLOCK] *= 100
     weight[:, 2 * BLOCK :] = 0
-    blocks = quantised(weight, bits)
+    blocks = quantize_blocks(weight, bits)
     assert np.array_equal(blocks.packed[:, 0], plain.packed[:, 0])
     assert np.array_equal(blocks.scales[:, 0], plain.scales[:, 0])
     x = np.zeros((1, 3 * BLOCK), np.float32)

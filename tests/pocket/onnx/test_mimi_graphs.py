@@ -125,10 +125,7 @@ def test_precisions_differ(case: Case) -> None:
 def test_four_bits_are_for_the_language_model_alone(smallest: Case) -> None:
     config, weights = smallest.config, smallest.weights
     in_four, in_eight = (
-        decoder_graph(
-            config.mimi, weights, weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"], precision=precision
-        )
-        for precision in (Precision.INT4, Precision.INT8)
+        decoder_graph(config, weights, precision=precision) for precision in (Precision.INT4, Precision.INT8)
     )
     assert in_four.graph.build() == in_eight.graph.build()
 

@@ -138,7 +138,7 @@ def test_a_row_full_to_its_last_position_bears_steps_of_its_neighbours(
     stage.end(left)
     stage.end(right)
     left, right = stage.begin(voice, [7]), stage.begin(voice, [8])
-    assert abs(left.row.place - right.row.place) == 2
+    assert abs(left.row.index - right.row.index) == 2
     for _ in range(5):
         stage.step([left, right])
     assert caplog.text == "", "they are computed together, not alone after a call that failed"
@@ -147,11 +147,11 @@ def test_a_row_full_to_its_last_position_bears_steps_of_its_neighbours(
 def test_only_a_row_that_closes_a_gap_is_moved(backend: OnnxBackend) -> None:
     stage = Stage(backend, backend.open_rows())
     told = [stage.begin(a_voice(backend, 20), [number, 2, 3]) for number in range(5)]
-    places = [each.row.place for each in told]
+    places = [each.row.index for each in told]
     stage.end(told[1])
     stage.step(stage.speaking)
-    assert [each.row.place for each in (told[0], told[2], told[3])] == [places[0], places[2], places[3]]
-    assert told[4].row.place == places[1]
+    assert [each.row.index for each in (told[0], told[2], told[3])] == [places[0], places[2], places[3]]
+    assert told[4].row.index == places[1]
     stage.step(stage.speaking)
 
 
@@ -161,7 +161,7 @@ def test_a_place_keeps_its_voice_for_the_next_speech(backend: OnnxBackend, monke
     stage.end(stage.begin(voice, [1, 2]))
     copied: list[VoiceState] = []
     monkeypatch.setattr("wyoming_pocket_tts.pocket.onnx.kv_cache.write_voice", lambda _, voice: copied.append(voice))
-    stage.end(stage.begin(voice, [3, 4]))
+    stage.rows.leave(stage.rows.join(voice, positions=3, sampling=SAMPLING))
     assert copied == []
     stage.rows.join(voice, positions=3, sampling=SAMPLING)
     stage.rows.join(other, positions=3, sampling=SAMPLING)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from stat import S_ISREG
@@ -18,12 +18,24 @@ from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 _BLOCK_BYTES = 1 << 20
 
-
 FileName = Literal[
     "flow.onnx", "flow.data", "decoder.onnx", "encoder.onnx", "codec.data", "tables.safetensors", "probe.safetensors",
     "tokenizer.json", "tokenizer.model",
 ]  # fmt: skip
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FORMAT: Final = 1
+"""Counts up when graphs or tables change in a way that matters to the backend."""
+MANIFEST = "manifest.json"
+MAX_STEPS: Final = 256
+MAX_POSITIONS: Final = 8192
+"""Positions of a sequence, the voice included: eleven minutes. The graph's rotation tables end there."""
+FILE_NAMES: Final[frozenset[str]] = frozenset(get_args(FileName))
+REFERENCE_NAMES: Final = ("reference.onnx", "reference.data")
+"""The exact decoder and its data, there only during the conversion."""
+_NEEDED: Final = FILE_NAMES - {"encoder.onnx", "tokenizer.json", "tokenizer.model"}
+_LARGEST_BYTES = 200_000
+_CHECKSUM = "checksum"
+_Text = Annotated[str, Field(max_length=1000)]
 
 
 class _Strict(BaseModel):
@@ -31,46 +43,53 @@ class _Strict(BaseModel):
 
 
 class FileRecord(_Strict):
-    """What a file must be."""
+    """Size and hash of a file."""
 
     bytes: Annotated[int, Field(ge=1, le=16 << 30)]
     sha256: _Hash
 
 
 class Precision(StrEnum):
-    """A choice between speed and memory on one side and exactness on the other."""
+    """Speed and memory against exactness."""
 
     FP32 = "fp32"
-    """The same numbers as the PyTorch network's, but for rounding."""
+    """The same numbers as PyTorch's, but for rounding."""
     INT8 = "int8"
     """Large matrices of the language model and of the codec in 8 bits."""
     MIXED = "mixed"
     """As ``INT8``, but the codec's convolutions stay exact."""
     INT4 = "int4"
-    """As ``INT8``, but the language model's large matrices in 4 bits: audibly another reading of the same text."""
+    """As ``INT8``, but the language model's large matrices in 4 bits: audibly another rendition of the same text."""
 
     @property
     def language_model_bits(self) -> int | None:
-        """Bits of a number in the language model's large matrices; None for float32."""
+        """Bits per weight in the language model's large matrices; None for float32."""
         return {Precision.FP32: None, Precision.INT8: 8, Precision.MIXED: 8, Precision.INT4: 4}[self]
+
+
+class BundleManifest(_Strict):
+    """``manifest.json``; its field ``proved_on`` lists the processors on which the bundle was verified."""
+
+    format: Literal[1]
+    key: _Hash
+    """``bundle_key``."""
+    name: _Text | None
+    """The released model; None for a custom one."""
+    config: ModelConfig
+    precision: Annotated[Precision, Field(strict=False)]
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    fingerprint: _Text
+    """Of the weights that voices depend on."""
+    has_voice_cloning: bool
+    proved_on: Annotated[tuple[_Text, ...], Field(strict=False, max_length=16)]
+    """As ``cpu_name`` names them."""
+    made_by: _Text
+    files: Mapping[FileName, FileRecord]
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """A converted model.
-
-    Attributes:
-        directory: where it lies.
-        config: what the model is.
-        name: the released model, or None for one of the user's own.
-        precision: what it computes in.
-        steps: of the sampler.
-        fingerprint: of the weights that voices depend on.
-        has_voice_cloning: whether it can hear voice prompts.
-        key: of what it was made from; see ``bundle_key``.
-        proved_on: processors on which it was compared with its reference.
-        files: all of them, with their sizes and hashes.
-    """
+    """A converted model in ``directory``, with the values of its manifest."""
 
     directory: Path
     config: ModelConfig
@@ -90,27 +109,26 @@ class ModelBundle:
 
     @property
     def decoder(self) -> Path:
-        """Latents to audio."""
         return self.directory / "decoder.onnx"
 
     @property
     def encoder(self) -> Path | None:
-        """Audio to what describes a voice; None without voice cloning."""
+        """None without voice cloning."""
         return self.directory / "encoder.onnx" if self.has_voice_cloning else None
 
     @property
     def tables(self) -> Path:
-        """What is looked up outside the graphs."""
+        """Embedding tables and projections, which are no part of the graphs."""
         return self.directory / "tables.safetensors"
 
     @property
     def probe(self) -> Path:
-        """A fixed input, and what the exact model makes of it."""
+        """The golden sample."""
         return self.directory / "probe.safetensors"
 
     @property
     def tokenizer(self) -> Path:
-        """The tokenizer's file; its name's ending tells its format."""
+        """Its suffix is its format."""
         return self.directory / next(name for name in self.files if name.startswith("tokenizer."))
 
     @property
@@ -118,11 +136,7 @@ class ModelBundle:
         return sum(record.bytes for record in self.files.values())
 
     def verify(self) -> None:
-        """Read every file and compare its hash.
-
-        Raises:
-            ModelError: a file is damaged; names it.
-        """
+        """Read every file; a ModelError names the first one with a wrong hash."""
         for name, record in self.files.items():
             path = self.directory / name
             try:
@@ -134,10 +148,9 @@ class ModelBundle:
 
 
 def open_bundle(directory: Path) -> ModelBundle:
-    """Open a directory after a quick look: the manifest, and that all files are there in their size.
+    """Open a directory after a quick check: the manifest, and that all files are there in their size.
 
-    Raises:
-        ModelError: it is no bundle, it is damaged, or made by another version of this program.
+    Raises a ModelError if it is no bundle, is damaged, or was made by another version of this program.
     """
     manifest = read_manifest(directory)
     for name, record in manifest.files.items():
@@ -150,25 +163,13 @@ def open_bundle(directory: Path) -> ModelBundle:
             raise ModelError(f"{path}: is no plain file")
         if status.st_size != record.bytes:
             raise ModelError(f"{path}: is damaged: it has {status.st_size} bytes instead of {record.bytes}")
-    return ModelBundle(
-        directory=directory,
-        config=manifest.config,
-        name=manifest.name,
-        precision=manifest.precision,
-        steps=manifest.steps,
-        fingerprint=manifest.fingerprint,
-        has_voice_cloning=manifest.has_voice_cloning,
-        key=manifest.key,
-        proved_on=manifest.proved_on,
-        files=manifest.files,
-    )
+    return ModelBundle(directory, **{each.name: getattr(manifest, each.name) for each in fields(ModelBundle)[1:]})
 
 
 def bundle_key(config: ModelConfig, *, precision: Precision, steps: int) -> str:
-    """Hash what a bundle depends on: its networks, its sources, and how it is converted.
+    """Hash of everything that a bundle depends on: its networks, its sources, and how it is converted.
 
-    Sources are taken at their word, with the revision in them: an address without one names the same file for ever.
-    Local files are told apart by size and time of change.
+    Addresses of sources count as they are, with their revision; local files also by size and time of change.
     """
     table = config.flow_lm.lookup_table
     sources = (
@@ -192,10 +193,10 @@ def bundle_key(config: ModelConfig, *, precision: Precision, steps: int) -> str:
 def bundle_directory(
     data_dir: Path, name: str | None, config: ModelConfig, *, precision: Precision, steps: int | None = None
 ) -> Path:
-    """Where the bundle of a model belongs. ``steps`` is the model's own default unless given.
+    """The place of a model's bundle; ``steps`` are the model's own unless given.
 
-    Not by processor: a bundle that was proved on one is proved again on the next that opens it, so that it can be made
-    on one machine and used on another.
+    It does not depend on the processor, so that a bundle can be converted on one machine and used on another, where it
+    is verified again.
     """
     key = bundle_key(config, precision=precision, steps=sampler_steps(config, steps))
     label = re.sub(r"[^\w.-]", "_", name or "custom", flags=re.ASCII)
@@ -203,105 +204,27 @@ def bundle_directory(
 
 
 def sampler_steps(config: ModelConfig, steps: int | None = None) -> int:
-    """How many steps the sampler gets: what is asked for, or what the model needs.
-
-    Raises:
-        ConfigError: it is out of range.
-    """
+    """The steps asked for, or those that the model needs; a ConfigError if they are out of range."""
     flow = config.flow_lm.flow
     if steps is not None and not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"sampler steps are {steps}: allowed are 1 to {MAX_STEPS}")
-    if flow.n_times == 0:  # it knows no steps
+    if flow.n_times == 0:  # its rule has no steps
         return 1
     return steps or flow.fewest_steps
 
 
-def looks_like_ours(directory: Path) -> bool:
-    """Whether it holds nothing but what a bundle, whole or half made, has: then nothing is lost with it."""
-    if directory.is_symlink() or not directory.is_dir():
-        return False
-    ours = FILE_NAMES | {MANIFEST, *REFERENCE_NAMES}
-    return all(
-        entry.is_file() and not entry.is_symlink() and (entry.name in ours or entry.name.startswith(f".{MANIFEST}."))
-        for entry in directory.iterdir()
-    )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _identity(source: str) -> Any:  # noqa: ANN401  (what JSON can hold)
-    if "://" in source:
-        return source
-    path = Path(source).resolve()
-    try:
-        status = path.stat()
-    except OSError:
-        return [str(path)]
-    return [str(path), status.st_size, status.st_mtime_ns]
-
-
-FORMAT: Final = 1
-"""Counts up when graphs or tables change in a way that matters to who runs them."""
-MANIFEST = "manifest.json"
-MAX_STEPS: Final = 256
-FILE_NAMES: Final[frozenset[str]] = frozenset(get_args(FileName))
-REFERENCE_NAMES: Final = ("reference.onnx", "reference.data")
-"""There only while a bundle is made: the exact decoder and its data."""
-_NEEDED: Final = FILE_NAMES - {"encoder.onnx", "tokenizer.json", "tokenizer.model"}
-_LARGEST_BYTES = 200_000
-_CHECKSUM = "checksum"
-_Text = Annotated[str, Field(max_length=1000)]
-
-
-class BundleManifest(_Strict):
-    """All about a bundle."""
-
-    format: Literal[1]
-    key: _Hash
-    """Of what it was made from, and how; see ``bundle.bundle_key``."""
-    name: _Text | None
-    """The released model; None for one of the user's own."""
-    config: ModelConfig
-    precision: Annotated[Precision, Field(strict=False)]
-    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
-    fingerprint: _Text
-    """Of the weights that voices depend on."""
-    has_voice_cloning: bool
-    proved_on: Annotated[tuple[_Text, ...], Field(strict=False, max_length=16)]
-    """Processors, as ``cpu.cpu_name`` names them, on which it was compared with its reference."""
-    made_by: _Text
-    files: Mapping[FileName, FileRecord]
-
-
 def is_file_name(name: str) -> TypeGuard[FileName]:
-    """Whether a bundle may have a file of this name."""
     return name in FILE_NAMES
 
 
 def write_manifest(directory: Path, manifest: BundleManifest) -> None:
-    """Write it beside the old one, if there is one, and put it in its place.
-
-    Raises:
-        OSError: the directory cannot be written to.
-    """
     values = manifest.model_dump(mode="json")
     with atomic_path(directory / MANIFEST) as aside, aside.open("w", encoding="utf-8") as file:
         json.dump({**values, _CHECKSUM: _checksum(values)}, file, indent=1, ensure_ascii=False)
 
 
 def read_manifest(directory: Path) -> BundleManifest:
-    """Read and check it.
-
-    Raises:
-        ModelError: it is missing, damaged, changed, or of another version of this program.
-    """
+    """Read and check the manifest; a ModelError names what is wrong with it."""
     path = directory / MANIFEST
     try:
         with path.open("rb") as file:
@@ -338,21 +261,52 @@ def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
+def looks_like_ours(directory: Path) -> bool:
+    """Whether all files are those of a bundle, whole or half made: then it may be deleted."""
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    ours = FILE_NAMES | {MANIFEST, *REFERENCE_NAMES}
+    return all(
+        entry.is_file() and not entry.is_symlink() and (entry.name in ours or entry.name.startswith(f".{MANIFEST}."))
+        for entry in directory.iterdir()
+    )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _identity(source: str) -> Any:  # noqa: ANN401  (what JSON can hold)
+    if "://" in source:
+        return source
+    path = Path(source).resolve()
+    try:
+        status = path.stat()
+    except OSError:
+        return [str(path)]
+    return [str(path), status.st_size, status.st_mtime_ns]
+
+
 _DECODER_SHARE: Final = 0.9
-"""Of the codec's file. Much of that is the encoder, which is not loaded; what decoding computes with is as much."""
+"""Of the codec's file. Much of that is the encoder, which is not loaded; the memory of decoding is as much."""
 _POSITIONS: Final = 1000
-"""Keys and values of two speeches at once, and of their voices."""
+"""Keys and values of two sequences at once, with their voices."""
 _NUMBER_BYTES: Final = 4
 
 
 def memory_bytes(bundle: ModelBundle) -> int:
-    """Estimate what the model takes that speaks for one or two at a time, beside the libraries that all share."""
+    """Estimated memory of a model with one or two sequences at a time, without the libraries that all models share."""
     weights_bytes = _file_bytes(bundle, "flow.data") + _DECODER_SHARE * _file_bytes(bundle, "codec.data")
     return int(weights_bytes) + cache_bytes(bundle.config)
 
 
 def cache_bytes(config: ModelConfig) -> int:
-    """The part of that for keys and values."""
+    """The part of ``memory_bytes`` for keys and values."""
     sizes = config.flow_lm.transformer
     return _POSITIONS * sizes.num_layers * 2 * sizes.kv_heads * sizes.head_dim * _NUMBER_BYTES
 

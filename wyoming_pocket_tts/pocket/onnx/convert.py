@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.errors import ModelError
@@ -21,173 +20,132 @@ from wyoming_pocket_tts.pocket.onnx.bundle import (
     open_bundle,
     write_manifest,
 )
-from wyoming_pocket_tts.pocket.onnx.verify import GoldenSample, prove
+from wyoming_pocket_tts.pocket.onnx.verify import GoldenSample, verify
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.tensor_files import write_tables
 from wyoming_pocket_tts.pocket.text import load_tokenizer
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
 from wyoming_pocket_tts.pocket.worker_client import Message, Progress, WorkerTask
 
-if TYPE_CHECKING:
-    from wyoming_pocket_tts.inference.graph import ExternalDataFile
+Report = Callable[[Message], None]
 
 
-Tell = Callable[[Message], None]
+def convert(task: WorkerTask, report: Report) -> None:
+    """Fill the task's directory with a bundle that was verified on this machine; its manifest is the last file.
 
-
-def convert(order: WorkerTask, tell: Tell) -> None:
-    """Fill the order's directory with a bundle that was proved on this machine; its manifest is the last file.
-
-    Raises:
-        ModelError: weights or tokenizer cannot be had or used.
-        UnfitPrecision: the precision is not for this machine.
-        OSError: the directory cannot be written to.
+    Raises an UnsupportedPrecision if this machine cannot compute in that precision.
     """
-    tell(Progress(stage="download"))
+    report(Progress(stage="download"))
 
     def fetch(source: str) -> Path:
         return hub.fetch(
             source,
-            local_files_only=order.local_files_only,
-            progress=lambda done: tell(Progress(stage="download", done=done)),
+            local_files_only=task.local_files_only,
+            progress=lambda done: report(Progress(stage="download", done=done)),
         )
 
-    _copy_tokenizer(order, fetch)
-    config = order.config
-    if order.hearing:
+    copy_tokenizer(task.config, fetch, task.directory)
+    config = task.config
+    if task.hearing:
         config = config.model_copy(update={"weights_path_without_voice_cloning": None})
     weights = load_weights(config, fetch=fetch, on_demand=True)
-    watched = ProgressMapping(weights.tensors, lambda done: tell(Progress(stage="convert", done=done)))
-    write_tables(order.directory / "tables.safetensors", watched)
-    _write_graphs(order, watched, encoder=weights.has_voice_cloning)
-    tell(Progress(stage="verify", done=0.0))
-    probe = _make_probe(order, weights.tensors)
-    tell(Progress(stage="verify", done=0.5))
-    prove(order.directory, order.config, order.precision, probe)
-    _finish(order, weights)
-    tell(Progress(stage="verify", done=1.0))
+    tensors = ProgressMapping(weights.tensors, lambda done: report(Progress(stage="convert", done=done)))
+    write_tables(task.directory / "tables.safetensors", tensors)
+    _write_graphs(task, tensors, encoder=weights.has_voice_cloning)
+    report(Progress(stage="verify", done=0.0))
+    sample = _make_golden_sample(task, weights.tensors)
+    report(Progress(stage="verify", done=0.5))
+    verify(task.directory, task.config, task.precision, sample)
+    _finish(task, weights)
+    report(Progress(stage="verify", done=1.0))
 
 
-def verify_again(order: WorkerTask, tell: Tell) -> None:
-    """Prove a bundle on this machine.
-
-    Raises:
-        ModelError: it is damaged.
-        UnfitPrecision: it is not for this machine.
-    """
-    tell(Progress(stage="verify", done=0.0))
-    bundle = open_bundle(order.directory)
-    prove(bundle.directory, bundle.config, bundle.precision, GoldenSample.read(bundle.probe, bundle.config))
-    tell(Progress(stage="verify", done=1.0))
+def verify_again(task: WorkerTask, report: Report) -> None:
+    """Compare a bundle with its golden sample on this machine."""
+    report(Progress(stage="verify", done=0.0))
+    bundle = open_bundle(task.directory)
+    verify(bundle.directory, bundle.config, bundle.precision, GoldenSample.read(bundle.probe, bundle.config))
+    report(Progress(stage="verify", done=1.0))
 
 
-def _copy_tokenizer(order: WorkerTask, fetch: Callable[[str], Path]) -> None:
-    table = order.config.flow_lm.lookup_table
+def copy_tokenizer(config: ModelConfig, fetch: Callable[[str], Path], directory: Path) -> str:
+    """Check a model's tokenizer and copy it into a directory; return its file name there."""
+    table = config.flow_lm.lookup_table
     source = fetch(table.tokenizer_path)
     load_tokenizer(source, kind=table.tokenizer, entries=table.n_bins)
     is_json = table.tokenizer != "sentencepiece" or source.suffix == ".json"
-    shutil.copyfile(source, order.directory / ("tokenizer.json" if is_json else "tokenizer.model"))
+    name = "tokenizer.json" if is_json else "tokenizer.model"
+    shutil.copyfile(source, directory / name)
+    return name
 
 
-def _write_graphs(order: WorkerTask, weights: Mapping[str, Floats], *, encoder: bool) -> None:
+def _write_graphs(task: WorkerTask, weights: Mapping[str, Floats], *, encoder: bool) -> None:
     from wyoming_pocket_tts.inference.graph import ExternalDataFile  # noqa: PLC0415  (the package onnx)
-    from wyoming_pocket_tts.pocket.onnx.codec_graphs import encoder_graph  # noqa: PLC0415
+    from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph, encoder_graph  # noqa: PLC0415
     from wyoming_pocket_tts.pocket.onnx.flow_graphs import flow_lm_graph  # noqa: PLC0415
 
-    directory, config = order.directory, order.config
+    directory, config = task.directory, task.config
     with ExternalDataFile(directory / "flow.data") as data:
-        graph = flow_lm_graph(config, weights, data, precision=order.precision, steps=order.steps)
+        graph = flow_lm_graph(config, weights, data, precision=task.precision, steps=task.steps)
         graph.save(directory / "flow.onnx")
     with ExternalDataFile(directory / "codec.data") as data:
-        _write_decoder(order, weights, data, directory / "decoder.onnx", order.precision)
+        decoder_graph(config, weights, data, precision=task.precision).save(directory / "decoder.onnx")
         if encoder:
-            encoder_graph(config.mimi, WeightSubset(weights, "mimi.encoder", "mimi.downsample"), data).save(
-                directory / "encoder.onnx"
-            )
+            encoder_graph(config, weights, data).save(directory / "encoder.onnx")
 
 
-def _write_decoder(
-    order: WorkerTask, weights: Mapping[str, Floats], data: "ExternalDataFile", path: Path, precision: Precision
-) -> None:
-    from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph  # noqa: PLC0415  (the package onnx)
-
-    mean, deviation = weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"]
-    part = WeightSubset(weights, "mimi.decoder", "mimi.quantizer", "mimi.upsample")
-    decoder_graph(order.config.mimi, part, mean, deviation, data, precision=precision).save(path)
-
-
-def _make_probe(order: WorkerTask, weights: Mapping[str, Floats]) -> GoldenSample:
+def _make_golden_sample(task: WorkerTask, weights: Mapping[str, Floats]) -> GoldenSample:
     from wyoming_pocket_tts.inference.graph import ExternalDataFile  # noqa: PLC0415  (the package onnx)
+    from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph  # noqa: PLC0415
 
-    exact, data_path = (order.directory / name for name in REFERENCE_NAMES)
+    exact, data_path = (task.directory / name for name in REFERENCE_NAMES)
     with ExternalDataFile(data_path) as data:
-        _write_decoder(order, weights, data, exact, Precision.FP32)
-    probe = GoldenSample.make(order.config, weights, exact)
+        decoder_graph(task.config, weights, data, precision=Precision.FP32).save(exact)
+    sample = GoldenSample.make(task.config, weights, exact)
     exact.unlink()
     data_path.unlink()
-    probe.write(order.directory / "probe.safetensors")
-    return probe
+    sample.write(task.directory / "probe.safetensors")
+    return sample
 
 
-def _finish(order: WorkerTask, weights: Weights) -> None:
-    """Bring everything to the disk, and say last what there is."""
+def _finish(task: WorkerTask, weights: Weights) -> None:
+    """Bring everything to the disk, the manifest last."""
     files: dict[FileName, FileRecord] = {}
-    for path in sorted(order.directory.iterdir()):
+    for path in sorted(task.directory.iterdir()):
         if not is_file_name(path.name):
-            raise ModelError(f"{path}: somebody else's file lies among the converted ones")
+            raise ModelError(f"{path}: a foreign file lies among the converted ones")
         sync(path)
         files[path.name] = FileRecord(bytes=path.stat().st_size, sha256=file_hash(path))
     manifest = BundleManifest(
         format=1,
-        key=order.key,
-        name=order.name,
-        config=order.config,
-        precision=order.precision,
-        steps=order.steps,
+        key=task.key,
+        name=task.name,
+        config=task.config,
+        precision=task.precision,
+        steps=task.steps,
         fingerprint=weights.fingerprint,
         has_voice_cloning=weights.has_voice_cloning,
         proved_on=(cpu_name(),),
         made_by=__version__,
         files=files,
     )
-    write_manifest(order.directory, manifest)
-    sync(order.directory)
-
-
-class WeightSubset(Mapping[str, Floats]):
-    """The tensors whose names begin in certain ways: to go through them does not read the others."""
-
-    def __init__(self, weights: Mapping[str, Floats], *prefixes: str) -> None:
-        self._weights = weights
-        self._names = dict.fromkeys(name for name in weights if name.startswith(prefixes))
-
-    def __getitem__(self, name: str) -> Floats:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._weights[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
+    write_manifest(task.directory, manifest)
+    sync(task.directory)
 
 
 class ProgressMapping(Mapping[str, Floats]):
-    """Tells which share of all tensors was asked for."""
+    """Reports the share of all tensors that was read; membership is answered without reading a tensor."""
 
-    def __init__(self, weights: Mapping[str, Floats], tell: Callable[[float], None]) -> None:
+    def __init__(self, weights: Mapping[str, Floats], report: Callable[[float], None]) -> None:
         self._weights = weights
-        self._tell = tell
+        self._report = report
         self._seen: set[str] = set()
 
     def __getitem__(self, name: str) -> Floats:
         tensor = self._weights[name]
         if name not in self._seen:
             self._seen.add(name)
-            self._tell(len(self._seen) / len(self._weights))
+            self._report(len(self._seen) / len(self._weights))
         return tensor
 
     def __iter__(self) -> Iterator[str]:

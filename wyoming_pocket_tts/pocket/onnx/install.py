@@ -29,10 +29,9 @@ from wyoming_pocket_tts.pocket.worker_client import Progress, Report, Unsupporte
 
 _LOGGER = logging.getLogger(__name__)
 
-_MOST_PROOFS = 8
+_MAX_VERIFIED = 8
 _INSTEAD = {Precision.INT4: Precision.INT8, Precision.INT8: Precision.FP32, Precision.MIXED: Precision.FP32}
-"""What to convert to on a processor that a precision is not for."""
-
+"""The next precision to try on a processor that does not support one."""
 _IN_8_BITS = (Precision.INT8, Precision.MIXED)
 
 Run = Callable[..., None]
@@ -55,32 +54,29 @@ def ensure_converted(
     """Return the converted model; download and convert it first unless it is there and whole.
 
     Blocks for seconds, or for as long as downloads take. Several processes may do it at the same time: one converts,
-    the others wait and use what it made.
+    the others wait and use its bundle.
 
     Args:
-        name: the released model, None for one of the user's own.
-        config: what it is, and where its weights are.
+        name: the released model, None for a custom one.
+        config: its networks and sources.
         data_dir: bundles lie below it, in ``models``.
-        precision: what to compute in. Where this machine cannot, another is used, with a warning.
-        steps: of the sampler; None for what the model needs.
+        precision: where this machine cannot compute in it, another one is used, with a warning.
+        steps: of the sampler; None for the model's own.
         local_files_only: download nothing.
         anew: convert even if there is a bundle.
-        hearing: take no weights that cannot hear recordings; only with ``anew``.
-        report: is told how far it is, on this thread.
-        stop: gives up when it is set; leaves nothing broken.
-        run: carries orders out.
+        hearing: refuse weights without voice cloning; only with ``anew``.
+        report: called with the progress, on this thread.
+        stop: when it is set, raises ``Cancelled`` and leaves nothing broken.
+        run: runs the tasks, in a worker process by default.
 
-    Raises:
-        Cancelled: ``stop`` was set.
-        ConfigError: ``steps`` is out of range.
-        DownloadError: weights or tokenizer cannot be had.
-        ModelError: they cannot be used, or the data directory cannot be written to.
+    Raises a ConfigError for ``steps`` out of range, a DownloadError for files that cannot be had, and a ModelError for
+    files that cannot be used or a data directory that cannot be written to.
     """
     steps = sampler_steps(config, steps)
     target = bundle_directory(data_dir, name, config, precision=precision, steps=steps)
     job = _Job(
         target=target,
-        order=WorkerTask(
+        task=WorkerTask(
             task="convert",
             directory=target,
             key=bundle_key(config, precision=precision, steps=steps),
@@ -106,7 +102,7 @@ def ensure_converted(
 def find_converted(
     name: str | None, config: ModelConfig, *, data_dir: Path, precision: Precision, steps: int | None = None
 ) -> ModelBundle | None:
-    """The bundle if there is one that looks whole: a quick look, without reading it and without a warning."""
+    """The bundle if there is one that looks whole: a quick check, without reading its files and without a warning."""
     steps = sampler_steps(config, steps)
     try:
         bundle = open_bundle(bundle_directory(data_dir, name, config, precision=precision, steps=steps))
@@ -117,37 +113,38 @@ def find_converted(
 
 @dataclass(frozen=True)
 class _Job:
-    """One call of ``install``."""
+    """One call of ``ensure_converted``."""
 
     target: Path
-    order: WorkerTask
+    task: WorkerTask
     report: Report
     stop: Event
     run: Run
 
     def usable(self) -> ModelBundle | None:
-        """The bundle that is there, if it is whole, ours, and proved on this machine; otherwise say why not."""
+        """The bundle that is there, if it is whole, ours, and verified on this machine; otherwise log why not."""
         if not os.path.lexists(self.target):
             return None
         try:
             if self.target.is_symlink():
-                raise ModelError(f"{self.target}: is a link")  # noqa: TRY301  (all of these are said in one place)
+                raise ModelError(f"{self.target}: is a link")  # noqa: TRY301  (logged below)
             bundle = open_bundle(self.target)
-            if bundle.key != self.order.key:
+            if bundle.key != self.task.key:
                 raise ModelError(f"{self.target}: was made from something else")  # noqa: TRY301
             bundle.verify()
             if cpu_name() not in bundle.proved_on:
-                self._prove(bundle)
+                self._verify(bundle)
         except ModelError as error:
             _LOGGER.warning("%s; the model is converted anew", error)
             return None
-        if self._can_now_clone(bundle):
+        weights = self.task.config.weights_path
+        if not bundle.has_voice_cloning and weights is not None and is_here(weights):
             _LOGGER.info("%s: weights that can clone voices are here now; the model is converted anew", self.target)
             return None
         return bundle
 
     def convert_once(self, *, instead_of: object) -> ModelBundle:
-        """Convert under a lock, unless another process did so since what stood there was looked at."""
+        """Convert under a lock, unless another process did so since ``instead_of`` was looked at."""
         models = self.target.parent
         models.mkdir(parents=True, exist_ok=True)
         lock_path = models / f".{self.target.name}.lock"
@@ -155,7 +152,7 @@ class _Job:
             if _identity(self.target) != instead_of and (bundle := self.usable()):
                 return bundle
             self._clear_leftovers()
-            precision: Precision | None = _sensible(self.order.precision)
+            precision: Precision | None = _supported(self.task.precision)
             while precision is not None:
                 try:
                     return self._convert(precision, lock)
@@ -169,21 +166,21 @@ class _Job:
     def _convert(self, precision: Precision, lock: int) -> ModelBundle:
         with atomic_path(self.target) as aside:
             aside.mkdir()
-            order = self.order.model_copy(update={"directory": aside, "precision": precision})
-            self.run(order, report=self.report, stop=self.stop, inherited=(lock,))
+            task = self.task.model_copy(update={"directory": aside, "precision": precision})
+            self.run(task, report=self.report, stop=self.stop, inherited=(lock,))
             open_bundle(aside)
             self._keep_foreign_files()
         return open_bundle(self.target)
 
     def _keep_foreign_files(self) -> None:
-        """Rename what stands at the target and is not a bundle, so that it is not deleted."""
+        """Rename a target that is not a bundle, so that it is not deleted."""
         if os.path.lexists(self.target) and not looks_like_ours(self.target):
             kept = self.target.with_name(f"{self.target.name}.set-aside-{secrets.token_hex(4)}")
             self.target.rename(kept)
             _LOGGER.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
 
     def _clear_leftovers(self) -> None:
-        """Delete what conversions left that were killed: we hold the lock, so none of them is alive."""
+        """Delete the staging directories of killed conversions: we hold the lock, so none of them is alive."""
         for path in self.target.parent.glob(f".{self.target.name}.*"):
             if looks_like_ours(path):
                 _LOGGER.info("%s: is left of a conversion that was killed; it is deleted", path)
@@ -191,27 +188,20 @@ class _Job:
             else:
                 _LOGGER.warning("%s: holds files that are not this program's; delete it if you do not need them", path)
 
-    def _prove(self, bundle: ModelBundle) -> None:
-        """Compare the bundle with its reference on this machine, and remember that where it can be written."""
-        order = self.order.model_copy(
-            update={"task": "prove", "directory": bundle.directory, "precision": bundle.precision}
-        )
-        self.run(order, report=self.report, stop=self.stop)
+    def _verify(self, bundle: ModelBundle) -> None:
+        """Verify the bundle on this machine, and note that in its manifest if it can be written."""
+        update = {"task": "prove", "directory": bundle.directory, "precision": bundle.precision}
+        self.run(self.task.model_copy(update=update), report=self.report, stop=self.stop)
         manifest = read_manifest(bundle.directory)
-        proved_on = (*manifest.proved_on, cpu_name())[-_MOST_PROOFS:]
+        proved_on = (*manifest.proved_on, cpu_name())[-_MAX_VERIFIED:]
         try:
             write_manifest(bundle.directory, manifest.model_copy(update={"proved_on": proved_on}))
         except OSError as error:
             _LOGGER.info("%s: cannot be written to; it is compared at every start (%s)", bundle.directory, error)
 
-    def _can_now_clone(self, bundle: ModelBundle) -> bool:
-        """Whether the weights that were out of reach when the bundle was made have been downloaded since."""
-        weights = self.order.config.weights_path
-        return not bundle.has_voice_cloning and weights is not None and is_here(weights)
 
-
-def _sensible(precision: Precision) -> Precision:
-    """The precision itself, or an exact one where 8 bits would be many times as slow as that."""
+def _supported(precision: Precision) -> Precision:
+    """The precision itself, or float32 where 8 bits would be many times slower."""
     if precision not in _IN_8_BITS or has_integer_products(cpu_flags()):
         return precision
     _LOGGER.warning(
@@ -225,7 +215,7 @@ def _sensible(precision: Precision) -> Precision:
 
 @contextmanager
 def _readable_errors(models: Path) -> Iterator[None]:
-    """Say what the system's errors mean to the person who chose the data directory."""
+    """Turn the system's errors into a ModelError that names the data directory."""
     try:
         yield
     except TtsError:  # some are OSErrors as well
@@ -238,7 +228,7 @@ def _readable_errors(models: Path) -> Iterator[None]:
 
 
 def _identity(path: Path) -> object:
-    """What changes when another directory, or a newer one, stands there; None for nothing."""
+    """Differs for another or a newer directory; None if there is none."""
     try:
         status = path.lstat()
     except OSError:

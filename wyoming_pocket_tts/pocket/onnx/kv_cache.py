@@ -1,47 +1,40 @@
 """Slots of the shared KV cache, and the calls on them."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from mmap import ACCESS_COPY, mmap
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wyoming_pocket_tts.core.errors import ModelError, VoiceError
 from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.session import OnnxSession
 from wyoming_pocket_tts.pocket.backend import DecodeOutput, SamplingParams
+from wyoming_pocket_tts.pocket.onnx.bundle import MAX_POSITIONS
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
 _LOGGER = logging.getLogger(__name__)
 
-_ROWS = 8
+_SLOTS_PER_BLOCK = 8
 _SMALLEST_ROOM = 512
-"""Positions: enough for a voice prompt of ten seconds and any sentence, so that usually all rows share a block."""
+"""Positions: enough for a voice prompt of ten seconds and any sentence, so that usually all slots share a block."""
 _LONGEST_GAP = 1
-"""Rows that are computed in vain rather than to make two calls: a call costs as much as one and a half of them."""
+"""Slots that are computed in vain rather than to make two calls: a call costs as much as one and a half of them."""
 
 
 class NoiseSampler:
-    """Draws what the sampler starts from.
-
-    Args:
-        sampling: variance and limits.
-        seed: of the generator.
-    """
+    """Draws the noise that the sampler starts from: normal, truncated if a limit is set, zeros at temperature 0."""
 
     def __init__(self, sampling: SamplingParams, seed: np.random.SeedSequence) -> None:
         self._deviation = sampling.temperature**0.5
         self._clamp = sampling.noise_clamp
         self._generator = np.random.default_rng(seed)
 
-    def draw(self, out: NDArray[np.float32]) -> None:
-        """Fill an array with normal noise, truncated if a limit is set; with zeros at temperature 0."""
+    def draw(self, out: Floats) -> None:
         if not self._deviation:
             out[...] = 0
         elif self._clamp is None:
@@ -57,159 +50,245 @@ class NoiseSampler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchedFlowModel:
-    """What speaking takes of a model.
-
-    Attributes:
-        flow: the language model's graph.
-        embed: looks tokens up, ``[T, D]``.
-        bos: stands for the latent before the first one, ``[latent_dim]``.
-        noise: begins what a speech's latents are drawn from.
-    """
+    """The language model, and what its sequences need besides the graph."""
 
     flow: OnnxSession
     config: ModelConfig
     embed: Callable[[Sequence[int]], Floats]
+    """Looks tokens up: [T, D]."""
     bos: Floats
+    """Stands for the latent before the first one, [latent_dim]."""
     noise: Callable[[SamplingParams], NoiseSampler]
+    """A new sampler; raises a ModelError for other sampler steps than the model was converted for."""
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One chunk of a speech, at its place."""
+    """One sequence in a block of the KV cache."""
 
-    block: "_Block"
-    place: int
-    voice: VoiceState
+    block: "SlotBlock"
+    index: int
+    voice: VoiceState | None
     noise: NoiseSampler
     length: int
-    """Positions so far."""
+    """Positions so far, the voice included."""
 
 
 class SlotPool:
-    """All speeches of a model.
-
-    Args:
-        model: what computes them.
-    """
+    """The KV cache of all sequences of a model: blocks of slots, more and larger ones as they are needed."""
 
     def __init__(self, model: BatchedFlowModel) -> None:
         self._model = model
-        self._blocks: list[_Block] = []
+        self._blocks: list[SlotBlock] = []
 
     @property
     def capacity(self) -> int:
-        """Rows that memory is set aside for."""
-        return _ROWS * len(self._blocks)
+        """Slots that memory is set aside for."""
+        return _SLOTS_PER_BLOCK * len(self._blocks)
 
     def join(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> Slot:
-        """Begin a chunk in a voice, with room for that many positions of text and audio.
+        """Allocate a slot that begins with a voice, with room for ``positions`` of text and audio.
 
-        Raises:
-            VoiceError: voice and text together are too long.
-            ModelError: the sampler has other steps than the model was converted for.
+        Raises a VoiceError if voice and text together are too long.
         """
         noise = self._model.noise(sampling)
-        room = voice.length + positions
-        block = next((each for each in self._blocks if each.room >= room and not each.is_full), None)
+        needed = voice.length + positions
+        block = next((each for each in self._blocks if each.room >= needed and not each.is_full), None)
         if block is None:
-            block = _Block(self._model, _room_class(room))
+            check_positions(needed)
+            room = _SMALLEST_ROOM
+            while room < needed:
+                room *= 2
+            block = SlotBlock(self._model, slots=_SLOTS_PER_BLOCK, room=room)
             self._blocks.append(block)
-        return block.join(voice, noise)
+        return block.allocate(voice, noise)
 
-    def leave(self, row: Slot) -> None:
-        """Give a place back. A block without rows goes, unless it is the only one."""
-        row.block.leave(row)
-        if row.block.is_empty and len(self._blocks) > 1:
-            self._blocks.remove(row.block)
+    def leave(self, slot: Slot) -> None:
+        """Free a slot. A block without sequences goes, unless it is the only one."""
+        slot.block.slots[slot.index] = None
+        if not slot.block.taken and len(self._blocks) > 1:
+            self._blocks.remove(slot.block)
 
-    def read(self, row: Slot, tokens: Sequence[int]) -> None:
-        """Let a row remember a part of its text.
+    def read(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """Prefill a part of the text; raises a ModelError if the call fails."""
+        slot.block.prefill(slot, self._model.embed(tokens), None)
 
-        Raises:
-            ModelError: the call failed.
+    def prefill(self, slot: Slot, tokens: Sequence[int]) -> DecodeOutput:
+        """Prefill the rest of the text; return the first frame. Raises a ModelError if the call fails."""
+        return slot.block.prefill(slot, self._model.embed(tokens), self._model.bos)
+
+    def step(self, slots: Sequence[Slot], latents: Sequence[Floats]) -> list[DecodeOutput | ModelError]:
+        """Decode the next frame of each slot after its last latent [latent_dim], or return the error.
+
+        Where a call for several slots fails, each is tried alone, so that one failure does not end the others.
         """
-        row.block.read(row, self._model.embed(tokens), None)
-
-    def prefill(self, row: Slot, tokens: Sequence[int]) -> DecodeOutput:
-        """Read the rest of a row's text; return its first frame.
-
-        Raises:
-            ModelError: the call failed.
-        """
-        return row.block.read(row, self._model.embed(tokens), self._model.bos)
-
-    def step(self, rows: Sequence[Slot], latents: Sequence[Floats]) -> list[DecodeOutput | ModelError]:
-        """Let rows read their last latents, ``[latent_dim]`` each; return the next frame of each, or why there is none.
-
-        Where a call for several rows fails, each is tried alone, so that none suffers for another.
-        """
-        said = dict(zip(rows, latents, strict=True))
-        found: dict[Slot, DecodeOutput | ModelError] = {}
+        last = dict(zip(slots, latents, strict=True))
+        outputs: dict[Slot, DecodeOutput | ModelError] = {}
         for block in self._blocks:
             block.close_gaps()
-            for together in _neighbours(sorted((row for row in rows if row.block is block), key=lambda row: row.place)):
-                found |= block.step({row: said[row] for row in together})
-        return [found[row] for row in rows]
+            for group in _neighbours(sorted((each for each in slots if each.block is block), key=lambda x: x.index)):
+                outputs |= _decode(block, {slot: last[slot] for slot in group})
+        return [outputs[slot] for slot in slots]
+
+
+def _decode(block: "SlotBlock", latents: dict[Slot, Floats]) -> "dict[Slot, DecodeOutput | ModelError]":
+    try:
+        return dict(block.decode(latents))
+    except ModelError as error:
+        if len(latents) == 1:
+            return dict.fromkeys(latents, error)
+        _LOGGER.warning("a step of %d sequences failed, so each is tried alone: %s", len(latents), error)
+        return {slot: _decode(block, {slot: latent})[slot] for slot, latent in latents.items()}
+
+
+def _neighbours(slots: Sequence[Slot]) -> Iterator[list[Slot]]:
+    """Cut slots, in the order of their indices, at the gaps that are too long."""
+    group: list[Slot] = []
+    for slot in slots:
+        if group and slot.index - group[-1].index > 1 + _LONGEST_GAP:
+            yield group
+            group = []
+        group.append(slot)
+    if group:
+        yield group
+
+
+class SlotBlock:
+    """Slots with the same room in one array, so that neighbours can be computed in one call without a copy."""
+
+    def __init__(self, model: BatchedFlowModel, *, slots: int, room: int) -> None:
+        self.room = room
+        self.slots: list[Slot | None] = [None] * slots
+        self._voices: list[VoiceState | None] = [None] * slots  # what each slot begins with, also while it is free
+        self._model = model
+        self._caches = empty_caches(model.config, slots=slots, room=room)
+        self._sessions: dict[tuple[int, int], FlowSession] = {}  # by first slot and count
+
+    @property
+    def is_full(self) -> bool:
+        return None not in self.slots
+
+    @property
+    def taken(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot is not None]
+
+    def allocate(self, voice: VoiceState | None, noise: NoiseSampler) -> Slot:
+        """Take a free slot beside those taken, if possible one that has the voice already."""
+        taken = [slot.index for slot in self.taken]
+        near = range(max(0, min(taken) - 1), min(len(self.slots), max(taken) + 2)) if taken else range(len(self.slots))
+        free = [index for index in near if self.slots[index] is None]
+        index = next((index for index in free if self._voices[index] is voice), free[0])
+        if voice is not None and self._voices[index] is not voice:
+            write_voice(self._caches[:, :, index], voice)
+            self._voices[index] = voice
+        slot = self.slots[index] = Slot(self, index, voice, noise, voice.length if voice else 0)
+        return slot
+
+    def close_gaps(self) -> None:
+        """Move the outermost slots into the gaps between the others."""
+        while taken := self.taken:
+            gaps = [index for index in range(taken[0].index, taken[-1].index) if self.slots[index] is None]
+            if not gaps:
+                return
+            slot, index = taken[-1], gaps[0]
+            self._caches[:, :, index, :, : slot.length] = self._caches[:, :, slot.index, :, : slot.length]
+            self.slots[slot.index], self.slots[index] = None, slot
+            slot.index, self._voices[index] = index, slot.voice
+
+    def prefill(self, slot: Slot, inputs: Floats, latent: Floats | None) -> DecodeOutput:
+        """Read [S, D], and a latent [latent_dim] behind them; the output is of use after the last part only."""
+        session = self._session(slot.index, 1)
+        length = slot.length + len(inputs) + (latent is not None)
+        session.lengths[0] = length
+        slot.noise.draw(session.noise)
+        session.prefill(inputs[None], latent)
+        slot.length = length  # not before the call: after a failure the positions do not count
+        return session.output(0)
+
+    def decode(self, latents: Mapping[Slot, Floats]) -> Iterator[tuple[Slot, DecodeOutput]]:
+        """The next frame of each slot after its last latent [latent_dim], in one call."""
+        first, last = min(slot.index for slot in latents), max(slot.index for slot in latents)
+        session = self._session(first, last - first + 1)
+        inputs = np.zeros_like(session.latent)
+        for row, slot in enumerate(self.slots[first : last + 1]):
+            if slot is not None and slot in latents:
+                inputs[row] = latents[slot]
+                slot.noise.draw(session.noise[row])
+                session.lengths[row] = slot.length + 1
+            else:
+                # slots between those are computed as well: what they get behind their last position is overwritten
+                # later; a slot that is full gets it at its last position, which it will not need any more
+                voice = self._voices[first + row]
+                length = slot.length if slot is not None else voice.length if voice is not None else 0
+                session.lengths[row] = min(length + 1, self.room)
+        session.decode(inputs)
+        for slot in latents:
+            slot.length += 1
+            yield slot, session.output(slot.index - first)
+
+    def state(self, slot: Slot) -> tuple[Floats, ...]:
+        """Copies of all keys and values of a slot: for each layer [2, T, kv_heads, head_dim]."""
+        used = self._caches[:, :, slot.index, :, : slot.length].transpose(0, 1, 3, 2, 4)
+        return tuple(np.ascontiguousarray(layer) for layer in used)
+
+    def _session(self, first: int, count: int) -> "FlowSession":
+        if (first, count) not in self._sessions:
+            caches = self._caches[:, :, first : first + count]
+            self._sessions[first, count] = FlowSession(self._model.flow, self._model.config, caches)
+        return self._sessions[first, count]
 
 
 class FlowSession:
-    """The graph, tied to rows of caches, which each call extends in place. Belongs to one thread at a time.
+    """The graph of ``flow_graphs``, bound to B neighbouring slots, which each call extends in place.
 
-    Args:
-        flow: the graph that ``flow_lm.py`` writes.
-        config: what the model is.
-        caches: as ``empty_caches`` makes them, or some rows of those, one behind the other.
-
-    Attributes:
-        noise: [rows, latent_dim]: what the sampler starts from; to be set before a call.
-        lengths: [rows]: positions of each row after the call; to be set before it.
-        latent, eos_logit: [rows, latent_dim] and [rows]: what the call gave.
+    Before a call, ``noise`` [B, latent_dim] and ``lengths`` [B], the slots' positions after it, must be set. Results
+    are in ``latent`` [B, latent_dim] and ``eos_logit`` [B]. Belongs to one thread at a time.
     """
 
     def __init__(self, flow: OnnxSession, config: ModelConfig, caches: Floats) -> None:
-        rows, latent_dim = caches.shape[2], config.latent_dim
-        self.noise: Floats = np.zeros((rows, latent_dim), np.float32)
-        self.lengths = np.ones(rows, np.int64)
-        self.latent: Floats = np.empty((rows, latent_dim), np.float32)
-        self.eos_logit: Floats = np.empty(rows, np.float32)
-        self._last = np.zeros(rows, np.int64)
-        self._seqlens_k = np.zeros(rows, np.int32)
+        batch, latent_dim = caches.shape[2], config.latent_dim
+        self.noise: Floats = np.zeros((batch, latent_dim), np.float32)
+        self.lengths = np.ones(batch, np.int64)
+        self.latent: Floats = np.empty((batch, latent_dim), np.float32)
+        self.eos_logit: Floats = np.empty(batch, np.float32)
+        self._last = np.zeros(batch, np.int64)
+        self._seqlens_k = np.zeros(batch, np.int32)
         self._total = np.zeros((), np.int32)
-        self._no_inputs: Floats = np.empty((rows, 0, config.flow_lm.transformer.d_model), np.float32)
-        self._no_latents: Floats = np.empty((rows, 0, latent_dim), np.float32)
-        self._fed_back: Floats = np.empty((rows, 1, latent_dim), np.float32)
-        self._steps = False
+        self._no_inputs: Floats = np.empty((batch, 0, config.flow_lm.transformer.d_model), np.float32)
+        self._no_latents: Floats = np.empty((batch, 0, latent_dim), np.float32)
+        self._last_latents: Floats = np.empty((batch, 1, latent_dim), np.float32)
+        self._decodes = False  # whether inputs and latents are bound for ``decode``
         self._binding = flow.bind(
             {
                 "noise": self.noise,
                 "last": self._last,
                 "seqlens_k": self._seqlens_k,
                 "total_sequence_length": self._total,
-                **_named(caches, "past"),
+                **cache_names(caches, "past"),
             },
-            {"latent": self.latent, "eos_logit": self.eos_logit, **_named(caches, "present")},
+            {"latent": self.latent, "eos_logit": self.eos_logit, **cache_names(caches, "present")},
         )
 
-    def read(self, inputs: Floats, latent: Floats | None = None) -> None:
-        """Read ``[rows, S, D]``, and a latent ``[latent_dim]`` behind them; several positions need a single row."""
-        self._steps = False
+    def prefill(self, inputs: Floats, latent: Floats | None) -> None:
+        """Read [B, S, D], and a latent [latent_dim] behind them; several positions need B = 1."""
+        self._decodes = False
         self._binding.read("inputs", np.ascontiguousarray(inputs, np.float32))
-        if latent is None:
-            self._binding.read("latents", self._no_latents)
-            self._run(inputs.shape[1])
-        else:
-            self._fed_back[:, 0] = latent
-            self._binding.read("latents", self._fed_back)
-            self._run(inputs.shape[1] + 1)
+        if latent is not None:
+            self._last_latents[:, 0] = latent
+        self._binding.read("latents", self._no_latents if latent is None else self._last_latents)
+        self._run(inputs.shape[1] + (latent is not None))
 
-    def step(self, latents: Floats) -> None:
-        """Read the last latents, ``[rows, latent_dim]``."""
-        self._fed_back[:, 0] = latents
-        if not self._steps:
+    def decode(self, latents: Floats) -> None:
+        """Read the last latents [B, latent_dim]."""
+        self._last_latents[:, 0] = latents
+        if not self._decodes:
             self._binding.read("inputs", self._no_inputs)
-            self._binding.read("latents", self._fed_back)
-            self._steps = True
+            self._binding.read("latents", self._last_latents)
+            self._decodes = True
         self._run(1)
+
+    def output(self, row: int) -> DecodeOutput:
+        return DecodeOutput(self.latent[row].copy(), float(self.eos_logit[row]))
 
     def _run(self, positions: int) -> None:
         self._last[:] = positions - 1
@@ -218,165 +297,36 @@ class FlowSession:
         self._binding.run()
 
 
-@dataclass(eq=False)
-class _Block:
-    """Places of one size."""
-
-    model: BatchedFlowModel
-    room: int
-    rows: list[Slot | None] = field(default_factory=lambda: [None] * _ROWS)
-    voices: list[VoiceState | None] = field(default_factory=lambda: [None] * _ROWS)
-    """Whose keys and values each place begins with, also when nobody is there any more."""
-
-    def __post_init__(self) -> None:
-        self._caches = empty_caches(self.model.config, rows=_ROWS, room=self.room)
-        self._runs: dict[tuple[int, int], FlowSession] = {}
-
-    @property
-    def is_full(self) -> bool:
-        return None not in self.rows
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._taken
-
-    @property
-    def _taken(self) -> list[Slot]:
-        return [row for row in self.rows if row is not None]
-
-    def join(self, voice: VoiceState, noise: NoiseSampler) -> Slot:
-        place = self._place_for(voice)
-        if self.voices[place] is not voice:
-            write_voice(self._caches[:, :, place], voice)
-            self.voices[place] = voice
-        row = self.rows[place] = Slot(self, place, voice, noise, voice.length)
-        return row
-
-    def _place_for(self, voice: VoiceState) -> int:
-        """A free place beside those taken, if possible one that has the voice already."""
-        taken = [row.place for row in self._taken]
-        near = range(max(0, min(taken) - 1), min(_ROWS, max(taken) + 2)) if taken else range(_ROWS)
-        free = [place for place in near if self.rows[place] is None]
-        return next((place for place in free if self.voices[place] is voice), free[0])
-
-    def leave(self, row: Slot) -> None:
-        self.rows[row.place] = None
-
-    def close_gaps(self) -> None:
-        """Move the outermost rows into the gaps between the others."""
-        while taken := self._taken:
-            gaps = [place for place in range(taken[0].place, taken[-1].place) if self.rows[place] is None]
-            if not gaps:
-                return
-            self._move(taken[-1], gaps[0])
-
-    def _move(self, row: Slot, place: int) -> None:
-        self._caches[:, :, place, :, : row.length] = self._caches[:, :, row.place, :, : row.length]
-        self.rows[row.place], self.rows[place] = None, row
-        row.place, self.voices[place] = place, row.voice
-
-    def read(self, row: Slot, inputs: Floats, latent: Floats | None) -> DecodeOutput:
-        """Read ``[S, D]`` and a latent behind them."""
-        length = row.length + len(inputs) + (latent is not None)
-        run = self._run(row.place, 1)
-        run.lengths[0] = length
-        row.noise.draw(run.noise)
-        run.read(inputs[None], latent)
-        row.length = length
-        return DecodeOutput(run.latent[0].copy(), float(run.eos_logit[0]))
-
-    def step(self, said: dict[Slot, Floats]) -> "dict[Slot, DecodeOutput | ModelError]":
-        try:
-            return dict(self._step(said))
-        except ModelError as error:
-            if len(said) == 1:
-                return dict.fromkeys(said, error)
-            _LOGGER.warning("a step of %d speeches failed, so each is tried alone: %s", len(said), error)
-            return {row: self.step({row: latent})[row] for row, latent in said.items()}
-
-    def _step(self, said: dict[Slot, Floats]) -> Iterator[tuple[Slot, DecodeOutput]]:
-        """One call, for these rows and those between them, whose caches get something that is overwritten later."""
-        first, last = min(row.place for row in said), max(row.place for row in said)
-        run = self._run(first, last - first + 1)
-        fed_back = np.zeros_like(run.latent)
-        for index, row in enumerate(self.rows[first : last + 1]):
-            if row in said:
-                fed_back[index] = said[row]
-                row.noise.draw(run.noise[index])
-            run.lengths[index] = self._end(first + index)
-        run.step(fed_back)
-        for row in said:
-            row.length += 1
-            yield row, DecodeOutput(run.latent[row.place - first].copy(), float(run.eos_logit[row.place - first]))
-
-    def _end(self, place: int) -> int:
-        """Positions of a place after another one: at most all, for a row that is full has said all that it will."""
-        row, voice = self.rows[place], self.voices[place]
-        length = row.length if row is not None else voice.length if voice is not None else 0
-        return min(length + 1, self.room)
-
-    def _run(self, first: int, count: int) -> FlowSession:
-        if (first, count) not in self._runs:
-            caches = self._caches[:, :, first : first + count]
-            self._runs[first, count] = FlowSession(self.model.flow, self.model.config, caches)
-        return self._runs[first, count]
-
-
-def write_voice(row: Floats, voice: VoiceState) -> None:
-    """Write a voice's keys and values where a row's begin, [layers, 2, key heads, room, head width]."""
-    for cache, layer in zip(row, voice.layers, strict=True):
-        cache[:, :, : voice.length] = layer.transpose(0, 2, 1, 3)
-
-
-def check_positions(positions: int) -> None:
-    """Refuse what the graph has no positions for.
-
-    Raises:
-        VoiceError: voice and text together are too long.
-    """
-    if positions > MAX_POSITIONS:
-        raise VoiceError(
-            f"the voice and the text have {positions} positions: {MAX_POSITIONS} are possible; use less audio"
-        )
-
-
-def _room_class(positions: int) -> int:
-    check_positions(positions)
-    room = _SMALLEST_ROOM
-    while room < positions:
-        room *= 2
-    return room
-
-
-def _neighbours(rows: Sequence[Slot]) -> Iterator[list[Slot]]:
-    """Cut rows, in the order of their places, where the gaps are."""
-    numbers = [0]
-    for before, row in pairwise(rows):
-        numbers.append(numbers[-1] + (row.place - before.place > 1 + _LONGEST_GAP))
-    for _, group in groupby(zip(rows, numbers, strict=False), key=lambda pair: pair[1]):
-        yield [row for row, _ in group]
-
-
-MAX_POSITIONS = 8192
-"""Positions of a speech, the voice included: the graph's tables of rotations end there."""
-
-
-def empty_caches(config: ModelConfig, *, rows: int, room: int) -> Floats:
-    """Keys and values of all layers, [layers, 2, rows, key heads, room, head width].
+def empty_caches(config: ModelConfig, *, slots: int, room: int) -> Floats:
+    """Keys and values of all layers, [layers, 2, slots, kv_heads, room, head_dim].
 
     Memory comes page by page as it is written to: NumPy's own arrays get large pages, which take twice as much where
     most of the room stays empty, and are no faster.
     """
     sizes = config.flow_lm.transformer
-    shape = (sizes.num_layers, 2, rows, sizes.kv_heads, room, sizes.head_dim)
+    shape = (sizes.num_layers, 2, slots, sizes.kv_heads, room, sizes.head_dim)
     pages = mmap(-1, prod(shape) * np.dtype(np.float32).itemsize, access=ACCESS_COPY)  # this process's alone
     return np.frombuffer(pages, np.float32).reshape(shape)
 
 
-def _named(caches: Floats, when: str) -> dict[str, Floats]:
-    """Keys and values by the graph's names: the past and the present are the same arrays."""
+def cache_names(caches: Floats, when: str) -> dict[str, Floats]:
+    """Keys and values by the graph's names for the ``past`` or the ``present``: the same arrays for both."""
     return {
         f"{when}_{kind}_{index}": cache[place]
         for index, cache in enumerate(caches)
         for place, kind in enumerate(("key", "value"))
     }
+
+
+def write_voice(slot: Floats, voice: VoiceState) -> None:
+    """Write a voice's keys and values to the beginning of a slot [layers, 2, kv_heads, room, head_dim]."""
+    for cache, layer in zip(slot, voice.layers, strict=True):
+        cache[:, :, : voice.length] = layer.transpose(0, 2, 1, 3)
+
+
+def check_positions(positions: int) -> None:
+    """Raise a VoiceError for more positions than the graph has."""
+    if positions > MAX_POSITIONS:
+        raise VoiceError(
+            f"the voice and the text have {positions} positions: {MAX_POSITIONS} are possible; use less audio"
+        )

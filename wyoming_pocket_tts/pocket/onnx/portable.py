@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,16 +12,17 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import onnx
 import safetensors.numpy
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.errors import ConfigError, ModelError, TtsError, quote_untrusted
 from wyoming_pocket_tts.core.system import atomic_path
-from wyoming_pocket_tts.inference.graph import OPSET, ExternalDataFile, StreamingGraph
+from wyoming_pocket_tts.core.types import WeightArrays
+from wyoming_pocket_tts.inference.graph import OPSET, Array, ExternalDataFile, StreamingGraph
 from wyoming_pocket_tts.inference.session import StateSpec
 from wyoming_pocket_tts.pocket.hub import fetch as fetch_from_hub
 from wyoming_pocket_tts.pocket.onnx.bundle import file_hash
+from wyoming_pocket_tts.pocket.onnx.convert import copy_tokenizer
 from wyoming_pocket_tts.pocket.onnx.portable_graphs import (
     flow_lm_flow_graph,
     flow_lm_main_graph,
@@ -33,7 +33,7 @@ from wyoming_pocket_tts.pocket.onnx.portable_graphs import (
 )
 from wyoming_pocket_tts.pocket.registry import voice_state_source
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.text import MAX_TOKENS, TextChunk, load_tokenizer
+from wyoming_pocket_tts.pocket.text import MAX_TOKENS, TextChunk
 from wyoming_pocket_tts.pocket.voice_state import check_voice_matches_model, read_state
 from wyoming_pocket_tts.pocket.voice_store import VOICE_SUFFIX
 from wyoming_pocket_tts.pocket.weights import Weights, load_weights
@@ -44,22 +44,29 @@ _VOICES = "voices"
 LARGEST_FILE_BYTES: Final = 2_000_000_000
 """What fits into a model file; the constants of larger models lie in a file beside it."""
 
-_Write = Callable[[ModelConfig, Mapping[str, NDArray[np.float32]], ExternalDataFile], StreamingGraph]
+FORMAT = 1
+_SHORT_WORDS = 4
+_RULES = {
+    "lsd": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, t=(i+1)/n, x) / n",
+    "flow_matching": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, x) / n",
+    "drifting": "x = flow_lm_flow(condition, x=noise)",
+    "pointwise": "x = noise + flow_lm_flow(condition, x=noise)",
+}
+_LENGTH_DELIMITED = 2  # a protobuf wire type
+_BLOCK_BYTES = 1 << 20
+
+_Write = Callable[[ModelConfig, WeightArrays, ExternalDataFile], StreamingGraph]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """A complete set.
-
-    Attributes:
-        directory: where it lies.
-        file_bytes: the models' sizes by their names.
-        has_voice_cloning: whether ``mimi_encoder`` is among them.
-    """
+    """A complete set of models."""
 
     directory: Path
     file_bytes: Mapping[str, int]
+    """Sizes by the models' names."""
     has_voice_cloning: bool
+    """Whether ``mimi_encoder`` is among them."""
 
 
 def export_portable(
@@ -73,37 +80,21 @@ def export_portable(
     report: Callable[[str], None] = lambda _: None,
     largest_file_bytes: int = LARGEST_FILE_BYTES,
 ) -> ExportResult:
-    """Write the set.
+    """Write a model's ONNX files, tokenizer, voices and manifest to ``target``, in place of an older set.
 
-    Needs memory for one constant at a time.
+    Needs memory for one constant at a time. ``name`` is that of the released model, None for a custom one;
+    ``voices`` are predefined voices of that model, or voice files. Models above ``largest_file_bytes`` get a data file.
 
-    Args:
-        name: the released model, None for one of the user's own.
-        config: what it is, and where its weights are.
-        target: the directory; an older set that is there gives way to the new one.
-        quantize: multiply 8-bit numbers where that pays.
-        voices: ready-made voices of the released model, or voice files.
-        fetch: brings files to this machine.
-        report: is told what is being done, for people.
-        largest_file_bytes: models that are larger get a data file.
-
-    Raises:
-        ConfigError: the directory holds something else, or a voice cannot be meant.
-        DownloadError: a file cannot be had.
-        ModelError: weights or tokenizer cannot be used, or the directory cannot be written to.
-        VoiceError: a voice does not exist, or belongs to another model.
+    Raises a ConfigError if the directory holds something else or a voice is none, a VoiceError for a voice of another
+    model, a DownloadError for files that cannot be had, and a ModelError for files that cannot be used or written.
     """
-    _check_target(target)
+    if os.path.lexists(target) and not _is_ours(target) and not (target.is_dir() and not any(target.iterdir())):
+        raise ConfigError(f"{target}: holds something else; name a new or an empty directory")
     sources = {voice: _voice_source(name, voice) for voice in voices}
     report("Fetching the model")
     weights = load_weights(config, fetch=fetch, on_demand=True)
-    table = config.flow_lm.lookup_table
-    tokenizer = fetch(table.tokenizer_path)
-    load_tokenizer(tokenizer, kind=table.tokenizer, entries=table.n_bins)
-    is_json = table.tokenizer != "sentencepiece" or tokenizer.suffix == ".json"
-    tokenizer_name = "tokenizer.json" if is_json else "tokenizer.model"
-    with _written_aside(target) as aside:
-        shutil.copyfile(tokenizer, aside / tokenizer_name)
+    with _staging_directory(target) as aside:
+        tokenizer = copy_tokenizer(config, fetch, aside)
         voice_files = {
             _voice_name(voice): _write_voice(fetch(source), voice, config, weights, aside)
             for voice, source in sources.items()
@@ -116,7 +107,7 @@ def export_portable(
             config,
             weights.tensors,
             quantize=quantize,
-            tokenizer=tokenizer_name,
+            tokenizer=tokenizer,
             voices=voice_files,
             models=models,
         )
@@ -135,9 +126,13 @@ def _write_models(
     largest_file_bytes: int,
 ) -> dict[str, Any]:
     """Write model after model; return their descriptions."""
-    writers = _writers(quantize=quantize)
-    if not weights.has_voice_cloning:
-        del writers[ENCODER]
+    writers: dict[str, _Write] = {
+        "text_conditioner": partial(text_conditioner_graph, quantize=quantize),
+        **({ENCODER: mimi_encoder_graph} if weights.has_voice_cloning else {}),
+        "flow_lm_main": partial(flow_lm_main_graph, quantize=quantize),
+        "flow_lm_flow": partial(flow_lm_flow_graph, quantize=quantize),
+        "mimi_decoder": partial(mimi_decoder_graph, quantize=quantize),
+    }
     described = {}
     for number, (model, write) in enumerate(writers.items(), 1):
         report(f"[{number}/{len(writers)}] Writing {model}")
@@ -152,23 +147,12 @@ def _write_models(
     return described
 
 
-def _writers(*, quantize: bool) -> dict[str, _Write]:
-    return {
-        "text_conditioner": partial(text_conditioner_graph, quantize=quantize),
-        ENCODER: mimi_encoder_graph,
-        "flow_lm_main": partial(flow_lm_main_graph, quantize=quantize),
-        "flow_lm_flow": partial(flow_lm_flow_graph, quantize=quantize),
-        "mimi_decoder": partial(mimi_decoder_graph, quantize=quantize),
-    }
-
-
 def _voice_source(model: str | None, voice: str) -> str:
-    """Where the file of a voice lies."""
     if voice.endswith(VOICE_SUFFIX):
         return voice
     if model is None:
         raise ConfigError(
-            f"{quote_untrusted(voice)}: a model of one's own has no ready-made voices; name a voice file, "
+            f"{quote_untrusted(voice)}: a custom model has no predefined voices; name a voice file, "
             f"{VOICE_SUFFIX}, that `wyoming-pocket-tts export-voice` made for it"
         )
     return voice_state_source(model, voice.lower())
@@ -179,28 +163,21 @@ def _voice_name(voice: str) -> str:
 
 
 def _write_voice(file: Path, voice: str, config: ModelConfig, weights: Weights, directory: Path) -> str:
-    """Write a voice as the first states of ``flow_lm_main``; return the file's place in the set."""
+    """Write a voice as the first states of ``flow_lm_main``; return the file's path in the set."""
     state = read_state(file)
     check_voice_matches_model(state, config, fingerprint=weights.fingerprint, label=voice)
-    arrays: dict[str, NDArray[Any]] = {"position": np.array(state.length, np.int64)}
+    arrays: dict[str, Array] = {"position": np.array(state.length, np.int64)}
     for index, layer in enumerate(state.layers):  # [2, T, kv_heads, head_dim]
         keys, values = np.ascontiguousarray(layer.transpose(0, 2, 1, 3)[:, None])
         arrays |= {f"key_{index}": keys, f"value_{index}": values}
-    place = f"{_VOICES}/{_voice_name(voice)}{VOICE_SUFFIX}"
+    path = f"{_VOICES}/{_voice_name(voice)}{VOICE_SUFFIX}"
     (directory / _VOICES).mkdir(exist_ok=True)
-    (directory / place).write_bytes(safetensors.numpy.save(arrays))
-    return place
-
-
-def _check_target(target: Path) -> None:
-    """Refuse a place where something else is."""
-    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())) or _is_ours(target):
-        return
-    raise ConfigError(f"{target}: holds something else; name a new or an empty directory")
+    (directory / path).write_bytes(safetensors.numpy.save(arrays))
+    return path
 
 
 def _is_ours(directory: Path) -> bool:
-    """Whether it is a set that an export wrote, and nothing besides."""
+    """Whether all files are those of an export."""
     try:
         described = json.loads((directory / MANIFEST).read_bytes())
         known = {MANIFEST, _VOICES, described["text"]["tokenizer"]["file"]}
@@ -212,12 +189,8 @@ def _is_ours(directory: Path) -> bool:
 
 
 @contextmanager
-def _written_aside(target: Path) -> Iterator[Path]:
-    """A directory beside the target, which takes its place when the block ends without an error.
-
-    Raises:
-        ModelError: the system refuses to write there.
-    """
+def _staging_directory(target: Path) -> Iterator[Path]:
+    """A directory that replaces the target when the block ends without an error."""
     try:
         with atomic_path(target, durable=False) as aside:
             aside.mkdir(parents=True)
@@ -230,41 +203,29 @@ def _written_aside(target: Path) -> Iterator[Path]:
         ) from error
 
 
-FORMAT = 1
-
-_SHORT_WORDS = 4
-_RULES = {
-    "lsd": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, t=(i+1)/n, x) / n",
-    "flow_matching": "x = noise; for i in 0..n-1: x += flow_lm_flow(condition, s=i/n, x) / n",
-    "drifting": "x = flow_lm_flow(condition, x=noise)",
-    "pointwise": "x = noise + flow_lm_flow(condition, x=noise)",
-}
-
-
 def describe_model(path: Path, model: onnx.ModelProto, states: Sequence[StateSpec]) -> dict[str, Any]:
-    """What a caller must know of a model: its file, names, types and shapes, and what it carries from call to call."""
-    graph = model.graph
+    """A model's files, the names, types and shapes of its values, and the states from call to call."""
     carried = {name for state in states for name in (state.name, state.next_name)}
-    data = path.with_suffix(".data")
+    inputs, outputs = (
+        {value.name: _describe_value(value) for value in values} for values in (model.graph.input, model.graph.output)
+    )
+    described = {"file": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path)}
+    if (data := path.with_suffix(".data")).exists():
+        described |= {"data_file": data.name, "data_bytes": data.stat().st_size, "data_sha256": file_hash(data)}
     return {
-        "file": path.name,
-        "bytes": path.stat().st_size,
-        "sha256": file_hash(path),
-        **(_describe_data(data) if data.exists() else {}),
-        "inputs": [_describe_value(value) for value in graph.input if value.name not in carried],
-        "outputs": [_describe_value(value) for value in graph.output if value.name not in carried],
+        **described,
+        "inputs": [value for name, value in inputs.items() if name not in carried],
+        "outputs": [value for name, value in outputs.items() if name not in carried],
         "states": [
             {
                 "input": state.name,
                 "output": state.next_name,
                 "dtype": state.dtype,
-                "shape": _describe_value(value)["shape"],
+                "shape": inputs[state.name]["shape"],
                 "initial_shape": list(state.shape),
                 "fill": state.fill,
             }
             for state in states
-            for value in graph.input
-            if value.name == state.name
         ],
     }
 
@@ -272,24 +233,14 @@ def describe_model(path: Path, model: onnx.ModelProto, states: Sequence[StateSpe
 def describe_set(
     name: str | None,
     config: ModelConfig,
-    tensors: Mapping[str, NDArray[np.float32]],
+    tensors: WeightArrays,
     *,
     quantize: bool,
     tokenizer: str,
     voices: Mapping[str, str],
     models: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The whole manifest.
-
-    Args:
-        name: the released model; None for one of the user's own.
-        config: what it is.
-        tensors: its weights.
-        quantize: whether the models multiply 8-bit numbers.
-        tokenizer: its file.
-        voices: the files of voices by their names.
-        models: what ``describe_model`` said of each.
-    """
+    """The whole manifest, with the files of voices by their names, and each model's ``describe_model``."""
     codec = config.mimi
     return {
         "format": FORMAT,
@@ -355,10 +306,6 @@ def _describe_end(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _describe_data(path: Path) -> dict[str, Any]:
-    return {"data_file": path.name, "data_bytes": path.stat().st_size, "data_sha256": file_hash(path)}
-
-
 def _describe_value(value: onnx.ValueInfoProto) -> dict[str, Any]:
     tensor = value.type.tensor_type
     return {
@@ -368,15 +315,10 @@ def _describe_value(value: onnx.ValueInfoProto) -> dict[str, Any]:
     }
 
 
-_LENGTH_DELIMITED = 2
-_BLOCK_BYTES = 1 << 20
-
-
 def embed_data(path: Path, data: Path) -> None:
-    """Rewrite the model at ``path`` so that it needs ``data`` no longer, and delete that.
+    """Rewrite the model at ``path`` with the constants of ``data``, and delete that.
 
-    Raises:
-        OSError: the files cannot be read or written.
+    Protobuf would need memory for all constants at once, so the fields are written one by one.
     """
     model = onnx.load(path, load_external_data=False)
     constants = [_Constant(tensor) for tensor in model.graph.initializer]
@@ -396,32 +338,26 @@ def embed_data(path: Path, data: Path) -> None:
 
 
 class _Constant:
-    """A constant as it will be in the file: what describes it, then its numbers if they come from the data file."""
+    """A constant as a field of the file: its description, then its numbers if they come from the data file."""
 
     def __init__(self, tensor: TensorProto) -> None:
         described = TensorProto()
         described.CopyFrom(tensor)
-        self._start, self._length = 0, 0
-        self._head = b""
+        self._start, self._length, raw_data = 0, 0, b""
         if tensor.data_location == TensorProto.EXTERNAL:
             place = {entry.key: entry.value for entry in tensor.external_data}
             self._start, self._length = int(place["offset"]), int(place["length"])
-            self._head = _begin(TensorProto.RAW_DATA_FIELD_NUMBER, self._length)
+            raw_data = _begin(TensorProto.RAW_DATA_FIELD_NUMBER, self._length)
             described.ClearField("external_data")
             described.ClearField("data_location")
-        self._head = described.SerializeToString() + self._head
+        self._head = described.SerializeToString() + raw_data
         self.bytes = len(self._head) + self._length
 
     def copy(self, source: BinaryIO, file: BinaryIO) -> None:
         file.write(self._head)
         source.seek(self._start)
-        for size in _blocks(self._length):
-            file.write(source.read(size))
-
-
-def _blocks(length: int) -> Iterator[int]:
-    for start in range(0, length, _BLOCK_BYTES):
-        yield min(_BLOCK_BYTES, length - start)
+        for start in range(0, self._length, _BLOCK_BYTES):
+            file.write(source.read(min(_BLOCK_BYTES, self._length - start)))
 
 
 def _begin(field: int, length: int) -> bytes:
@@ -430,7 +366,7 @@ def _begin(field: int, length: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that there are more."""
+    """Seven bits a byte, the lowest first; the eighth is set but in the last byte."""
     encoded = bytearray()
     while value > 0x7F:  # noqa: PLR2004
         encoded.append(value & 0x7F | 0x80)

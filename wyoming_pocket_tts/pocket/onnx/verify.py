@@ -13,19 +13,20 @@ from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import Floats, WeightArrays
 from wyoming_pocket_tts.inference.session import OnnxSession, StreamingSession
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
+from wyoming_pocket_tts.pocket.onnx.kv_cache import cache_names, empty_caches
 from wyoming_pocket_tts.pocket.schema import BackboneConfig, FlowLMConfig, ModelConfig
 from wyoming_pocket_tts.pocket.tensor_files import SafetensorsFile, write_tensors
 from wyoming_pocket_tts.pocket.worker_client import UnsupportedPrecision
 
 _TOKENS = 8
-_REMEDY = "this machine may lack what it takes"
 _FRAMES = 3
-_ROOM = 32
-"""Positions that the caches have room for; more than are used, as in a speech."""
+_ROOM = 32  # more positions than are used, as in synthesis
+_EPSILON = 1e-5
+_REMEDY = "this machine may lack what it takes"
 MAX_HIDDEN_ERROR: Mapping[Precision, float] = {
     Precision.FP32: 1e-3, Precision.INT8: 0.25, Precision.MIXED: 0.25, Precision.INT4: 0.7,
 }  # fmt: skip
-"""Relative error of what the heads get. With random weights 8 bits have 0.03, 4 bits 0.3; nonsense has 1 or more."""
+"""Relative error of the head's condition. With random weights 8 bits have 0.03, 4 bits 0.3; nonsense has 1 or more."""
 MIN_CODEC_SNR_DB: Mapping[Precision, float] = {
     Precision.FP32: 60, Precision.INT8: 10, Precision.MIXED: 10, Precision.INT4: 10,
 }  # fmt: skip
@@ -34,54 +35,36 @@ MIN_CODEC_SNR_DB: Mapping[Precision, float] = {
 
 @dataclass(frozen=True, slots=True)
 class GoldenSample:
-    """The input and the exact output.
+    """Fixed inputs, and the exact outputs for them."""
 
-    Attributes:
-        inputs: text as vectors, [S, D].
-        latents: what follows it, [1, latent_dim].
-        noise: what the sampler starts from, [latent_dim].
-        hidden: what the exact transformer gives to its heads, [condition_dim].
-        frames: latents for the codec, [T, latent_dim].
-        audio: what the exact codec makes of them, [T * frame_samples].
-    """
-
-    inputs: Floats
-    latents: Floats
-    noise: Floats
-    hidden: Floats
-    frames: Floats
-    audio: Floats
+    inputs: Floats  # text as vectors, [S, D]
+    latents: Floats  # what follows it, [1, latent_dim]
+    noise: Floats  # the sampler's start, [latent_dim]
+    hidden: Floats  # exact output of the transformer for its head, [condition_dim]
+    frames: Floats  # latents for the codec, [T, latent_dim]
+    audio: Floats  # exact output of the codec for them, [T * frame_samples]
 
     @classmethod
     def make(cls, config: ModelConfig, weights: Mapping[str, Floats], exact_decoder: Path) -> "GoldenSample":
-        """Compute the exact outputs; the decoder is a graph in float32.
-
-        Raises:
-            ModelError: the weights make no finite numbers.
-        """
+        """Compute the exact outputs, the audio with a decoder graph in float32."""
         rng = np.random.default_rng(0)
         tokens = np.linspace(0, config.flow_lm.lookup_table.n_bins - 1, _TOKENS).astype(np.int64)
-        inputs, latents = text_inputs(weights, tokens), weights["flow_lm.bos_emb"][None]
+        inputs, latents = _text_inputs(weights, tokens), weights["flow_lm.bos_emb"][None]
         frames = rng.standard_normal((_FRAMES, config.latent_dim), dtype=np.float32)
-        probe = cls(
+        sample = cls(
             inputs=inputs,
             latents=latents,
             noise=0.5 * rng.standard_normal(config.latent_dim, dtype=np.float32),
-            hidden=last_hidden(config.flow_lm, weights, inputs, latents),
+            hidden=_last_hidden(config.flow_lm, weights, inputs, latents),
             frames=frames,
             audio=_decoded(exact_decoder, config, frames),
         )
-        if not (np.isfinite(probe.hidden).all() and np.isfinite(probe.audio).all()):
+        if not (np.isfinite(sample.hidden).all() and np.isfinite(sample.audio).all()):
             raise ModelError("the model's weights make numbers that are not finite: they are damaged")
-        return probe
+        return sample
 
     @classmethod
     def read(cls, path: Path, config: ModelConfig) -> "GoldenSample":
-        """Read it from a bundle.
-
-        Raises:
-            ModelError: it is damaged.
-        """
         file = SafetensorsFile(path)
         latent_dim, samples = config.latent_dim, config.mimi.frame_samples
         shapes = {
@@ -97,91 +80,76 @@ class GoldenSample:
         return cls(**{name: file.read(entry) for name, entry in file.entries.items()})
 
     def write(self, path: Path) -> None:
-        """Write it into a bundle.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
         write_tensors(path, asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationResult:
-    """How near a converted model comes to the exact one.
-
-    Attributes:
-        hidden_error: relative error of what the heads get.
-        codec_snr_db: signal to noise of the decoded audio; infinite when nothing differs.
-    """
+    """The distance of a converted model from the exact one."""
 
     hidden_error: float
+    """Relative error of the head's condition."""
     codec_snr_db: float
+    """Signal to noise of the decoded audio; infinite when nothing differs."""
 
 
-def prove(directory: Path, config: ModelConfig, precision: Precision, probe: GoldenSample) -> VerificationResult:
-    """Run the graphs in a directory on the probe.
+def verify(directory: Path, config: ModelConfig, precision: Precision, sample: GoldenSample) -> VerificationResult:
+    """Run the graphs in a directory on the golden sample.
 
-    Raises:
-        UnfitPrecision: they fail on this machine, or what they make is too far from exact.
+    Raises an UnsupportedPrecision if they fail on this machine, or their output is too far from exact.
     """
     try:
-        hidden, latent, eos_logit = _first_frame(directory / "flow.onnx", config, probe)
-        audio = _decoded(directory / "decoder.onnx", config, probe.frames)
-        heard = _encoded(directory / "encoder.onnx", config) if (directory / "encoder.onnx").exists() else audio
+        hidden, latent, eos_logit = _first_frame(directory / "flow.onnx", config, sample)
+        audio = _decoded(directory / "decoder.onnx", config, sample.frames)
+        encoded = _encoded(directory / "encoder.onnx", config) if (directory / "encoder.onnx").exists() else audio
     except ModelError as error:
         raise UnsupportedPrecision(f"{precision} does not run on this machine: {error}") from error
-    if not all(np.isfinite(values).all() for values in (hidden, latent, eos_logit, audio, heard)):
+    if not all(np.isfinite(values).all() for values in (hidden, latent, eos_logit, audio, encoded)):
         raise UnsupportedPrecision(f"{precision} makes numbers on this machine that are not finite")
-    off = float(np.linalg.norm(hidden - probe.hidden) / np.linalg.norm(probe.hidden))
+    off = float(np.linalg.norm(hidden - sample.hidden) / np.linalg.norm(sample.hidden))
     if off > MAX_HIDDEN_ERROR[precision]:
         raise UnsupportedPrecision(f"{precision} has an error of {off:.0%} in the language model on this machine")
-    snr_db = _snr_db(probe.audio, audio)
+    snr_db = _snr_db(sample.audio, audio)
     if snr_db < MIN_CODEC_SNR_DB[precision]:
         raise UnsupportedPrecision(f"{precision} decodes audio on this machine with noise of {-snr_db:.0f} dB")
     return VerificationResult(off, snr_db)
 
 
-def _first_frame(path: Path, config: ModelConfig, probe: GoldenSample) -> tuple[Floats, Floats, Floats]:
-    """Read text and the first latent; return what the heads get, the next latent, and the end's logit."""
-    sizes, positions = config.flow_lm.transformer, len(probe.inputs) + len(probe.latents)
+def _first_frame(path: Path, config: ModelConfig, sample: GoldenSample) -> tuple[Floats, Floats, Floats]:
+    """Read text and the first latent; return the head's condition, the next latent, and the end's logit."""
+    positions = len(sample.inputs) + len(sample.latents)
     hidden = np.full((1, config.flow_lm.condition_dim), np.nan, np.float32)
     latent = np.full((1, config.latent_dim), np.nan, np.float32)
     eos_logit = np.full(1, np.nan, np.float32)
-    caches = np.zeros((sizes.num_layers, 2, 1, sizes.kv_heads, _ROOM, sizes.head_dim), np.float32)
-    past, present = (
-        {
-            f"{when}_{kind}_{index}": cache[place]
-            for index, cache in enumerate(caches)
-            for place, kind in enumerate(("key", "value"))
-        }
-        for when in ("past", "present")
-    )
+    caches = empty_caches(config, slots=1, room=_ROOM)
     inputs: dict[str, NDArray[Any]] = {
-        "inputs": np.ascontiguousarray(probe.inputs[None]),
-        "latents": np.ascontiguousarray(probe.latents[None]),
-        "noise": np.ascontiguousarray(probe.noise[None]),
+        "inputs": np.ascontiguousarray(sample.inputs[None]),
+        "latents": np.ascontiguousarray(sample.latents[None]),
+        "noise": np.ascontiguousarray(sample.noise[None]),
         "last": np.array([positions - 1], np.int64),
         "seqlens_k": np.array([positions - 1], np.int32),
         "total_sequence_length": np.array(positions, np.int32),
     }
     outputs = {"hidden": hidden, "latent": latent, "eos_logit": eos_logit}
-    OnnxSession(path, remedy=_REMEDY).bind(inputs | past, outputs | present).run()
+    OnnxSession(path, remedy=_REMEDY).bind(
+        inputs | cache_names(caches, "past"), outputs | cache_names(caches, "present")
+    ).run()
     return hidden[0], latent[0], eos_logit
 
 
 def _decoded(path: Path, config: ModelConfig, frames: Floats) -> Floats:
-    """Decode latents [T, latent_dim] into [T * frame_samples], in two pieces, as a stream."""
-    run = StreamingSession(OnnxSession(path, remedy=_REMEDY), source="latents", result="audio")
+    """[T, latent_dim] -> [T * frame_samples], in two pieces, as a stream."""
+    stream = StreamingSession(OnnxSession(path, remedy=_REMEDY), source="latents", result="audio")
     samples = config.mimi.frame_samples
     pieces = [np.ascontiguousarray(piece[None]) for piece in (frames[:1], frames[1:])]
-    return np.concatenate([run(piece, (1, piece.shape[1] * samples))[0] for piece in pieces])
+    return np.concatenate([stream(piece, (1, piece.shape[1] * samples))[0] for piece in pieces])
 
 
 def _encoded(path: Path, config: ModelConfig) -> Floats:
     """Encode a frame of a tone."""
     audio = 0.1 * np.sin(np.arange(config.mimi.frame_samples, dtype=np.float32) / 20)[None]
-    run = StreamingSession(OnnxSession(path, remedy=_REMEDY), source="audio", result="frames")
-    return run(audio.astype(np.float32), (1, 1, config.mimi.conditioning_dim))
+    stream = StreamingSession(OnnxSession(path, remedy=_REMEDY), source="audio", result="frames")
+    return stream(audio.astype(np.float32), (1, 1, config.mimi.conditioning_dim))
 
 
 def _snr_db(exact: Floats, found: Floats) -> float:
@@ -189,18 +157,15 @@ def _snr_db(exact: Floats, found: Floats) -> float:
     return float(10 * np.log10(np.square(exact).sum() / noise)) if noise else float("inf")
 
 
-_EPSILON = 1e-5
-
-
-def text_inputs(weights: WeightArrays, tokens: NDArray[np.int64]) -> Floats:
-    """Look tokens up: [S, D]."""
+def _text_inputs(weights: WeightArrays, tokens: NDArray[np.int64]) -> Floats:
+    """Vectors of tokens: [S, D]."""
     rows: Floats = weights["flow_lm.conditioner.embed.weight"][tokens]
     projection = "flow_lm.conditioner.proj.weight"
     return rows @ weights[projection].T if projection in weights else rows
 
 
-def last_hidden(config: FlowLMConfig, weights: WeightArrays, inputs: Floats, latents: Floats) -> Floats:
-    """What the heads get after reading text [S, D] and latents [L, latent_dim] from the beginning: [condition_dim]."""
+def _last_hidden(config: FlowLMConfig, weights: WeightArrays, inputs: Floats, latents: Floats) -> Floats:
+    """The head's condition [condition_dim] after text [S, D] and latents [L, latent_dim], from the beginning."""
     x = np.concatenate([inputs, latents @ weights["flow_lm.input_linear.weight"].T])
     for index in range(config.transformer.num_layers):
         name = f"flow_lm.transformer.layers.{index}"
@@ -213,12 +178,12 @@ def last_hidden(config: FlowLMConfig, weights: WeightArrays, inputs: Floats, lat
 
 
 def _attend(sizes: BackboneConfig, projected: Floats) -> Floats:
-    """Causal attention over queries, keys and values beside one another, [T, ...] -> [T, attention_dim]."""
+    """Causal attention over [T, queries | keys | values] -> [T, attention_dim]."""
     length, width = len(projected), sizes.head_dim
     heads = projected.reshape(length, -1, width).transpose(1, 0, 2)  # [queries | keys | values, T, d]
     queries, keys, values = np.split(heads, [sizes.num_heads, sizes.num_heads + sizes.kv_heads])
-    shared_by = sizes.num_heads // sizes.kv_heads
-    keys, values = (np.repeat(part, shared_by, axis=0) for part in (_rotated(keys, sizes.max_period), values))
+    group = sizes.num_heads // sizes.kv_heads  # query heads that share a key head
+    keys, values = (np.repeat(part, group, axis=0) for part in (_rotated(keys, sizes.max_period), values))
     scores = _rotated(queries, sizes.max_period) @ keys.transpose(0, 2, 1) / math.sqrt(width)
     scores = np.where(np.tri(length, dtype=bool), scores, -np.inf)
     shares = np.exp(scores - scores.max(axis=-1, keepdims=True))

@@ -19,11 +19,14 @@ from wyoming_pocket_tts.pocket.torch.mimi import DecoderState, Mimi
 from wyoming_pocket_tts.pocket.torch.transformer import KVCache
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
-_FRAMES_PER_ENCODING = 25
-"""A voice prompt is encoded two seconds at a time: its length then costs no memory."""
+_LOGGER = logging.getLogger(__name__)
 
-Noise = Callable[[], Tensor]
-"""Draws what the sampler starts from: ``[1, latent_dim]``."""
+_FRAMES_PER_ENCODING = 25
+"""A voice prompt is encoded two seconds at a time, so that its length costs no memory."""
+_LARGEST = 127
+_PREFILL_ROWS = 35  # positions of a sentence, which are read at once before the first frame
+_TRIALS = 5
+_CALLS_PER_TRIAL = 4
 
 
 class _Placed(Protocol):
@@ -39,7 +42,7 @@ _Result = TypeVar("_Result")
 def _computing(
     method: Callable[Concatenate[_Self, _Arguments], _Result],
 ) -> Callable[Concatenate[_Self, _Arguments], _Result]:
-    """Let a method compute without gradients, and in the weights' own type: not in that of a caller's autocast."""
+    """Run a method without gradients, and in the weights' own type: not in that of a caller's autocast."""
 
     @wraps(method)
     def computing(self: _Self, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
@@ -50,7 +53,7 @@ def _computing(
 
 
 class PocketNetwork(nn.Module):
-    """The whole model; names of parameters are those of the released files."""
+    """The whole model; its parameters have the names of the released files."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -61,7 +64,7 @@ class PocketNetwork(nn.Module):
 
 
 def build_network(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]]) -> PocketNetwork:
-    """Make the network around weights that were checked already; they are used in place, not copied."""
+    """The network around checked weights, which are used in place, not copied."""
     with torch.device("meta"):
         network = PocketNetwork(config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()}, assign=True)
@@ -76,17 +79,10 @@ def load_backend(
     quantize: bool = False,
     threads: int | None = None,
 ) -> "TorchBackend":
-    """Make an engine from checked weights.
+    """A backend from checked weights.
 
-    Args:
-        config: what the model is.
-        tensors: its weights.
-        fingerprint: what they are known by.
-        quantize: keep the language model's matrices in 8 bits.
-        threads: threads of each operation, a setting of the whole process; None leaves it as it is.
-
-    Raises:
-        ModelError: ``quantize`` is wanted where it does not make the model faster.
+    ``quantize`` keeps the language model's matrices in 8 bits; a ModelError if that is not faster here. ``threads`` of
+    each operation are a setting of the whole process; None leaves it as it is.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -97,7 +93,7 @@ def load_backend(
 
 
 def normal_noise(sampling: SamplingParams, shape: tuple[int, int], device: torch.device) -> Tensor:
-    """Draw normal noise of that variance from PyTorch's own generator, which ``torch.manual_seed`` sets."""
+    """Draw noise from PyTorch's own generator, which ``torch.manual_seed`` sets."""
     noise = torch.empty(shape, dtype=torch.float32, device=device)
     deviation = sampling.temperature**0.5
     if not deviation:
@@ -108,13 +104,7 @@ def normal_noise(sampling: SamplingParams, shape: tuple[int, int], device: torch
 
 
 class TorchBackend:
-    """One loaded model.
-
-    Args:
-        config: what the model is.
-        network: its weights, on any device.
-        fingerprint: what its weights are known by, for the voices that it makes.
-    """
+    """One loaded model, on the device of its network."""
 
     def __init__(self, config: ModelConfig, network: PocketNetwork, *, fingerprint: str) -> None:
         self.config = config
@@ -126,38 +116,28 @@ class TorchBackend:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
         return self.network.flow_lm.emb_mean.device
 
     def move(self, device: torch.device | str) -> None:
-        """Move the weights.
-
-        Raises:
-            ConfigError: they are in 8 bits, and the device is another than the processor.
-        """
+        """Move the weights; a ConfigError if they are in 8 bits, which only the CPU has."""
         if torch.device(device).type != "cpu" and any(isinstance(part, Int8Linear) for part in self.network.modules()):
             raise ConfigError(f"8 bits are for the processor: load the model without quantize to use '{device}'")
         self.network.to(device)
 
     def seed(self, number: int) -> None:
-        """Seed PyTorch's own generators, which draw the noise."""
         torch.manual_seed(number)
 
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> "TorchLatentGenerator":
-        """Begin a chunk in a voice."""
         return TorchLatentGenerator(self, self._cache_of(voice, positions), sampling)
 
     def open_decoder(self) -> "TorchCodecDecoder":
-        """Begin to decode."""
         return TorchCodecDecoder(self.network)
 
     @_computing
     def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
-        """Hear a voice prompt; it is filled up with silence to whole frames."""
+        """Encode a voice prompt, filled up with silence to whole frames."""
         flow_lm = self.network.flow_lm
-        self.draw(
-            sampling if sampling and sampling.temperature else SamplingParams(temperature=1.0)
-        )  # unused: see draw
+        self.draw(sampling if sampling and sampling.temperature else SamplingParams(1.0))  # unused: see draw
         inputs = flow_lm.embed_voice(self._encode(samples))
         cache = flow_lm.new_cache(capacity=inputs.shape[1])
         flow_lm.fill(inputs, cache)
@@ -165,9 +145,9 @@ class TorchBackend:
 
     @_computing
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
-        """Hear the model's own latents after the voice prompt, as if they had been part of the recording."""
+        """Extend a voice prompt by the model's own latents, as if they had been part of the recording."""
         flow_lm, codec = self.network.flow_lm, self.config.mimi
-        if codec.conditioning_dim == codec.quantizer.dimension:  # what the encoder would make of the audio
+        if codec.conditioning_dim == codec.quantizer.dimension:  # what the encoder would give for the audio
             frames = (torch.from_numpy(latents).to(self.device) * flow_lm.emb_std + flow_lm.emb_mean)[None]
         else:
             frames = self._encode(self.open_decoder().decode(latents))
@@ -179,18 +159,18 @@ class TorchBackend:
     def draw(self, sampling: SamplingParams) -> Tensor:
         """Draw noise ``[1, latent_dim]`` for one frame.
 
-        The package pocket-tts also draws, for nothing, when it reads a text or hears a voice prompt. So does this
-        engine: after the same ``torch.manual_seed`` both say the same.
+        The package pocket-tts also draws, without using it, when it reads a text or a voice prompt. So does this
+        backend: after the same ``torch.manual_seed`` both generate the same.
         """
         return normal_noise(sampling, (1, self.config.latent_dim), self.device)
 
     @staticmethod
     def public(array: NDArray[np.float32]) -> Tensor:
-        """Samples as users of the PyTorch engine expect them: a tensor on the CPU, copied, since they may change it."""
+        """A tensor on the CPU, copied, since the caller may change it."""
         return torch.tensor(array, device="cpu")
 
     def _encode(self, samples: Samples) -> Tensor:
-        """Encode ``[N]`` samples into ``[1, T, conditioning_dim]``."""
+        """``[N]`` samples -> ``[1, T, conditioning_dim]``."""
         mimi = self.network.mimi
         missing = -len(samples) % mimi.frame_samples
         audio = torch.from_numpy(np.pad(samples, (0, missing))).to(self.device)[None, None]
@@ -213,7 +193,7 @@ class TorchBackend:
 
 
 class TorchLatentGenerator:
-    """A voice that speaks one chunk."""
+    """Generates one sequence."""
 
     def __init__(self, backend: TorchBackend, cache: KVCache, sampling: SamplingParams) -> None:
         self.device = backend.device
@@ -225,19 +205,16 @@ class TorchLatentGenerator:
 
     @_computing
     def prefill(self, tokens: Sequence[int]) -> DecodeOutput:
-        """Read the text and the sign that audio begins, in one pass; return the first frame."""
         self._backend.draw(self._sampling)  # unused: see draw
         indices = torch.tensor(tokens, dtype=torch.int64, device=self.device)[None]
         return self._advance(self._flow_lm.embed_text(indices))
 
     @_computing
     def step(self, latent: NDArray[np.float32]) -> DecodeOutput:
-        """Read the last frame's latent; return the next frame."""
         last = torch.from_numpy(latent).to(self.device)
         return self._advance(self._flow_lm.embed_latent(last[None, None]))
 
     def state(self) -> VoiceState:
-        """All that was heard and said."""
         return self._backend._voice_of(self._cache)  # noqa: SLF001  (both make voices the same way)
 
     def _advance(self, inputs: Tensor) -> DecodeOutput:  # [1, T, D]
@@ -247,7 +224,7 @@ class TorchLatentGenerator:
 
 
 class TorchCodecDecoder:
-    """The codec's decoder at work on one chunk."""
+    """Decodes one sequence."""
 
     def __init__(self, network: PocketNetwork) -> None:
         self.device = network.flow_lm.emb_mean.device
@@ -256,7 +233,7 @@ class TorchCodecDecoder:
 
     @_computing
     def decode(self, latents: Latents) -> Samples:
-        """Decode ``[T, latent_dim]`` normalised latents."""
+        """``[T, latent_dim]`` normalised latents -> ``[T * frame_samples]``."""
         flow_lm = self._network.flow_lm
         values = torch.from_numpy(latents).to(self.device)[None] * flow_lm.emb_std + flow_lm.emb_mean
         samples: Any = self._network.mimi.decode(values, self._state)[0, 0].cpu().numpy()
@@ -264,39 +241,22 @@ class TorchCodecDecoder:
 
 
 def usable_device(name: str) -> torch.device:
-    """Find a device and try it.
-
-    Raises:
-        ConfigError: PyTorch knows no such device, or this machine or this build of PyTorch has none.
-    """
+    """Try a device; a ConfigError if this machine or this build of PyTorch has none of that name."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (AssertionError, RuntimeError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
+        cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        present = ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
         raise ConfigError(
-            f"the device {quote_untrusted(name)} cannot be used here ({reason}); there are: {', '.join(_present())}"
+            f"the device {quote_untrusted(name)} cannot be used here ({reason}); there are: {', '.join(present)}"
         ) from error
     return device
 
 
-def _present() -> list[str]:
-    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    mps = ["mps"] if torch.backends.mps.is_available() else []
-    return ["cpu", *cuda, *mps]
-
-
-_LOGGER = logging.getLogger(__name__)
-
-_LARGEST = 127
-_PREFILL_ROWS = 35
-"""Positions that are read at once before the first frame: a sentence, and the sign that audio begins."""
-_TRIALS = 5
-_CALLS_PER_TRIAL = 4
-
-
 class Int8Linear(nn.Module):
-    """A linear layer without bias whose weight ``[out, in]`` has 8 bits."""
+    """A linear layer without bias; its weight ``[out, in]`` has 8 bits."""
 
     weight: Tensor
     scale: Tensor
@@ -318,11 +278,9 @@ class Int8Linear(nn.Module):
 def quantize_linears(network: nn.Module) -> None:
     """Replace every linear layer of a network on the CPU, in place.
 
-    Reading a text, many positions at once, is bound by arithmetic, not memory, and may be slower where a step is
-    faster: then the first audio comes later and all that follows sooner, which is worth a warning, no refusal.
-
-    Raises:
-        ModelError: a step is not faster with 8 bits than with 32 on this processor, measured with the largest layer.
+    A ModelError if a decode step is not faster with 8 bits than with 32 on this processor, measured with the largest
+    layer. Prefill is bound by arithmetic, not memory, and may be slower where decode is faster: then the first audio
+    comes later and the rest sooner, which is only a warning.
     """
     places = [
         (module, name, child)
@@ -359,7 +317,7 @@ def _refuse_if_slower(linear: nn.Linear) -> None:
 
 @torch.inference_mode()
 def _seconds_per_call(layer: nn.Linear | Int8Linear, *, rows: int) -> float:
-    """The best of some trials: what else the machine does only ever makes them longer."""
+    """The best of some trials: other load only makes them longer."""
     inputs = layer.weight.shape[1]
     x = torch.linspace(-1, 1, rows * inputs, dtype=torch.float32).reshape(rows, inputs)
     best = float("inf")

@@ -11,10 +11,12 @@ from wyoming_pocket_tts.pocket.torch.transformer import KVCache, Linear, Transfo
 from wyoming_pocket_tts.pocket.weights import TIME_FREQUENCIES
 
 _NORM_EPSILON = 1e-5
+_HEAD_NORM_EPSILON = 1e-6
+_TIME_NORM_EPSILON = 1e-5
 
 
 class TextEmbedding(nn.Module):
-    """A vector for each text token; the table may be of low rank, with a projection behind it."""
+    """A vector for each text token, from a table that may be of low rank."""
 
     def __init__(self, *, entries: int, width: int, rank: int | None) -> None:
         super().__init__()
@@ -27,13 +29,7 @@ class TextEmbedding(nn.Module):
 
 
 class FlowLM(nn.Module):
-    """Predicts normalised latents one by one.
-
-    Args:
-        config: the model's sizes.
-        latent_dim: features of a latent.
-        conditioning_dim: features of an encoded frame of a voice prompt.
-    """
+    """Predicts normalised latents; ``conditioning_dim`` is the width of an encoded frame of a voice prompt."""
 
     emb_mean: Tensor
     emb_std: Tensor
@@ -74,42 +70,37 @@ class FlowLM(nn.Module):
         )
 
     def new_cache(self, *, capacity: int, batch: int = 1) -> KVCache:
-        """Make room for ``capacity`` positions of ``batch`` streams."""
         return KVCache(self.transformer.shape, capacity=capacity, batch=batch, device=self.emb_mean.device)
 
     def embed_voice(self, frames: Tensor) -> Tensor:
-        """Turn encoded frames of a voice prompt ``[B, T, conditioning_dim]`` into inputs ``[B, T', D]``."""
+        """Encoded frames of a voice prompt ``[B, T, conditioning_dim]`` -> inputs ``[B, T', D]``."""
         inputs = frames @ self.speaker_proj_weight.T
         if not hasattr(self, "bos_before_voice"):
             return inputs
         return torch.cat([self.bos_before_voice.expand(inputs.shape[0], -1, -1), inputs], dim=1)
 
     def embed_text(self, tokens: Tensor) -> Tensor:
-        """Turn tokens ``[B, T]`` and the sign that audio begins into inputs ``[B, T + 1, D]``."""
+        """Tokens ``[B, T]`` and the first latent -> inputs ``[B, T + 1, D]``."""
         begin = self.embed_latent(self.bos_emb.expand(tokens.shape[0], 1, -1))
         return torch.cat([self.conditioner(tokens), begin], dim=1)
 
     def embed_latent(self, latent: Tensor) -> Tensor:
-        """Turn the last latent ``[B, 1, latent_dim]`` into an input ``[B, 1, D]``."""
+        """The last latent ``[B, 1, latent_dim]`` -> an input ``[B, 1, D]``."""
         return self.input_linear(latent)  # type: ignore[no-any-return]
 
     def fill(self, inputs: Tensor, cache: KVCache) -> None:
-        """Let ``[B, T, D]`` be remembered; nothing is asked of them."""
+        """Read ``[B, T, D]`` without an output."""
         self.transformer(inputs, cache, wanted=0)
 
     def forward(self, inputs: Tensor, cache: KVCache) -> tuple[Tensor, Tensor]:
-        """Read ``[B, T, D]``; return what the head needs ``[B, condition_dim]`` and the end's logit ``[B]``."""
+        """Read ``[B, T, D]``; return the head's condition ``[B, condition_dim]`` and the end's logit ``[B]``."""
         last = self.transformer(inputs, cache, wanted=1)[:, -1]
         hidden = self.z_proj(self.out_norm(last))
         return hidden, self.out_eos(hidden)[:, 0]
 
 
-_FLOW_HEAD_NORM_EPSILON = 1e-6
-_TIME_NORM_EPSILON = 1e-5
-
-
 class TimeNorm(nn.Module):
-    """Divides by the spread around the mean, without taking the mean away."""
+    """Divides by the standard deviation, without taking the mean away."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -135,11 +126,11 @@ class TimeEmbedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A small MLP whose input is shifted and scaled, and whose output is gated, by the condition."""
+    """A small MLP; the condition shifts and scales its input, and gates its output."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.in_ln = nn.LayerNorm(width, eps=_FLOW_HEAD_NORM_EPSILON)
+        self.in_ln = nn.LayerNorm(width, eps=_HEAD_NORM_EPSILON)
         self.mlp = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, width))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), Linear(width, 3 * width))
 
@@ -158,20 +149,12 @@ class FinalLayer(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:  # both [B, width]
         shift, scale = self.adaLN_modulation(condition).chunk(2, dim=-1)
-        x = F.layer_norm(x, x.shape[-1:], eps=_FLOW_HEAD_NORM_EPSILON)
+        x = F.layer_norm(x, x.shape[-1:], eps=_HEAD_NORM_EPSILON)
         return self.linear(x * (1 + scale) + shift)  # type: ignore[no-any-return]
 
 
 class FlowHead(nn.Module):
-    """The network of the head, for any rule.
-
-    Args:
-        latent_dim: features of a latent.
-        width: features inside the head.
-        depth: residual blocks.
-        condition_dim: features of what the transformer hands over.
-        times: points in time that the rule tells it.
-    """
+    """The network of the head, for any rule; ``times`` is the number of points in time that the rule gives it."""
 
     def __init__(self, *, latent_dim: int, width: int, depth: int, condition_dim: int, times: int) -> None:
         super().__init__()
@@ -194,16 +177,11 @@ class FlowHead(nn.Module):
 
 
 class FlowSampler:
-    """From noise to a latent, by the rule that the head was trained for and in a fixed number of steps.
+    """From noise to a latent, by the rule that the head was trained for, in a fixed number of steps.
 
-    Holds the time conditions, which are constants then. Immutable, so that threads may share it.
-
-    Args:
-        head: the network.
-        rule: ``lsd`` (Lagrangian self-distillation, arXiv:2505.18825: jumps from time to time), ``flow_matching``
-            (arXiv:2210.02747: Euler integration), ``drifting`` (the output is the sample) or ``pointwise`` (the output
-            is added to the noise).
-        steps: jumps or integration steps; the last two rules need none.
+    Rules are ``lsd`` (Lagrangian self-distillation, arXiv:2505.18825: jumps from time to time), ``flow_matching``
+    (arXiv:2210.02747: Euler integration), ``drifting`` (the output is the sample) and ``pointwise`` (the output is
+    added to the noise); the last two have one step. Immutable, so that threads may share it.
     """
 
     def __init__(self, head: FlowHead, *, rule: str, steps: int) -> None:
@@ -219,7 +197,7 @@ class FlowSampler:
                 self._times = [torch.zeros((), device=head.cond_embed.weight.device)]
 
     def __call__(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        """Sample ``[B, latent_dim]`` given ``[B, condition_dim]`` and noise ``[B, latent_dim]``."""
+        """``[B, condition_dim]`` and noise ``[B, latent_dim]`` -> a latent ``[B, latent_dim]``."""
         condition = self._head.cond_embed(hidden)
         x = noise
         for time in self._times:

@@ -12,11 +12,11 @@ from wyoming_pocket_tts.pocket.torch.transformer import SlidingWindowKVCache, Tr
 
 
 class ProjectedTransformer(nn.Module):
-    """A transformer over ``[B, C, T]`` that only looks back so far, with projections where widths differ."""
+    """A transformer over ``[B, C, T]`` with a sliding window, and projections where widths differ."""
 
     def __init__(self, config: CodecTransformerConfig) -> None:
         super().__init__()
-        width, output = config.d_model, config.output_dimension
+        width, inputs, outputs = config.d_model, config.input_dimension, config.output_dimension
         shape = TransformerShape(
             width=width,
             layers=config.num_layers,
@@ -28,10 +28,11 @@ class ProjectedTransformer(nn.Module):
             context=config.context,
             layer_scale=True,
         )
-        same = config.input_dimension == width
-        self.input_proj = nn.Identity() if same else nn.Linear(config.input_dimension, width, bias=False)
+        self.input_proj = nn.Identity() if inputs == width else nn.Linear(inputs, width, bias=False)
         self.transformer = Transformer(shape)
-        self.output_projs = nn.ModuleList([nn.Identity() if output == width else nn.Linear(width, output, bias=False)])
+        self.output_projs = nn.ModuleList(
+            [nn.Identity() if outputs == width else nn.Linear(width, outputs, bias=False)]
+        )
 
     def new_cache(self, batch: int, device: torch.device) -> SlidingWindowKVCache:
         return SlidingWindowKVCache(self.transformer.shape, batch=batch, device=device)
@@ -42,12 +43,12 @@ class ProjectedTransformer(nn.Module):
 
 
 State = Tensor | tuple["State", ...] | None
-"""What a layer, or a chain of layers, carries from one piece of a stream to the next."""
+"""Streaming state of a layer, or of a chain of layers."""
 
 
 @dataclass(slots=True)
 class EncoderState:
-    """Where a stream of audio stands in the encoder."""
+    """Streaming state of the encoder."""
 
     transformer: SlidingWindowKVCache
     seanet: State = None
@@ -56,7 +57,7 @@ class EncoderState:
 
 @dataclass(slots=True)
 class DecoderState:
-    """Where a stream of latents stands in the decoder."""
+    """Streaming state of the decoder."""
 
     transformer: SlidingWindowKVCache
     upsample: State = None
@@ -80,7 +81,7 @@ class Upsample(nn.Module):
 
 
 class Quantizer(nn.Module):
-    """What is left of the quantiser: the way from a latent to the decoder's channels."""
+    """The part of the quantiser that is needed: the projection of a latent to the decoder's channels."""
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
@@ -88,11 +89,7 @@ class Quantizer(nn.Module):
 
 
 class Mimi(nn.Module):
-    """Both halves of the codec.
-
-    Args:
-        config: the model's sizes.
-    """
+    """Encoder and decoder of the codec."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
@@ -108,22 +105,20 @@ class Mimi(nn.Module):
         self.decoder = SEANetDecoder(decoder)
 
     def start_encoding(self, batch: int = 1) -> EncoderState:
-        """Begin a stream of audio."""
         return EncoderState(self.encoder_transformer.new_cache(batch, self._device))
 
     def encode(self, audio: Tensor, state: EncoderState) -> Tensor:
-        """Encode whole frames of audio ``[B, 1, T * frame_samples]`` into ``[B, T, conditioning_dim]``."""
+        """Whole frames of audio ``[B, 1, T * frame_samples]`` -> ``[B, T, conditioning_dim]``."""
         x, state.seanet = self.encoder(audio, state.seanet)
         x = self.encoder_transformer(x, state.transformer)
         frames, state.downsample = self.downsample.conv(x, state.downsample)
         return frames.transpose(1, 2)  # type: ignore[no-any-return]
 
     def start_decoding(self, batch: int = 1) -> DecoderState:
-        """Begin a stream of latents."""
         return DecoderState(self.decoder_transformer.new_cache(batch, self._device))
 
     def decode(self, latents: Tensor, state: DecoderState) -> Tensor:
-        """Decode latents ``[B, T, latent_dim]`` into audio ``[B, 1, T * frame_samples]``."""
+        """Latents ``[B, T, latent_dim]`` -> audio ``[B, 1, T * frame_samples]``."""
         x = self.quantizer.output_proj(latents.transpose(1, 2))
         x, state.upsample = self.upsample.convtr(x, state.upsample)
         x = self.decoder_transformer(x, state.transformer)
@@ -136,10 +131,9 @@ class Mimi(nn.Module):
 
 
 class CausalConv1d(nn.Module):
-    """A convolution that sees the present and the past; its state is the end of its input.
+    """A causal convolution; its state is the end of its input.
 
-    Args:
-        pad_mode: what lies before the beginning: ``constant`` zeros, or ``replicate``, the first sample.
+    Before the beginning lie zeros, or the first sample with the ``pad_mode`` "replicate".
     """
 
     def __init__(
@@ -171,13 +165,9 @@ class CausalConv1d(nn.Module):
 
 
 class CausalConvTranspose1d(nn.Module):
-    """A transposed convolution whose kernel is twice its stride.
+    """A transposed convolution with a kernel of twice its stride; ``depthwise`` ones have no bias.
 
-    Each input makes two strides of output: one of its own, and one that is added to the next input's. The latter is the
-    state.
-
-    Args:
-        depthwise: every channel by itself, without a bias.
+    Each input gives two strides of output: its own, and the state, which is added to the next input's.
     """
 
     def __init__(self, channels: int, outputs: int, stride: int, *, depthwise: bool = False) -> None:
@@ -197,21 +187,21 @@ class CausalConvTranspose1d(nn.Module):
         return (y if bias is None else y + bias[:, None]), later[:, :, -1]
 
     def _each(self, x: Tensor) -> Tensor:
-        """What each input makes by itself: ``[B, C, T] -> [B, C', T, 2 * stride]``."""
+        """The output of each input by itself: ``[B, C, T] -> [B, C', T, 2 * stride]``."""
         weight = self.convtr.weight
         outputs = product(x.transpose(1, 2), weight.flatten(1).T)  # [B, T, C' * 2 * stride]
         return outputs.unflatten(-1, weight.shape[1:]).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class Elu(nn.Module):
-    """The nonlinearity; it remembers nothing."""
+    """ELU in a chain of layers with states; its own stays empty."""
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         return F.elu(x), state
 
 
 def run(layers: Iterable[nn.Module], x: Tensor, state: State) -> tuple[Tensor, State]:
-    """Run a piece of a stream through layers one after the other."""
+    """Run a piece of a stream through a chain of layers."""
     states: list[State] = []
     layers = list(layers)
     before = state if isinstance(state, tuple) else (None,) * len(layers)
@@ -222,7 +212,7 @@ def run(layers: Iterable[nn.Module], x: Tensor, state: State) -> tuple[Tensor, S
 
 
 class ResidualUnit(nn.Module):
-    """Two convolutions through fewer channels, added to what they read."""
+    """Two convolutions through fewer channels, added to their input."""
 
     def __init__(self, channels: int, *, dilation: int, config: SEANetConfig) -> None:
         super().__init__()

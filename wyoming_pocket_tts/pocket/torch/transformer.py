@@ -12,25 +12,17 @@ _NORM_EPSILON = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class TransformerShape:
-    """What a transformer is, in numbers.
+    """Sizes of a transformer."""
 
-    Attributes:
-        width: features of a position, D.
-        attention_width: features of all queries together; the width of a head times ``heads``.
-        key_heads: heads of keys and of values; each serves ``heads // key_heads`` query heads.
-        context: how many positions a query sees, its own included; None for all.
-        layer_scale: whether each block's output is scaled feature by feature.
-    """
-
-    width: int
+    width: int  # features of a position, D
     layers: int
     heads: int
-    key_heads: int
-    attention_width: int
+    key_heads: int  # of keys and of values; each serves ``heads // key_heads`` query heads
+    attention_width: int  # features of all queries together
     feedforward_width: int
     max_period: float
-    context: int | None = None
-    layer_scale: bool = False
+    context: int | None = None  # positions that a query sees, its own included; None for all
+    layer_scale: bool = False  # whether each block's output is scaled feature by feature
 
     @property
     def head_width(self) -> int:
@@ -38,12 +30,7 @@ class TransformerShape:
 
 
 class KVCache:
-    """Keys and values of every position so far, written into room that was made beforehand.
-
-    Args:
-        shape: the transformer's shape.
-        capacity: positions there is room for.
-    """
+    """Keys and values of all positions so far, with room for ``capacity`` positions."""
 
     def __init__(self, shape: TransformerShape, *, capacity: int, batch: int, device: torch.device) -> None:
         size = (shape.layers, 2, batch, capacity, shape.key_heads, shape.head_width)
@@ -52,7 +39,7 @@ class KVCache:
         self.position = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add ``[B, T, H, d]`` of each; return all up to now, ``[B, H, past + T, d]``."""
+        """Add ``[B, T, H, d]`` of each; return all so far, ``[B, H, past + T, d]``."""
         end = self.position + keys.shape[1]
         store = self.store[layer]
         store[0, :, self.position : end] = keys
@@ -60,29 +47,28 @@ class KVCache:
         return store[0, :, :end].transpose(1, 2), store[1, :, :end].transpose(1, 2)
 
     def advance(self, positions: int) -> None:
-        """Count what every layer has appended."""
+        """Count the positions that every layer has appended."""
         self.position += positions
 
 
 class SlidingWindowKVCache:
-    """Keys and values of the last positions that a later query can still see; its size does not grow with time."""
+    """Keys and values of the last positions that a later query can still see."""
 
     def __init__(self, shape: TransformerShape, *, batch: int, device: torch.device) -> None:
         if shape.context is None:
-            raise ValueError("a transformer that sees everything needs a KVCache")
+            raise ValueError("a transformer without a context needs a KVCache")
         self._kept = shape.context - 1
         empty = torch.empty((2, batch, 0, shape.key_heads, shape.head_width), dtype=torch.float32, device=device)
         self._layers = [empty] * shape.layers  # each [key or value, B, up to context - 1, key head, head width]
         self.position = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add ``[B, T, H, d]`` of each; return what is kept of the past and them, ``[B, H, kept + T, d]``."""
+        """Add ``[B, T, H, d]`` of each; return them behind what is kept of the past, ``[B, H, kept + T, d]``."""
         seen = torch.cat([self._layers[layer], torch.stack([keys, values])], dim=2)
         self._layers[layer] = seen[:, :, max(0, seen.shape[2] - self._kept) :]
         return seen[0].transpose(1, 2), seen[1].transpose(1, 2)
 
     def advance(self, positions: int) -> None:
-        """Count what every layer has appended."""
         self.position += positions
 
 
@@ -90,7 +76,7 @@ Cache = KVCache | SlidingWindowKVCache
 
 
 def visible(queries: int, keys: int, context: int | None, device: torch.device) -> Tensor | None:
-    """Say which keys each of the last positions may see: bool ``[queries, keys]``, or None when it is all of them."""
+    """The keys that each of the last positions may see: bool ``[queries, keys]``, or None for all."""
     if queries == 1 and (context is None or keys <= context):
         return None
     distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
@@ -99,7 +85,7 @@ def visible(queries: int, keys: int, context: int | None, device: torch.device) 
 
 
 def rotation(first: int, positions: int, *, head_width: int, max_period: float, device: torch.device) -> Tensor:
-    """Give the turn of each feature pair at each position as complex numbers, ``[T, 1, head_width / 2]``."""
+    """The turn of each feature pair at each position as complex numbers, ``[T, 1, head_width / 2]``."""
     pairs = torch.arange(head_width // 2, device=device, dtype=torch.float32)
     frequencies = torch.exp(pairs * (-math.log(max_period) * 2 / head_width))
     times = torch.arange(first, first + positions, device=device, dtype=torch.float32)
@@ -141,7 +127,7 @@ class Attention(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """Scales each feature of what a block adds."""
+    """Scales each feature of a block's output."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -152,7 +138,7 @@ class LayerScale(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention and a feed-forward network, each added to what it read."""
+    """Attention and a feed-forward network, each added to its input."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -172,11 +158,7 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Layers over one cache.
-
-    Positions whose outputs nobody reads only have to leave their keys and values behind: the last layer attends and
-    feeds forward for the wanted positions alone.
-    """
+    """Layers over one cache. The last layer computes outputs of the wanted positions alone, but all keys and values."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -186,13 +168,8 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor, cache: Cache, *, wanted: int | None = None) -> Tensor:
         """Run ``[B, T, D]`` through all layers; return the last ``wanted`` positions (all by default)."""
         positions = x.shape[1]
-        turn = rotation(
-            cache.position,
-            positions,
-            head_width=self.shape.head_width,
-            max_period=self.shape.max_period,
-            device=x.device,
-        )
+        width, period = self.shape.head_width, self.shape.max_period
+        turn = rotation(cache.position, positions, head_width=width, max_period=period, device=x.device)
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
             kept = positions if wanted is None or index < last else wanted
@@ -202,7 +179,7 @@ class Transformer(nn.Module):
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply ``[..., in]`` by a weight ``[out, in]``, as ``torch.nn.functional.linear`` does."""
+    """``torch.nn.functional.linear`` by the faster product of oneDNN on the CPU: ``[..., in] -> [..., out]``."""
     if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return F.linear(x, weight, bias)
     result: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  (what PyTorch's compiler calls)
@@ -212,7 +189,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """``torch.nn.Linear`` with that product."""
+    """``torch.nn.Linear`` with ``product``."""
 
     def forward(self, x: Tensor) -> Tensor:  # [..., in] -> [..., out]
         return product(x, self.weight, self.bias)
