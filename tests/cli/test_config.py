@@ -26,11 +26,11 @@ def test_a_file_without_mistakes_is_told_as_who_speaks_how(file: Path) -> None:
     file.write_text(
         "models: {names: [english, german]}\n"
         "voices:\n"
-        "  Anna: {from: alba, speed: 0.9, pause: 0.5}\n"
+        "  Anna: {from: alba, speed: 0.9, sentence_silence: 0.5}\n"
         "  Karl: {from: german-juergen, language: de-AT, text: {replacements: {WLAN: Funknetz}}}\n"
         "satellites:\n"
         "  Kitchen: {voice: anna, volume: 6, address: 10.0.0.0/8}\n"
-        "  Office: {voice: Karl, address: [10.0.0.1, 'fd00::/16'], port: 10201, name: office, listed: false}\n"
+        "  Office: {voice: Karl, address: [10.0.0.1, 'fd00::/16'], port: 10201, name: office, visible: false}\n"
         "  Hall: {temperature: 0}\n"
         "voice: {default: Anna}\n"
     )
@@ -121,7 +121,7 @@ def test_everything_that_is_wrong_is_told_at_once_from_top_to_bottom(file: Path)
         "log: {level: loud}\n"
         "satellites:\n"
         "  Yes: {voice: Anna}\n"
-        "  Den: {address: 10.0.0.300, listed: maybe}\n"
+        "  Den: {address: 10.0.0.300, visible: maybe}\n"
         "  Hall: {voice: Zoe, port: 10200}\n"
         "  Loft: {voice: Bob}\n"
         "  Attic: {voice: german-alba}\n"
@@ -137,14 +137,13 @@ def test_everything_that_is_wrong_is_told_at_once_from_top_to_bottom(file: Path)
     assert (done.returncode, done.stdout) == (2, "")
     told = [line.removeprefix(f"wyoming-pocket-tts: {file}, line ") for line in done.stderr.splitlines()]
     expected = [
-        "3: YAML takes the key Yes for true or false; in quotes it is text: 'Yes'",
         "4: satellites.Den.address: '10.0.0.300' should be an IP address or network, such as 192.168.1.0/24",
-        "4: satellites.Den.listed: should be true or false, not 'maybe'",
+        "4: satellites.Den.visible: should be true or false, not 'maybe'",
         "5: satellites.Hall.port: 10200 is the port of server.uri already; take another",
         "5: satellites.Hall.voice: there is no voice 'Zoe'",
         "7: satellites.Attic.voice: 'german-alba' is a voice of the model german, which is not in models.names",
         "9: voices.Anna.speed: should be a number, not 'fast'",
-        "10: voices.Bob.from: is missing: Who lends the voice",
+        "10: voices.Bob.from: is missing: Source of the voice",
         "11: voices.Cy.from: 'german-juergen' is a voice of the model german, which is not in models.names",
         f"12: voices.Dee.from: {file.parent}/empty.yaml: is no recording (",
         "13: data_dir: should be a file or folder, as text, not 5",

@@ -164,12 +164,12 @@ def test_generate_says_what_of_a_text_cannot_be_done(tmp_path: Path) -> None:
 
 HOUSE = """
 voices:
-  Anna: {from: tone-high, rate: 8000}
+  Anna: {from: tone-high, sample_rate: 8000}
   Bob: {from: alba}
   Cy: {from: ./lost.wav}
 satellites:
   Kitchen: {voice: anna, leading_silence: 1}
-  Hall: {voice: Bob, listed: false, port: 10201}
+  Hall: {voice: Bob, visible: false, port: 10201}
   Loft: {voice: english-jean}
 """
 

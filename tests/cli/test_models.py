@@ -160,7 +160,7 @@ def test_a_person_sees_a_bar(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "status"),
     [
-        (("download", "germane"), "there is no model 'germane' (did you mean german", 2),
+        (("download", "germane"), "there is no model 'germane' (did you mean 'german'", 2),
         (("download", "german", "--voices", "alba,jan"), "there is no ready-made voice 'jan'", 1),
         (("download", "german", "--precision", "int2"), "int2", 2),
         (("download", "none"), "there is nothing to do", 2),

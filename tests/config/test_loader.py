@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from wyoming_pocket_tts.config.fields import shown
-from wyoming_pocket_tts.config.loader import load_settings, places_in, unknown_variables
+from wyoming_pocket_tts.config.diagnostics import Severity
+from wyoming_pocket_tts.config.fields import environment_text
+from wyoming_pocket_tts.config.loader import RENAMED, SourceMap, load_settings, unknown_variables
 from wyoming_pocket_tts.config.schema import Settings, leaves
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.core.system import default_data_dir
-from wyoming_pocket_tts.voices.resolver import Severity, resolve_voices
+from wyoming_pocket_tts.voices.resolver import resolve_voices
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "wyoming-pocket-tts.yaml"
 
@@ -129,6 +130,11 @@ def test_wrong_variables_and_flags_are_named() -> None:
         load_settings(flags={"server.uri": "tcp://h:x"})
 
 
+def test_a_wrong_variable_is_named_even_if_an_option_overrides_it() -> None:
+    with pytest.raises(ConfigError, match=r"variable WYOMING_POCKET_TTS_LOG_LEVEL: log\.level: should be"):
+        load_settings(environment={"WYOMING_POCKET_TTS_LOG_LEVEL": "loud"}, flags={"log.level": "debug"})
+
+
 def test_a_variable_with_a_typing_error_is_pointed_out() -> None:
     environment = {"WYOMING_POCKET_TTS_LOG_LEVLE": "debug", "HOME": "/x", "WYOMING_POCKET_TTS_LOG_LEVEL": "info"}
     assert unknown_variables(environment) == [
@@ -166,14 +172,14 @@ def test_the_example_file_shows_every_setting_with_its_default(tmp_path: Path) -
         value: object = settings
         for part in leaf.key:
             value = getattr(value, part)
-        assert not leaf.default or shown(value) == leaf.default
+        assert not leaf.default or environment_text(value) == leaf.default
     assert load_settings(file=EXAMPLE) == Settings()
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_examples_can_be_used(example: Path) -> None:
     casting = resolve_voices(load_settings(file=example), embedded=("kokoro-ray", "kokoro-selma"))
-    casting.admit(places_in(example))
+    casting.admit(SourceMap(example))
     assert all(problem.severity is Severity.MISSING for problem in casting.problems)
 
 
@@ -186,9 +192,9 @@ def test_names_are_free_and_what_stands_below_them_is_checked_with_its_line(conf
     message = problem(config, "satellites:\n  Kitchen:\n    voice: x\n    text:\n      emojis: drop\n")
     assert f"{config}, line 5: unknown key 'satellites.Kitchen.text.emojis' (did you mean 'emoji'?)" in message
     message = problem(config, "voices:\n  A:\n    speed: 1\n")
-    assert f"{config}, line 2: voices.A.from: is missing: Who lends the voice" in message
+    assert f"{config}, line 2: voices.A.from: is missing: Source of the voice" in message
     message = problem(config, "satellites:\n  Kitchen:\n    frm: x\n")
-    assert "allowed here: address, description, eos_threshold, leading_silence, listed, name" in message
+    assert "allowed here: address, description, eos_threshold, leading_silence, name, port" in message
 
 
 @pytest.mark.parametrize(
@@ -198,17 +204,17 @@ def test_names_are_free_and_what_stands_below_them_is_checked_with_its_line(conf
         ("speed: .nan", "voices.A.speed"),
         ("speed: yes", "should be a number, not true"),
         ("speed: '1'", "should be a number, not '1'"),
-        ("steps: 0", "greater than or equal to 1"),
-        ("steps: 1.5", "should be a whole number, not 1.5"),
+        ("sampler_steps: 0", "greater than or equal to 1"),
+        ("sampler_steps: 1.5", "should be a whole number, not 1.5"),
         ("volume: 21", "less than or equal to 20"),
         ("volume: -41", "greater than or equal to -40"),
         ("temperature: -0.1", "greater than or equal to 0"),
         ("eos_threshold: .inf", "voices.A.eos_threshold"),
-        ("pause: 11", "less than or equal to 10"),
+        ("sentence_silence: 11", "less than or equal to 10"),
         ("leading_silence: -1", "greater than or equal to 0"),
         ("trailing_silence: x", "should be a number, not 'x'"),
-        ("rate: 7999", "greater than or equal to 8000"),
-        ("rate: 48001", "less than or equal to 48000"),
+        ("sample_rate: 7999", "greater than or equal to 8000"),
+        ("sample_rate: 48001", "less than or equal to 48000"),
         ("language: english!", "'english!' should be the tag of a language, such as de or de-DE"),
         ("description: ''", "should be a text that is not empty, not ''"),
         ("model: 5", "should be text, not 5"),
@@ -232,7 +238,7 @@ def test_every_value_of_a_voice_is_bounded(config: Path, entry: str, expected: s
         ("port: 0", "greater than or equal to 1"),
         ("port: 65536", "less than or equal to 65535"),
         ("port: '10201'", "should be a whole number, not '10201'"),
-        ("listed: maybe", "should be true or false, not 'maybe'"),
+        ("visible: maybe", "should be true or false, not 'maybe'"),
         ("name: a.b", "'a.b' should be printable and without a dot"),
         ("voice: ''", "satellites.K.voice"),
     ],
@@ -261,13 +267,11 @@ def test_addresses_and_networks_are_taken_as_people_write_them(config: Path, add
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("voices: {no: {from: alba}}", "line 1: YAML takes the key no for true or false; in quotes it is text: 'no'"),
         ("voices: {' A': {from: alba}}", "should be printable, without spaces around it or doubled"),
-        ("voices: {A: }", "line 1: voices.A.from: is missing: Who lends the voice"),
+        ("voices: {A: }", "line 1: voices.A.from: is missing: Source of the voice"),
         ("voices: {A: alba}", "line 1: voices.A: must hold keys of its own, not 'alba'"),
         ("voices: [A]", "line 1: voices: must hold keys of its own"),
         ("text: {replacements: {TV: }}", "line 1: text.replacements.TV: should be text, not nothing"),
-        ("text: {replacements: {off: a}}", "YAML takes the key off for true or false; in quotes it is text: 'off'"),
         ("text: {replacements: {' ': a}}", "the key ' ' of text.replacements: ' ' should hold a word or sign"),
         ("text: {replacements: [a]}", "text.replacements: must hold keys of its own"),
         ("voices: {A: {from: 'https://x/a.wav'}}", "'https://x/a.wav' is an address; fetch the recording"),
@@ -275,6 +279,76 @@ def test_addresses_and_networks_are_taken_as_people_write_them(config: Path, add
 )
 def test_mistakes_that_yaml_invites_are_explained(config: Path, text: str, expected: str) -> None:
     assert expected in problem(config, text)
+
+
+def test_keys_are_the_text_that_is_written(config: Path) -> None:
+    config.write_text(
+        "voices: {no: {from: alba}, 24: {from: jean}}\ntext: {replacements: {off: a, 1.10: b, null: c}}\n"
+    )
+    settings = load_settings(file=config)
+    assert list(settings.voices) == ["no", "24"]
+    assert dict(settings.text.replacements) == {"off": "a", "1.10": "b", "null": "c"}
+
+
+FORMER = {
+    "models.memory_mb": "400",
+    "voices.NAME.rate": "16000",
+    "voices.NAME.pause": "0.5",
+    "voices.NAME.steps": "4",
+    "satellites.NAME.rate": "16000",
+    "satellites.NAME.pause": "0.5",
+    "satellites.NAME.listed": "false",
+}
+
+
+def test_former_keys_are_renamed_within_their_section() -> None:
+    keys = {leaf.yaml_key for leaf in leaves()}
+    for former, present in RENAMED.items():
+        assert former not in keys
+        assert present in keys
+        assert former.rpartition(".")[0] == present.rpartition(".")[0]
+    assert FORMER.keys() <= RENAMED.keys()
+
+
+@pytest.mark.parametrize("former", FORMER)
+def test_former_keys_in_a_file_stay_valid_with_a_warning(config: Path, former: str) -> None:
+    *sections, old = former.replace("NAME", "Anna").split(".")
+    new = RENAMED[former].rpartition(".")[2]
+    lines = [f"{'  ' * depth}{section}:" for depth, section in enumerate(sections)]
+    lines += [f"{'  ' * len(sections)}from: alba"] if sections[0] == "voices" else []
+
+    def load(name: str) -> Settings:
+        config.write_text("\n".join([*lines, f"{'  ' * len(sections)}{name}: {FORMER[former]}"]))
+        return load_settings(file=config, check_conflicts=False, warn=warnings.append)
+
+    warnings: list[str] = []
+    assert load(old) == load(new) != Settings()
+    path = ".".join(sections)
+    assert warnings == [f"{config}, line {len(lines) + 1}: {path}.{old} is now called {path}.{new}"]
+
+
+def test_a_wrong_value_of_a_former_key_has_its_line(config: Path) -> None:
+    message = problem(config, "voices:\n  A:\n    from: alba\n    rate: 1\n")
+    assert message == f"{config}, line 4: voices.A.sample_rate: should be greater than or equal to 8000, not 1"
+
+
+def test_a_former_key_beside_its_present_one_is_unknown(config: Path) -> None:
+    message = problem(config, "models:\n  memory_mb: 1\n  memory_budget_mb: 2\n")
+    assert message.startswith(f"{config}, line 2: unknown key 'models.memory_mb' (did you mean 'memory_budget_mb'?)")
+
+
+def test_former_variables_and_flags_stay_valid_with_a_warning() -> None:
+    warnings: list[str] = []
+    environment = {"WYOMING_POCKET_TTS_MODELS_MEMORY_MB": "400"}
+    assert unknown_variables(environment) == []
+    assert load_settings(environment=environment, warn=warnings.append).models.memory_budget_mb == 400
+    present = environment | {"WYOMING_POCKET_TTS_MODELS_MEMORY_BUDGET_MB": "500"}
+    assert load_settings(environment=present).models.memory_budget_mb == 500
+    assert load_settings(flags={"models.memory_mb": 300}, warn=warnings.append).models.memory_budget_mb == 300
+    renamed = "models.memory_mb is now called models.memory_budget_mb"
+    variable, flag = warnings
+    assert variable == f"environment variable WYOMING_POCKET_TTS_MODELS_MEMORY_MB: {renamed}"
+    assert flag.endswith(renamed)
 
 
 def test_sections_below_names_may_have_commented_out_lines(config: Path) -> None:
@@ -354,7 +428,7 @@ def test_paths_in_a_file_start_where_the_file_lies(tmp_path: Path, monkeypatch: 
             "line 4: satellites.b.name: would be 'House b', which is announced already, as satellites.A.name",
         ),
         ("satellites:\n  A: {name: x}\n", "line 2: satellites.A.name: is what a port is announced as"),
-        ("satellites:\n  A: {listed: false}\n", "line 2: satellites.A: is not listed and has neither"),
+        ("satellites:\n  A: {visible: false}\n", "line 2: satellites.A: is not visible and has neither"),
     ],
 )
 def test_settings_that_cannot_be_together_are_refused(config: Path, text: str, expected: str) -> None:
@@ -379,7 +453,7 @@ def test_a_clash_with_a_flag_is_found_too(config: Path) -> None:
 
 def test_what_stands_not_in_the_file_has_no_line_of_it(config: Path) -> None:
     config.write_text("voice: {}\n\nsatellites:\n  Kitchen: {}\n")
-    where = places_in(config)
-    assert where(("satellites", "Kitchen", "port")) == f"{config}, line 4"
-    assert where(("voice", "default")) == where(("models", "names")) == "settings"
-    assert places_in(None)(("voice", "default")) == "settings"
+    where = SourceMap(config)
+    assert where.place(("satellites", "Kitchen", "port")) == f"{config}, line 4"
+    assert where.place(("voice", "default")) == where.place(("models", "names")) == "settings"
+    assert SourceMap(None).place(("voice", "default")) == "settings"

@@ -10,11 +10,12 @@ import pytest
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.cli.models import released_models
+from wyoming_pocket_tts.config.diagnostics import Severity
 from wyoming_pocket_tts.config.fields import ANY_NAME, SettingInfo
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.config.schema import leaves
 from wyoming_pocket_tts.pocket import registry as configs
-from wyoming_pocket_tts.voices.resolver import Severity, resolve_voices
+from wyoming_pocket_tts.voices.resolver import resolve_voices
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wyoming_pocket_tts"

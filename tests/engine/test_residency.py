@@ -102,7 +102,7 @@ def assert_set(event: threading.Event) -> None:
 def test_a_budget_that_fits_one_lets_them_take_turns_but_never_amid_a_stream(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    warning = "the model b is loaded, and models take about 0 MB now: more than models.memory_mb (0)"
+    warning = "the model b is loaded, and models take about 0 MB now: more than models.memory_budget_mb (0)"
     first, second = Model(), Model()
     with living(ModelManager(budget_bytes=15, patience=RESTLESS)) as residency:
         a, b = resident(residency, first, "a", loaded=True), resident(residency, second, "b")
@@ -124,7 +124,7 @@ def test_a_budget_that_fits_one_lets_them_take_turns_but_never_amid_a_stream(
 def test_a_model_that_is_larger_than_the_budget_is_told_of_and_speaks(caplog: pytest.LogCaptureFixture) -> None:
     with living(ModelManager(budget_bytes=15 << 20, patience=RESTLESS)) as residency:
         speaks = resident(residency, Model(), size=40 << 20)
-        assert "the model m alone takes about 40 MB in memory, more than models.memory_mb (15)" in caplog.text
+        assert "the model m alone takes about 40 MB in memory, more than models.memory_budget_mb (15)" in caplog.text
         for _ in range(2):
             assert spoken(speaks) == [1] * 3
             residency.tick()

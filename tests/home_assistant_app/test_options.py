@@ -12,7 +12,7 @@ import yaml
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.config.schema import Settings, leaves
 from wyoming_pocket_tts.core.errors import ConfigError
-from wyoming_pocket_tts.home_assistant.options import FIXED, NAMED, PLAIN, TOKEN, WORDS, settings_of
+from wyoming_pocket_tts.home_assistant.options import FIXED, FORMER, NAMED, PLAIN, TOKEN, WORDS, settings_of
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "home-assistant" / "wyoming_pocket_tts"
@@ -35,9 +35,9 @@ NOT_OFFERED = (
     "satellites.NAME.text.",  # three levels of lists are no page for people
     "voices.NAME.eos_threshold",
     "satellites.NAME.eos_threshold",
-    "voices.NAME.steps",
-    "voices.NAME.rate",
-    "satellites.NAME.rate",  # Home Assistant converts
+    "voices.NAME.sampler_steps",
+    "voices.NAME.sample_rate",
+    "satellites.NAME.sample_rate",  # Home Assistant converts
     "satellites.NAME.name",  # nobody hears announcements of an app
 )
 """Settings, or sections of them, that the page leaves out."""
@@ -106,7 +106,7 @@ def option_keys() -> Iterator[tuple[str, str]]:
             yield name, WORDS[name]
         elif name in NAMED:
             assert set(kind[0]) == NAMED[name] | {"name"}
-            yield from ((f"{name}.{key}", f"{name}.NAME.{key}") for key in kind[0] if key != "name")
+            yield from ((f"{name}.{key}", f"{name}.NAME.{FORMER.get(key, key)}") for key in kind[0] if key != "name")
         else:
             assert name == TOKEN
 

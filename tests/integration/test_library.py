@@ -163,7 +163,7 @@ async def test_a_file_counts_when_it_is_written_to_its_end(world: World, tmp_pat
 async def test_an_order_to_stop_amid_a_hearing_is_obeyed(world: World, tmp_path: Path) -> None:
     async with home(world, tmp_path) as house:
         house.drop("Anna.wav", recording(world))
-        await house.running.until_logged("hears it", seconds=PATIENCE_SECONDS)
+        await house.running.until_logged("is encoded by the model", seconds=PATIENCE_SECONDS)
     leftovers = [path.name for path in (tmp_path / "wyoming-pocket-tts" / "heard").rglob("*") if path.is_file()]
     assert all(name.endswith(".safetensors") and not name.startswith(".") for name in leftovers)
 
@@ -192,7 +192,7 @@ async def test_recordings_are_heard_once_somebody_has_logged_in(world: World, tm
             assert await running.stop() == 0
         later = str(tmp_path / "later")
         async with service(*options, tmp_path=tmp_path, notify_address=later, HF_TOKEN=TOKEN, **settings) as running:
-            await running.until_logged("can hear recordings now", seconds=PATIENCE_SECONDS)
+            await running.until_logged("can encode recordings now", seconds=PATIENCE_SECONDS)
             await running.until_logged("the voice Gran is there", seconds=PATIENCE_SECONDS)
             assert await rate_spoken(await running.uri(), "Gran") == RATE_HZ
             assert await running.stop() == 0
@@ -249,7 +249,7 @@ async def test_voices_of_the_settings_come_from_files(world: World, tmp_path: Pa
     settings = """
 voices:
   Anna: {from: anna.wav, volume: -6}
-  Quick: {from: jean, rate: 16000}
+  Quick: {from: jean, sample_rate: 16000}
   Gone: {from: gone.wav}
 satellites:
   Kitchen: {voice: Anna}

@@ -60,7 +60,7 @@ async def test_two_models_take_turns_in_a_budget_that_fits_one(world: World, tmp
             assert await states(running) == {MODEL: "unloaded", "model": "ready"}
             assert await rate_spoken(address, FIRST) == RATE_HZ
             assert await states(running) == {MODEL: "ready", "model": "unloaded"}
-            assert "more than models.memory_mb" not in running.log
+            assert "more than models.memory_budget_mb" not in running.log
             await ask_for_the_second_while_the_first_speaks(address, running)
             assert await running.stop() == 0
             assert "Traceback" not in running.log
@@ -74,7 +74,8 @@ async def ask_for_the_second_while_the_first_speaks(address: str, running: Servi
         await client.until("audio-chunk")
         assert await rate_spoken(address, SECOND) == RATE_HZ
         assert (
-            "the model model is loaded, and models take about 86 MB now: more than models.memory_mb (70)" in running.log
+            "the model model is loaded, and models take about 86 MB now: more than models.memory_budget_mb (70)"
+            in running.log
         )
         assert running.log.count(left) == before
         assert set((await states(running)).values()) == {"ready"}

@@ -93,7 +93,7 @@ satellites:
   Kitchen: {voice: Anna}
   Bedroom: {voice: Bert, address: 127.0.0.2, volume: -12}
   House: {voice: Anna, address: 127.0.0.0/8, speed: 2.0}
-  Bath: {voice: Clara, port: PORT, rate: 8000, name: Das Bad}
+  Bath: {voice: Clara, port: PORT, sample_rate: 8000, name: Das Bad}
 """
 
 

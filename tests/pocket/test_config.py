@@ -101,7 +101,7 @@ def test_voices_are_upstreams() -> None:
 
 
 def test_unknown_models_and_voices_are_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"'englisch'.*did you mean english.*spanish_24l"):
+    with pytest.raises(ConfigError, match=r"'englisch'.*did you mean 'english'.*spanish_24l"):
         released_model("englisch")
     with pytest.raises(FileNotFoundError):  # as upstream
         language("../english")
@@ -137,10 +137,10 @@ def test_text_rules_are_the_configs() -> None:
 @pytest.mark.parametrize(
     ("difference", "message"),
     [
-        ({"weight_path": "x"}, r"unknown key 'weight_path' \(did you mean weights_path.*allowed here: flow_lm, mimi"),
+        ({"weight_path": "x"}, r"unknown key 'weight_path' \(did you mean 'weights_path'.*allowed here: flow_lm, mimi"),
         (
             {"flow_lm": {"flow": {"typ": "lsd"}}},
-            r"unknown key 'flow_lm.flow.typ' \(did you mean type\?\).*dim, depth, type",
+            r"unknown key 'flow_lm.flow.typ' \(did you mean 'type'\?\).*dim, depth, type",
         ),
         ({"mimi": {"decoder_seanet": {"x": 1}}}, r"unknown key 'mimi.decoder_seanet.x'; allowed here: dimension"),
         ({"flow_lm": {"flow": {"type": "lsdd"}}}, r"flow_lm.flow.type: .*'lsd'.*'pointwise', not 'lsdd'"),

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.pocket.random_models import changed
-from wyoming_pocket_tts.config.loader import load_settings, places_in
+from wyoming_pocket_tts.config.diagnostics import Severity
+from wyoming_pocket_tts.config.loader import SourceMap, load_settings
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.core.types import OptionOverrides, TextOptions, Voice
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket.random_model import write_config
-from wyoming_pocket_tts.voices.resolver import ResolvedVoices, Severity, resolve_voices
+from wyoming_pocket_tts.voices.resolver import ResolvedVoices, resolve_voices
 
 EMBEDDED = ("kokoro-ray", "kokoro-selma")
 MODELS = "models: {names: [english, german]}\n"
@@ -49,7 +50,7 @@ def problems(folder: Path, text: str) -> list[tuple[str, Severity, str]]:
         ("{from: anna.wav}", ("own-english-anna",), "en"),
         ("{from: ./anna.wav, model: german}", ("own-german-anna",), "de"),
         ("{from: styles/}", ("own-english-anna",), "en"),
-        ("{from: alba, steps: 4}", ("own-english-anna", "english-alba"), "en"),
+        ("{from: alba, sampler_steps: 4}", ("own-english-anna", "english-alba"), "en"),
     ],
 )
 def test_who_lends_a_voice(folder: Path, entry: str, engine_voices: tuple[str, ...], language: str) -> None:
@@ -59,7 +60,7 @@ def test_who_lends_a_voice(folder: Path, entry: str, engine_voices: tuple[str, .
 
 
 def test_files_become_sources_with_the_styles_that_are_there(folder: Path) -> None:
-    found = casting(folder, "voices: {Bob: {from: styles/, steps: 3}, Cy: {from: alba}}")
+    found = casting(folder, "voices: {Bob: {from: styles/, sampler_steps: 3}, Cy: {from: alba}}")
     (source,) = found.cast(list).sources()
     assert (source.voice_name, source.name, source.model, source.steps) == ("own-english-bob", "Bob", "english", 3)
     assert source.path == folder / "styles"
@@ -69,8 +70,9 @@ def test_files_become_sources_with_the_styles_that_are_there(folder: Path) -> No
 
 def test_everything_that_can_be_said_about_speaking_arrives(folder: Path) -> None:
     manner = (
-        "speed: 1.5, volume: -3, rate: 16000, temperature: 0.1, eos_threshold: -3, pause: 0.1, leading_silence: 0.2, "
-        "trailing_silence: 0.3, text: {normalize: false, emoji: speak, replacements: {a: b}, pronunciations: {c: d}}"
+        "speed: 1.5, volume: -3, sample_rate: 16000, temperature: 0.1, eos_threshold: -3, sentence_silence: 0.1, "
+        "leading_silence: 0.2, trailing_silence: 0.3, text: {normalize: false, emoji: speak, "
+        "replacements: {a: b}, pronunciations: {c: d}}"
     )
     expected = OptionOverrides(
         speed=1.5,
@@ -134,10 +136,10 @@ ERROR, MISSING, WARNING = Severity.ERROR, Severity.MISSING, Severity.WARNING
         ("voices: {A: {from: ./no.wav}}", "voices.A.from", MISSING, "no.wav: there is no such file or folder"),
         ("voices: {A: {from: ./empty/}}", "voices.A.from", MISSING, "empty: holds no recording"),
         ("voices: {A: {from: english-bob}}", "voices.A.from", WARNING, "there is no voice 'english-bob' yet"),
-        ("voices: {A: {from: kokoro-ray, steps: 2}}", "voices.A.steps", WARNING, "changes nothing"),
+        ("voices: {A: {from: kokoro-ray, sampler_steps: 2}}", "voices.A.sampler_steps", WARNING, "changes nothing"),
         ("satellites: {K: {voice: Ana}}\nvoices: {Anna: {from: alba}}", "satellites.K.voice", MISSING, "mean 'Anna'?"),
         ("satellites: {K: {voice: L}, L: {}}", "satellites.K.voice", ERROR, "'L' is a satellite; name its voice"),
-        ("satellites: {K: {voice: english-bob}}", "satellites.K.voice", WARNING, "until it comes, another one speaks"),
+        ("satellites: {K: {voice: english-bob}}", "satellites.K.voice", WARNING, "until it comes, another one is used"),
         ("satellites: {K: {voice: alba (sad)}}", "satellites.K.voice", MISSING, "there is no voice 'alba (sad)'"),
         ("voice: {default: K}\nsatellites: {K: {}}", "voice.default", ERROR, "'K' is a satellite; name its voice"),
         ("voice: {default: Zoe}", "voice.default", WARNING, "there is no voice 'Zoe'"),
@@ -166,19 +168,25 @@ def patient_model(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
-        ("{from: alba, model: english_2m_2026-10, steps: 4}", "the model english_2m_2026-10 draws in one go"),
-        ("{from: anna.wav, model: english_2m_2026-10, steps: 1}", "the model english_2m_2026-10 draws in one go"),
-        ("{from: alba, steps: 1}", "the model english takes 1 anyway"),
-        ("{from: anna.wav, steps: 1}", "the model english takes 1 anyway"),
-        ("{from: styles/, model: patient, steps: 16}", "the model patient takes 16 anyway"),
-        ("{from: alba, model: patient, steps: 3}", "patient is a model of your own, which hears that voice itself"),
+        ("{from: alba, model: english_2m_2026-10, sampler_steps: 4}", "the model english_2m_2026-10 draws in one go"),
+        (
+            "{from: anna.wav, model: english_2m_2026-10, sampler_steps: 1}",
+            "the model english_2m_2026-10 draws in one go",
+        ),
+        ("{from: alba, sampler_steps: 1}", "the model english takes 1 anyway"),
+        ("{from: anna.wav, sampler_steps: 1}", "the model english takes 1 anyway"),
+        ("{from: styles/, model: patient, sampler_steps: 16}", "the model patient takes 16 anyway"),
+        (
+            "{from: alba, model: patient, sampler_steps: 3}",
+            "patient is a model of your own, which encodes that voice itself",
+        ),
     ],
 )
 def test_steps_that_change_nothing_are_told_and_cost_no_conversion(folder: Path, entry: str, why: str) -> None:
     models = f"models: {{names: [english, english_2m_2026-10, '{patient_model(folder)}']}}\n"
     found = casting(folder, f"{models}voices: {{Anna: {entry}}}")
     (problem,) = found.problems
-    assert (problem.key, problem.severity) == (("voices", "Anna", "steps"), WARNING)
+    assert (problem.key, problem.severity) == (("voices", "Anna", "sampler_steps"), WARNING)
     assert problem.text.startswith(f"changes nothing: {why}")
     assert [source.steps for source in found.cast(list).sources()] in ([], [None])
     assert found.voices[0].engine_voices in {
@@ -189,7 +197,7 @@ def test_steps_that_change_nothing_are_told_and_cost_no_conversion(folder: Path,
 
 def test_steps_that_change_something_are_kept_for_recordings_of_any_model(folder: Path) -> None:
     found = casting(
-        folder, f"models: {{names: ['{patient_model(folder)}']}}\nvoices: {{A: {{from: anna.wav, steps: 3}}}}"
+        folder, f"models: {{names: ['{patient_model(folder)}']}}\nvoices: {{A: {{from: anna.wav, sampler_steps: 3}}}}"
     )
     assert found.problems == ()
     assert [source.steps for source in found.cast(list).sources()] == [3]
@@ -208,7 +216,7 @@ def test_without_models_for_once_a_file_for_models_still_loads(
 
 def test_a_missing_recording_does_not_keep_the_service_from_starting(folder: Path) -> None:
     found = casting(folder, "# settings\nvoices:\n  Anna:\n    from: lost.wav\n")
-    where = places_in(folder / "config.yaml")
+    where = SourceMap(folder / "config.yaml")
     line = f"{folder}/config.yaml, line 4: voices.Anna.from: {folder}/lost.wav: there is no such file or folder"
     assert found.admit(where) == [line]
     with pytest.raises(ConfigError) as caught:
@@ -220,7 +228,7 @@ def test_a_missing_recording_does_not_keep_the_service_from_starting(folder: Pat
 def test_errors_are_refused_all_at_once(folder: Path) -> None:
     found = casting(folder, "voices:\n  A: {from: x}\n  B: {from: y}\n")
     with pytest.raises(ConfigError, match=r"line 2: voices\.A\.from.*\n.*line 3: voices\.B\.from"):
-        found.admit(places_in(folder / "config.yaml"))
+        found.admit(SourceMap(folder / "config.yaml"))
 
 
 def test_the_voices_that_somebody_speaks_with_are_known_before_anything_is_downloaded(folder: Path) -> None:

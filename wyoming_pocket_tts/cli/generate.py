@@ -165,7 +165,7 @@ def generate_speech(
     if text is None or asked_for or pocket_voice:
         # The default voice of the settings may be an embedded one, which Pocket TTS does not have.
         speaker = voice if pocket_voice else wanted.voice
-        reading, output = settings.text.as_reading(), wanted.output
+        reading, output = settings.text.as_options(), wanted.output
         return generate_with_pocket(
             text, speaker, wanted.model, wanted.generation, output=output, quiet=quiet, reading=reading, warn=warn
         )

@@ -260,7 +260,7 @@ class ModelSize:
     Attributes:
         label: what it is called.
         memory_bytes: while it speaks, with all that it brings along.
-        budget_bytes: what of that counts against ``models.memory_mb``.
+        budget_bytes: what of that counts against ``models.memory_budget_mb``.
         converted_bytes: as files, once it is converted.
         download_bytes: what has to be downloaded for it, without voices.
     """
@@ -268,7 +268,7 @@ class ModelSize:
     EMBEDDED_BYTES: ClassVar[int] = 160 * _MEGABYTE
     """The service itself with its embedded voice, in memory."""
     EMBEDDED_BUDGET_BYTES: ClassVar[int] = 45 << 20
-    """The embedded voice, as it counts against ``models.memory_mb``."""
+    """The embedded voice, as it counts against ``models.memory_budget_mb``."""
 
     label: str
     memory_bytes: int

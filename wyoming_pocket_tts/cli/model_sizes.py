@@ -35,12 +35,12 @@ class ModelSize:
     EMBEDDED_BYTES: ClassVar[int] = 160 * _MEGABYTE
     """Memory of the service with the embedded voice alone."""
     EMBEDDED_BUDGET_BYTES: ClassVar[int] = 45 << 20
-    """The embedded voice, as it counts against ``models.memory_mb``."""
+    """The embedded voice, as it counts against ``models.memory_budget_mb``."""
 
     label: str
     memory_bytes: int
     budget_bytes: int
-    """The part of it that counts against ``models.memory_mb``."""
+    """The part of it that counts against ``models.memory_budget_mb``."""
     converted_bytes: int
     download_bytes: int
     """Without voices."""

@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from wyoming_pocket_tts.cli.model_sizes import family
-from wyoming_pocket_tts.config.loader import merge_sources
+from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
 from wyoming_pocket_tts.pocket.model_spec import NONE
 from wyoming_pocket_tts.pocket.registry import model_names
@@ -142,7 +142,7 @@ def _changed(file: Path, model: str, precision: str) -> Iterator[Path]:
     try:
         old = target.stat() if target.exists() else None
         if old is not None:
-            merge_sources(file=file)  # existing mistakes are not repaired here
+            load_settings(file=file, check_conflicts=False)  # existing mistakes are not repaired here
         new = with_choice(target.read_bytes().decode() if old is not None else "", model, precision)
         if new is None:
             raise ConfigError(

@@ -58,8 +58,8 @@ from wyoming_pocket_tts.pocket.voice_store import (
     style_files,
 )
 from wyoming_pocket_tts.server.components import EmbeddedEngine, embedded_voices
-from wyoming_pocket_tts.voices.library import RejectedVoice, accepted, speakers_of, user_voices
-from wyoming_pocket_tts.voices.resolver import ResolvedVoices, owner_of, resolve_voices
+from wyoming_pocket_tts.voices.library import RejectedVoice, accepted, models_for, user_voices
+from wyoming_pocket_tts.voices.resolver import ResolvedVoices, name_owner, resolve_voices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,7 @@ def list_voices(settings: Settings, *, embedded: Sequence[Voice]) -> VoiceListin
             why = each.reason if isinstance(each, RejectedVoice) else "no model can speak it: models.names is 'none'"
             problems.append(f"{each.origin}: {why}")
         else:
-            usable = speakers_of(each, labels)
+            usable = models_for(each, labels)
             candidates = [model for model in models if model.wanted.label in usable]
             listed.append(_custom(each.name, each.styles, candidates, problems))
     listed += _of_settings(casting, models, problems)
@@ -295,7 +295,7 @@ def model_of_service(model: ModelSelection, names: Sequence[str]) -> ModelSelect
 
 def check_name_is_free(name: str, settings: Settings, *, embedded: Collection[str]) -> None:
     """Check that the service would accept a voice of this name."""
-    owner = owner_of(checked_name(name), settings, embedded=embedded)
+    owner = name_owner(checked_name(name), settings, embedded=embedded)
     if owner:
         raise ConfigError(f"--name {quote_untrusted(name)}: is the name of {owner} already: choose another name")
 

@@ -1,4 +1,4 @@
-"""How a setting is declared; voice, satellite and text options."""
+"""Declaration of settings; options of texts, voices and satellites."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -7,61 +7,71 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.fields import FieldInfo
 
 from wyoming_pocket_tts.core.types import TextOptions
 
 ENVIRONMENT_PREFIX = "WYOMING_POCKET_TTS_"
 ANY_NAME = "NAME"
-"""Stands in documentation for the names that people give."""
+"""Placeholder in documentation for the names of voices and satellites."""
+
+Key = tuple[str | int, ...]
+"""Path to a value through mappings and lists."""
 
 
 class SettingsModel(BaseModel):
-    """A branch of the tree: unknown keys are errors and nothing changes after the check."""
+    """A section of the tree, immutable; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: Any) -> Any:  # noqa: ANN401  (whatever a source holds)
+        """Keys without a value are unset, as where all lines of a section are commented out."""
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if value is not None}
+        return {} if values is None else values
 
-@dataclass(frozen=True, slots=True)
-class RelativePath:
-    """Marks a setting that holds paths: those in a settings file start where the file lies.
 
-    ``anchor`` takes a checked value and the file's directory, and returns what is meant.
+def relative_path(anchor: Callable[[Any, Path], Any]) -> AfterValidator:
+    """Mark a setting that holds paths: ``anchor`` resolves its value from the directory of the settings file.
+
+    That directory is the context of the validation; other sources have none.
     """
+    return AfterValidator(lambda value, info: value if info.context is None else anchor(value, info.context))
 
-    anchor: Callable[[Any, Path], Any]
+
+def in_range(low: float, high: float, description: str) -> Any:  # noqa: ANN401  (as Field)
+    """Declare an optional number, no text."""
+    return setting(None, description, ge=low, le=high, strict=True)
 
 
 def setting(default: Any, description: str, *, flag: str = "", **constraints: Any) -> Any:  # noqa: ANN401  (as Field)
-    """Make a leaf of the tree; ``flag`` names the command-line options of ``serve`` that set it too."""
-    extra: dict[str, Any] = {"flag": flag}
-    if callable(default):
-        return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
-    return Field(default, description=description, json_schema_extra=extra, **constraints)
+    """Declare a leaf of the tree; ``flag`` lists the options of ``serve`` that set it, a callable makes the default."""
+    constraints |= {"default_factory": default} if callable(default) else {"default": default}
+    return Field(description=description, json_schema_extra={"flag": flag}, **constraints)
 
 
 def keys_of(section: type[SettingsModel]) -> dict[str, FieldInfo]:
-    """What a section holds, under the names that people write."""
+    """Fields of a section by their keys in a settings file."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def section_in(field: FieldInfo) -> type[SettingsModel] | None:
-    """The section that a key opens, if it does; for a mapping of names, the section behind each name."""
-    kind = field.annotation
-    if holds_names(field):
-        kind = get_args(kind)[1]
+    """The section below a key, or below each name of a mapping; None for other values."""
+    kind = get_args(field.annotation)[1] if holds_names(field) else field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, SettingsModel) else None
 
 
 def holds_names(field: FieldInfo) -> bool:
-    """Whether what stands under this key are names that people give."""
+    """Whether the keys below this one are names that the user chooses."""
     return get_origin(field.annotation) is Mapping
 
 
-def shown(default: object) -> str:
-    """Write a value as the environment would have it."""
-    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+def environment_text(value: object) -> str:
+    """A value as an environment variable holds it."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +79,28 @@ class SettingInfo:
     """One setting, described for readers of the environment and of the documentation."""
 
     key: tuple[str, ...]
-    """The way to it through the tree, for example ``("log", "level")``."""
     description: str
     flag: str
     """Command-line options of ``serve`` that set it, or empty."""
     default: str
-    """For people: empty where the description says what happens."""
+    """Empty where the description explains the default."""
     file_only: bool
-    """Whether it stands below names that people give, or holds such: then only a file can."""
+    """Whether no environment variable sets it: names that the user chooses are above or below it."""
 
     @property
     def yaml_key(self) -> str:
-        """As it is written in messages and documentation: ``log.level``."""
+        """The key in messages and documentation: ``log.level``."""
         return ".".join(self.key)
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it; empty if only a file can."""
-        return "" if self.file_only else ENVIRONMENT_PREFIX + "_".join(self.key).upper()
+        """The environment variable that sets it, or empty."""
+        return "" if self.file_only else variable_of(self.yaml_key)
+
+
+def variable_of(dotted_key: str) -> str:
+    """The environment variable of a setting such as ``log.level``."""
+    return ENVIRONMENT_PREFIX + dotted_key.replace(".", "_").upper()
 
 
 def leaves_of(
@@ -94,19 +108,18 @@ def leaves_of(
 ) -> Iterator[SettingInfo]:
     """Yield every setting in the order of the tree."""
     for name, field in keys_of(section).items():
-        below = section_in(field)
         named = holds_names(field)
-        if below is not None:
+        if below := section_in(field):
             yield from leaves_of(below, (*at, name, ANY_NAME) if named else (*at, name), file_only=file_only or named)
             continue
         extra = field.json_schema_extra
         assert isinstance(extra, dict), f"{name} is not made by setting"  # noqa: S101  (our own invariant)
-        tells = not field.default_factory and not field.is_required() and field.default not in (None, (), {})
+        has_default = not field.default_factory and not field.is_required() and field.default not in (None, (), {})
         yield SettingInfo(
             key=(*at, name),
             description=field.description or "",
             flag=str(extra["flag"]),
-            default=shown(field.default) if tells else "",
+            default=environment_text(field.default) if has_default else "",
             file_only=file_only or named,
         )
 
@@ -114,9 +127,7 @@ def leaves_of(
 Network = IPv4Network | IPv6Network
 
 _MAPPED_BITS = 96
-_MOST_WORDS = 5_000
-_LABEL_BYTES = 63
-"""What DNS holds of a name."""
+_DNS_LABEL_BYTES = 63
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 _PATH = re.compile(r"[/\\]|^[~.]|\.\w{2,11}$")
 
@@ -130,75 +141,67 @@ def _anchor_source(source: str, folder: Path) -> str:
     return str(folder / Path(source).expanduser()) if is_path(source) else source
 
 
-def _check_source(source: str) -> str:
-    if "://" in source:
-        raise ValueError(f"{source!r} is an address; fetch the recording, and write the file's name")
-    return source
+def _check(is_valid: Callable[[str], object], otherwise: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not is_valid(text):
+            raise ValueError(f"{text!r} {otherwise}")
+        return text
+
+    return AfterValidator(check)
 
 
-def _check_name(name: str) -> str:
-    if name != " ".join(name.split()) or not name.isprintable() or not name:
-        raise ValueError(f"{name!r} should be printable, without spaces around it or doubled")
-    return name
-
-
-def _one_or_several(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
+def _as_tuple(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _read_network(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
-    """Take an address or a network; an IPv4 one that is written as IPv6 becomes IPv4, a zone is left out."""
+def _parse_network(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
+    """Parse an address or a network. An IPv4-mapped IPv6 one becomes IPv4; a zone is dropped."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} should be text such as 192.168.1.20 or 192.168.1.0/24")  # noqa: TRY004  (pydantic)
     bare = re.sub(r"%[^/]*", "", value.strip())
     try:
-        network = ip_network(bare)
+        network = ip_network(bare, strict=False)
     except ValueError:
-        try:
-            meant = ip_network(bare, strict=False)
-        except ValueError:
-            raise ValueError(f"{value!r} should be an IP address or network, such as 192.168.1.0/24") from None
-        host = bare.partition("/")[0]
-        raise ValueError(f"{value!r} should be {meant} (the network) or {host} (one address)") from None
+        raise ValueError(f"{value!r} should be an IP address or network, such as 192.168.1.0/24") from None
+    host = bare.partition("/")[0]
+    if network.network_address != ip_network(host).network_address:
+        raise ValueError(f"{value!r} should be {network} (the network) or {host} (one address)")
     mapped = network.network_address.ipv4_mapped if isinstance(network.network_address, IPv6Address) else None
     if mapped is not None and network.prefixlen >= _MAPPED_BITS:
         return IPv4Network((int(mapped), network.prefixlen - _MAPPED_BITS))
     return network
 
 
-def _check_tag(tag: str) -> str:
-    if not _TAG.fullmatch(tag):
-        raise ValueError(f"{tag!r} should be the tag of a language, such as de or de-DE")
-    return tag
-
-
-def _check_label(label: str) -> str:
-    if not label.isprintable() or "." in label:
-        raise ValueError(f"{label!r} should be printable and without a dot")
-    return label
-
-
-def _check_written(text: str) -> str:
-    if not text.strip():
-        raise ValueError(f"{text!r} should hold a word or sign")
-    return text
-
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_check_name)]
-"""What a voice or satellite is called."""
-Tag = Annotated[str, AfterValidator(_check_tag)]
-"""A BCP-47 tag; ``de_DE`` is taken as well."""
-Label = Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_check_label)]
-"""What is announced on the network: as long as DNS can hold."""
-Written = Annotated[str, StringConstraints(max_length=200), AfterValidator(_check_written)]
-"""What stands in a text."""
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    _check(
+        lambda name: name == " ".join(name.split()) and name.isprintable(),
+        "should be printable, without spaces around it or doubled",
+    ),
+]
+"""Name of a voice or satellite."""
+Tag = Annotated[str, _check(_TAG.fullmatch, "should be the tag of a language, such as de or de-DE")]
+"""A BCP-47 tag; ``de_DE`` is valid as well."""
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=_DNS_LABEL_BYTES),
+    _check(lambda label: label.isprintable() and "." not in label, "should be printable and without a dot"),
+]
+"""A name to announce on the network, at most as long as a DNS label."""
+Source = Annotated[
+    str,
+    _check(lambda source: "://" not in source, "is an address; fetch the recording, and write the file's name"),
+    relative_path(_anchor_source),
+]
+Written = Annotated[str, StringConstraints(max_length=200), _check(str.strip, "should hold a word or sign")]
 Spoken = Annotated[str, StringConstraints(max_length=1_000)]
-"""What is to be said."""
-Words = Mapping[Written, Spoken]
+Words = Annotated[Mapping[Written, Spoken], Field(max_length=5_000)]
+"""Words or phrases of a text, and their replacements."""
 
 
 class TextSettings(SettingsModel):
-    """What becomes of a text before a voice gets it."""
+    """Text normalisation."""
 
     normalize: bool = setting(
         True,  # noqa: FBT003  (the default)
@@ -207,18 +210,13 @@ class TextSettings(SettingsModel):
     )
     emoji: Literal["drop", "speak"] = setting("drop", "Leave emoji out, or say what they show", flag="--emoji")
     replacements: Words = setting(
-        {},
-        "What to say instead of what is written: whole words or phrases, `HA: Home Assistant`",
-        max_length=_MOST_WORDS,
+        {}, "What to say instead of what is written: whole words or phrases, `HA: Home Assistant`"
     )
     pronunciations: Words = setting(
-        {},
-        "How to write words so that the voice says them right, `Siobhan: Shivawn`; after everything else",
-        max_length=_MOST_WORDS,
+        {}, "How to write words so that the voice says them right, `Siobhan: Shivawn`; after everything else"
     )
 
-    def as_reading(self) -> TextOptions:
-        """The same as the speech contract has it."""
+    def as_options(self) -> TextOptions:
         return TextOptions(
             normalize=self.normalize,
             emoji=self.emoji,
@@ -228,100 +226,82 @@ class TextSettings(SettingsModel):
 
 
 class TextOverrideSettings(SettingsModel):
-    """What is different about texts here."""
+    """Text normalisation of one voice or satellite."""
 
     normalize: bool | None = setting(None, "Instead of `text.normalize`", strict=True)
     emoji: Literal["drop", "speak"] | None = setting(None, "Instead of `text.emoji`")
-    replacements: Words = setting({}, "Beside `text.replacements`, and before them", max_length=_MOST_WORDS)
-    pronunciations: Words = setting({}, "Beside `text.pronunciations`, and before them", max_length=_MOST_WORDS)
+    replacements: Words = setting({}, "Beside `text.replacements`, and before them")
+    pronunciations: Words = setting({}, "Beside `text.pronunciations`, and before them")
 
 
 class SynthesisSettings(SettingsModel):
-    """How to speak; what is not said here stays as it is."""
+    """Options of the synthesis; None inherits."""
 
-    temperature: float | None = setting(
-        None, "How freely the model draws, 0 to 2; 0 says a text the same way each time", ge=0, le=2, strict=True
+    temperature: float | None = in_range(
+        0, 2, "How freely the model draws, 0 to 2; 0 says a text the same way each time"
     )
-    eos_threshold: float | None = setting(
-        None, "Where the model's end of speech lies, -20 to 20; higher ends later", ge=-20, le=20, strict=True
+    eos_threshold: float | None = in_range(
+        -20, 20, "Where the model's end of speech lies, -20 to 20; higher ends later"
     )
-    volume: float | None = setting(
-        None, "Gain in dB, -40 to 20; what would be too loud is limited softly", ge=-40, le=20, strict=True
+    volume: float | None = in_range(-40, 20, "Gain in dB, -40 to 20; what would be too loud is limited softly")
+    speed: float | None = in_range(0.5, 2, "Tempo, 0.5 to 2; the pitch stays")
+    sentence_silence: float | None = in_range(0, 10, "Silence between two sentences, 0 to 10 s, beside the voice's own")
+    leading_silence: float | None = in_range(
+        0, 10, "Silence before an answer, 0 to 10 s, for speakers that swallow the first word"
     )
-    speed: float | None = setting(None, "Tempo, 0.5 to 2; the pitch stays", ge=0.5, le=2, strict=True)
-    pause: float | None = setting(
-        None, "Silence between two sentences, 0 to 10 s, beside the voice's own", ge=0, le=10, strict=True
+    trailing_silence: float | None = in_range(
+        0, 10, "Silence behind an answer, 0 to 10 s, for speakers that cut the last word"
     )
-    leading_silence: float | None = setting(
-        None, "Silence before an answer, 0 to 10 s, for speakers that swallow the first word", ge=0, le=10, strict=True
-    )
-    trailing_silence: float | None = setting(
-        None, "Silence behind an answer, 0 to 10 s, for speakers that cut the last word", ge=0, le=10, strict=True
-    )
-    rate: int | None = setting(
-        None, "Samples a second, 8000 to 48000. Unset: the model's", ge=8_000, le=48_000, strict=True
-    )
+    sample_rate: int | None = in_range(8_000, 48_000, "Samples a second, 8000 to 48000. Unset: the model's")
     text: TextOverrideSettings = TextOverrideSettings()
 
 
 class VoiceSettings(SynthesisSettings):
-    """A voice of one's own making."""
+    """A custom voice."""
 
-    source: Annotated[str, AfterValidator(_check_source), RelativePath(_anchor_source)] = setting(
+    source: Source = setting(
         ...,
-        "Who lends the voice: a ready-made voice (`alba`, `german-alba`), an embedded one (`kokoro-ray`), a recording, "
+        "Source of the voice: a predefined voice (`alba`, `german-alba`), an embedded one (`kokoro-ray`), a recording, "
         "an exported voice (`.safetensors`), or a folder of them, one for each style (`recordings/anna/`)",
         alias="from",
         min_length=1,
     )
-    model: str | None = setting(None, "Which of `models.names` speaks it. Unset: the first", min_length=1)
+    model: str | None = setting(None, "Which of `models.names` synthesises it. Unset: the first", min_length=1)
     language: Tag | None = setting(None, "Language to show and to read numbers in, `de-DE`. Unset: the model's")
     description: str | None = setting(
-        None, "What people read in lists. Unset: made of name and language", min_length=1, max_length=200
+        None, "Text in lists of voices. Unset: made of name and language", min_length=1, max_length=200
     )
-    steps: int | None = setting(
-        None, "Steps of the sampler, 1 to 64. Unset: what the model needs", ge=1, le=64, strict=True
-    )
+    sampler_steps: int | None = in_range(1, 64, "Steps of the sampler, 1 to 64. Unset: what the model needs")
 
 
 class SatelliteSettings(SynthesisSettings):
-    """A room, or whoever asks, and how it is spoken to. Recognised by its name, its address or a port of its own."""
+    """A room or other client with options of its own; recognised by its name, its address or a port of its own."""
 
     voice: str | None = setting(
         None, "A voice of `voices`, or any that the service lists. Unset: the default voice", min_length=1
     )
     description: str | None = setting(
-        None, "What people read in lists. Unset: made of name, voice and language", min_length=1, max_length=200
+        None, "Text in lists of voices. Unset: made of name, voice and language", min_length=1, max_length=200
     )
-    address: Annotated[
-        tuple[Annotated[Network, BeforeValidator(_read_network)], ...], BeforeValidator(_one_or_several)
-    ] = setting((), "Address or network of the client, or a list of them; the narrowest network counts", max_length=64)
-    port: int | None = setting(
-        None, "A port of its own, 1 to 65535, which Home Assistant shows as a server of its own", ge=1, le=65535,
-        strict=True,
-    )  # fmt: skip
+    address: Annotated[tuple[Annotated[Network, BeforeValidator(_parse_network)], ...], BeforeValidator(_as_tuple)] = (
+        setting((), "Address or network of the client, or a list of them; the narrowest network counts", max_length=64)
+    )
+    port: int | None = in_range(
+        1, 65535, "A port of its own, 1 to 65535, which Home Assistant shows as a server of its own"
+    )
     name: Label | None = setting(
         None,
         "Name under which that port is announced. Unset: `discovery.name` and its own; without that, made for the port",
     )
-    listed: bool = setting(
+    visible: bool = setting(
         True,  # noqa: FBT003  (the default)
         "Whether it is in the list of voices, for a pipeline to choose",
         strict=True,
     )
 
     def announced_as(self, own_name: str, *, server: str | None) -> str | None:
-        """The name under which its port is announced; None if one is to be made for the port.
-
-        Args:
-            own_name: what the satellite is called.
-            server: ``discovery.name``.
-        """
+        """The announced name of its port, with ``discovery.name`` as ``server``; None if one is generated later."""
         if self.name is not None or self.port is None or server is None:
             return self.name
         name = " ".join(f"{server} {own_name}".replace(".", " ").split())
-        return name if len(name.encode()) <= _LABEL_BYTES else None
-
-
-Key = tuple[str | int, ...]
-"""The way to a value through mappings and lists."""
+        return name if len(name.encode()) <= _DNS_LABEL_BYTES else None

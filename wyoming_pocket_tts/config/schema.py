@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BeforeValidator
 from wyoming_pocket_tts.config.fields import (
     Label,
     Name,
-    RelativePath,
     SatelliteSettings,
     SettingInfo,
     SettingsModel,
@@ -18,6 +17,7 @@ from wyoming_pocket_tts.config.fields import (
     TextSettings,
     VoiceSettings,
     leaves_of,
+    relative_path,
     setting,
 )
 from wyoming_pocket_tts.core.address import parse_uri
@@ -132,7 +132,7 @@ def _anchor_configs(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
 class ModelSettings(SettingsModel):
     """The Pocket TTS models that the service speaks with, beside the embedded voices."""
 
-    names: Annotated[tuple[str, ...], BeforeValidator(_split), RelativePath(_anchor_configs)] = setting(
+    names: Annotated[tuple[str, ...], BeforeValidator(_split), relative_path(_anchor_configs)] = setting(
         ("english",),
         "Models to download and speak with, the most important first: names that `wyoming-pocket-tts models` lists, or "
         "YAML files of your own. `none` keeps to the embedded voices",
@@ -153,7 +153,7 @@ class ModelSettings(SettingsModel):
         ge=1,
         le=64,
     )
-    memory_mb: int | None = setting(
+    memory_budget_mb: int | None = setting(
         None,
         "Megabytes that models in memory may take, the embedded voice included: all but the first are loaded when they "
         "are asked for, and unloaded to make room. Unset: all stay loaded",
@@ -203,7 +203,7 @@ class Settings(SettingsModel):
     text: TextSettings = TextSettings()
     voices: Mapping[Name, VoiceSettings] = setting({}, "Voices of one's own")
     satellites: Mapping[Name, SatelliteSettings] = setting({}, "Who is spoken to how")
-    data_dir: Annotated[Path, AfterValidator(_expand_home), RelativePath(_anchor_path)] = setting(
+    data_dir: Annotated[Path, AfterValidator(_expand_home), relative_path(_anchor_path)] = setting(
         default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
     )
     metrics: MetricsSettings = MetricsSettings()

@@ -1,81 +1,93 @@
-"""YAML with line numbers, and what is wrong with it in plain words."""
+"""A YAML file with line numbers, and its mistakes in plain words."""
 
 import re
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from wyoming_pocket_tts.config.fields import Key
+from wyoming_pocket_tts.config.diagnostics import ConfigIssue, Severity, dotted
+from wyoming_pocket_tts.config.fields import ANY_NAME, Key
 from wyoming_pocket_tts.core.errors import ConfigError
 
 _TEXT = "tag:yaml.org,2002:str"
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null", "timestamp")}
 _RUN_TOGETHER = re.compile(r"([a-z_]+):(\S.*)")
-"""A key of ours and its value without the space between them."""
-_TAKEN_FOR = {
-    "tag:yaml.org,2002:bool": "true or false",
-    "tag:yaml.org,2002:int": "a number",
-    "tag:yaml.org,2002:float": "a number",
-    "tag:yaml.org,2002:null": "nothing",
-    "tag:yaml.org,2002:timestamp": "a date",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class YamlIssue:
-    """What YAML takes silently, and nobody means."""
-
-    line: int
-    text: str
+"""A key and its value without the space between them."""
 
 
 class YamlFile:
-    """One file, read once.
+    """A settings file, read once.
 
-    Attributes:
-        path: where it lies.
-        values: what it holds; an empty one holds nothing.
+    ``renamed`` maps former keys to their present ones; ``NAME`` in them stands for any key.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read it.
-
-        Raises:
-            ConfigError: it cannot be read, or is not YAML that holds keys.
-        """
+    def __init__(self, path: Path, renamed: Mapping[str, str] | None = None) -> None:
+        """Raise ``ConfigError`` if the file cannot be read or is not YAML."""
         self.path = path
         text = _read(path)
         try:
-            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self._slips = _read_names(self._root)
-            values = _construct(self._root)
+            loader = _Loader(text)
+            self._root = loader.get_single_node()
+            renames = list(_rename(self._root, renamed or {}))
+            self.values: Any = {} if self._root is None else loader.construct_document(self._root)
         except yaml.MarkedYAMLError as error:
-            found = trouble(error, text)
-            place = f"{path}, line {found.line}" if found.line else path
-            raise ConfigError(f"{place}: is not valid YAML: {found.text}") from error
+            line, why = _explain_syntax(error, text)
+            raise ConfigError(f"{path}{f', line {line}' if line else ''}: is not valid YAML: {why}") from error
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-        self.values: Any = {} if values is None else values
+        if self.values is None:
+            self.values = {}
+        self.issues = [
+            ConfigIssue((), why, severity, self.place(line), line)
+            for severity, found in ((Severity.ERROR, loader.mistakes), (Severity.WARNING, renames))
+            for line, why in found
+        ]
+        """Mistakes that YAML accepts silently (errors), and former keys (warnings)."""
 
-    def slips(self) -> list[YamlIssue]:
-        """What of its writing is a mistake although it can be read."""
-        return self._slips
+    def place(self, line: int) -> str:
+        return f"{self.path}, line {line}"
 
     def line(self, key: Key) -> int:
-        """The line of a key, or that of the nearest part of it that stands in the file."""
+        """The line of a key, or of the nearest part of it that is in the file."""
         line, node = 1, self._root
         for part in key:
             found = next((pair for pair in _pairs(node) if pair[0].value == str(part)), None)
             if found is not None:
-                line, node = found[0].start_mark.line + 1, found[1]
+                line, node = _line(found[0]), found[1]
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
-                line = node.start_mark.line + 1
+                line = _line(node)
             else:
                 break
         return line
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes keys as the text that is written (``no``, ``24``), and notes mistakes with their lines."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.mistakes: list[tuple[int, str]] = []
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401  (as the stubs have it)
+        node = super().compose_mapping_node(anchor)
+        names: set[str] = set()
+        for position, (key, value) in enumerate(node.value):
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.tag in _PLAIN:
+                key.tag = _TEXT
+            parts = _RUN_TOGETHER.fullmatch(key.value) if node.flow_style and key.style is None else None
+            if parts and value.value == "":  # "{from:alba}" is a key without a value
+                self.mistakes.append((_line(key), f"a space belongs behind the colon: '{parts[1]}: {parts[2]}'"))
+                key.value = parts[1]
+                node.value[position] = key, yaml.ScalarNode(_TEXT, parts[2], key.start_mark, key.end_mark)
+            elif key.value in names:  # YAML takes the last one
+                self.mistakes.append((_line(key), f"key '{key.value}' stands there a second time"))
+            names.add(key.value)
+        return node
 
 
 def _read(path: Path) -> str:
@@ -87,110 +99,64 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
 
 
-def _construct(root: yaml.Node | None) -> Any:  # noqa: ANN401  (whatever the file holds)
-    loader = yaml.SafeLoader("")
-    try:
-        return None if root is None else loader.construct_document(root)
-    finally:
-        loader.dispose()
+def _rename(root: yaml.Node | None, renamed: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """Give former keys their present names, except beside those; yield a line and a warning for each."""
+    for former, present in renamed.items():
+        *path, old = former.split(".")
+        new = present.rpartition(".")[2]
+        found: list[tuple[Key, yaml.Node | None]] = [((), root)]
+        for part in path:
+            found = [
+                ((*at, key.value), value)
+                for at, node in found
+                for key, value in _pairs(node)
+                if part in (key.value, ANY_NAME)
+            ]
+        for at, node in found:
+            keys = {key.value: key for key, _ in _pairs(node)}
+            if old in keys and new not in keys:
+                keys[old].value = new
+                yield _line(keys[old]), f"{dotted((*at, old))} is now called {dotted((*at, new))}"
 
 
-def _read_names(root: yaml.Node | None) -> list[YamlIssue]:
-    """Let keys be the text that they are written as; tell of those that YAML takes for something else.
-
-    And of keys that a mapping holds twice, of which YAML takes the last; and of ``{from:alba}``, which is a key alone.
-    """
-    slips: list[YamlIssue] = []
-    open_nodes, seen = [root], {id(root)}  # aliases make a node part of several others, or of itself
-    while open_nodes:
-        names: set[str] = set()
-        node = open_nodes.pop()
-        slips += _part_at_colons(node)
-        for key, value in _pairs(node):
-            if isinstance(key, yaml.ScalarNode):
-                slips += [YamlIssue(key.start_mark.line + 1, text) for text in _wrong_with(key, names)]
-                key.tag = _TEXT if key.tag in _TAKEN_FOR else key.tag
-                names.add(key.value)
-            if id(value) not in seen:
-                seen.add(id(value))
-                open_nodes.append(value)
-    return slips
+def _pairs(node: yaml.Node | None) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return [(key, value) for key, value in pairs if isinstance(key, yaml.ScalarNode)]
 
 
-def _part_at_colons(node: yaml.Node | None) -> Iterator[YamlIssue]:
-    """Make key and value of keys in braces that hold a colon and have no value; tell of them."""
-    for position, (key, value) in enumerate(_pairs(node)):
-        parts = _RUN_TOGETHER.fullmatch(key.value) if isinstance(key, yaml.ScalarNode) and key.style is None else None
-        if parts and node is not None and getattr(node, "flow_style", False) and value.value == "":
-            yield YamlIssue(key.start_mark.line + 1, f"a space belongs behind the colon: '{parts[1]}: {parts[2]}'")
-            start, end = key.start_mark, key.end_mark
-            node.value[position] = (
-                yaml.ScalarNode(_TEXT, parts[1], start, end),
-                yaml.ScalarNode(_TEXT, parts[2], start, end),
-            )
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
-def _wrong_with(key: yaml.ScalarNode, before: Container[str]) -> Iterator[str]:
-    if key.value in before:
-        yield f"key '{key.value}' stands there a second time"
-    if key.tag in _TAKEN_FOR:
-        yield f"YAML takes the key {key.value} for {_TAKEN_FOR[key.tag]}; in quotes it is text: '{key.value}'"
-
-
-def _pairs(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
-    return node.value if isinstance(node, yaml.MappingNode) else []
-
-
-_BLANK = re.compile(r"\s*(#.*)?")
-
-
-@dataclass(frozen=True, slots=True)
-class YamlSyntaxIssue:
-    """What is wrong."""
-
-    line: int
-    """From 1; 0 where nobody knows."""
-    text: str
-
-
-def trouble(error: yaml.MarkedYAMLError, text: str) -> YamlSyntaxIssue:
-    """Explain an error of the parser about a text."""
+def _explain_syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
+    """The line of a syntax error, 0 if unknown, and the reason."""
     problem, context = error.problem or "", error.context or ""
     noticed = error.problem_mark.line + 1 if error.problem_mark else 0
     began = error.context_mark.line + 1 if error.context_mark else noticed
     lines = text.splitlines()
+    line, why = noticed, problem or context
     if "'\\t'" in problem:
-        return YamlSyntaxIssue(noticed, "there is a tab; indent with spaces")
-    if problem == "could not find expected ':'":
-        return YamlSyntaxIssue(began, _no_colon(lines[began - 1]))
-    if problem == "mapping values are not allowed here" or "<document start>" in problem:
-        return _colon_too_many(lines, noticed)
-    return _unfinished(problem, context, noticed=noticed, began=began)
-
-
-def _unfinished(problem: str, context: str, *, noticed: int, began: int) -> YamlSyntaxIssue:
-    """What began at a line and does not end as it should; or else what the parser says."""
-    if "quoted scalar" in context and "end of stream" in problem:
-        return YamlSyntaxIssue(began, "the quotation mark that is opened here is not closed")
-    if found := re.search(r"parsing a flow (sequence|mapping)", context):
-        opened, closed = ("[", "]") if found[1] == "sequence" else ("{", "}")
+        why = "there is a tab; indent with spaces"
+    elif problem == "could not find expected ':'":
+        line, why = began, _missing_colon(lines[began - 1])
+    elif problem == "mapping values are not allowed here" or "<document start>" in problem:
+        # A key without a colon and the next line are one text for YAML, in which the second colon is an error.
+        before = next((at for at in range(noticed - 1, 0, -1) if lines[at - 1].partition("#")[0].strip()), 0)
+        if before and ":" not in lines[before - 1]:
+            line, why = before, _missing_colon(lines[before - 1])
+        else:
+            why = "a colon too many, or too deep an indent; text with ': ' needs quotes"
+    elif "quoted scalar" in context and "end of stream" in problem:
+        line, why = began, "the quotation mark that is opened here is not closed"
+    elif found := re.search(r"parsing a flow (sequence|mapping)", context):
+        opened, closed = "[]" if found[1] == "sequence" else "{}"
         where = "here" if noticed == began else f"at line {noticed}"
-        return YamlSyntaxIssue(
-            began, f"the '{opened}' of this line is not closed: a '{closed}' or a comma is missing {where}"
-        )
-    if "<block end>" in problem:
-        return YamlSyntaxIssue(noticed, f"the line is not indented like those that it belongs to, from line {began} on")
-    return YamlSyntaxIssue(noticed, problem or context)
+        line, why = began, f"the '{opened}' of this line is not closed: a '{closed}' or a comma is missing {where}"
+    elif "<block end>" in problem:
+        why = f"the line is not indented like those that it belongs to, from line {began} on"
+    return line, why
 
 
-def _colon_too_many(lines: list[str], number: int) -> YamlSyntaxIssue:
-    """A key that has no colon and the next line are one text for YAML, in which a colon is one too many."""
-    before = next((at for at in range(number - 1, 0, -1) if not _BLANK.fullmatch(lines[at - 1])), 0)
-    if before and ":" not in lines[before - 1]:
-        return YamlSyntaxIssue(before, _no_colon(lines[before - 1]))
-    return YamlSyntaxIssue(number, "a colon too many, or too deep an indent; text with ': ' needs quotes")
-
-
-def _no_colon(line: str) -> str:
+def _missing_colon(line: str) -> str:
     key = line.partition("#")[0].strip()
     return f"a colon is missing: '{key}:'" if re.fullmatch(r"[\w-]+", key) else f"a colon is missing in '{key}'"

@@ -1,8 +1,9 @@
 """One tree of errors, and how unexpected ones are logged without user text."""
 
+import difflib
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 
@@ -120,6 +121,14 @@ def quote_untrusted(value: object) -> str:
     """Quote what a client or file holds for a message or log line: bounded, without line breaks."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def suggest(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """The end of a message, `` (did you mean 'alba'?)``; empty if no known name is similar. Case does not count."""
+    folded = {each.casefold(): each for each in sorted(known)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=most)
+    meant = " or ".join(f"'{folded[each]}'" for each in close)
+    return f" (did you mean {meant}?)" if close else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

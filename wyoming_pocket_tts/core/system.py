@@ -208,6 +208,23 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
                 leftover.unlink(missing_ok=True)
 
 
+class Backoff:
+    """Growing delays between attempts, in seconds: each twice the one before, up to ``longest``."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = self._next = first
+        self._longest = longest
+
+    def delay(self) -> float:
+        """The delay before the next attempt."""
+        delay, self._next = self._next, min(2 * self._next, self._longest)
+        return delay
+
+    def reset(self) -> None:
+        """Begin with the first delay again, after a success."""
+        self._next = self._first
+
+
 _POLL_SECONDS = 0.1
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 

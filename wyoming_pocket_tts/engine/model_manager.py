@@ -101,7 +101,7 @@ class ModelManager:
         """
         model = ManagedModel(name, title, bring, size_bytes, stays)
         if size_bytes > self._pool.budget_bytes:
-            self._warn("%s alone takes about %.0f MB in memory, more than models.memory_mb (%.0f)", title, size_bytes)
+            self._warn("%s alone takes about %.0f MB in memory, more than models.memory_budget_mb (%.0f)", title, size_bytes)
         with self._changed:
             self._pool.add(model, speaker)
         self._wake.set()
@@ -273,7 +273,7 @@ class ModelManager:
         while not self._closed and (decision := self._pool.next_load(self._clock())) is not None:
             if decision.is_beyond and not self._has_warned:
                 self._has_warned = True
-                text = "%s is loaded, and models take about %.0f MB now: more than models.memory_mb (%.0f)"
+                text = "%s is loaded, and models take about %.0f MB now: more than models.memory_budget_mb (%.0f)"
                 self._warn(text, decision.model.title, self._pool.size_bytes)
             model = decision.model
             thread = Thread(target=self._load, args=(decision,), name=f"loads-{model.name}", daemon=True)

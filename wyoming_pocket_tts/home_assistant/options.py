@@ -17,7 +17,7 @@ PLAIN: Mapping[str, str] = {
     "models": "models.names",
     "precision": "models.precision",
     "model_voices": "models.voices",
-    "memory_mb": "models.memory_mb",
+    "memory_mb": "models.memory_budget_mb",
     "threads": "models.threads",
     "offline": "models.local_files_only",
     "voice": "voice.default",
@@ -39,6 +39,9 @@ NAMED: Mapping[str, frozenset[str]] = {
     | {"speed", "volume", "pause", "leading_silence", "trailing_silence"},
 }
 """Option, a list of items with a ``name`` -> other fields of an item. An app's page has no free keys."""
+
+FORMER: Mapping[str, str] = {"pause": "sentence_silence", "listed": "visible"}
+"""Field of an item -> setting, where the setting has a newer name."""
 
 PLACE = "the app's options"
 """Name of the page in messages."""
@@ -76,7 +79,9 @@ def option_of(setting: str) -> str:
     for option, key in {**PLAIN, **WORDS}.items():
         if setting == key or setting.startswith(f"{key}."):
             return option + setting.removeprefix(key)
-    return setting
+    fields = {setting: field for field, setting in FORMER.items()}
+    section, _, last = setting.rpartition(".")
+    return f"{section}.{fields[last]}" if section.startswith(tuple(NAMED)) and last in fields else setting
 
 
 def _translate(name: str, value: Any, values: Values, recordings: Path) -> None:  # noqa: ANN401  (what JSON holds)
@@ -93,7 +98,7 @@ def _translate(name: str, value: Any, values: Values, recordings: Path) -> None:
 
 def _item(item: Mapping[str, Any], recordings: Path) -> Values:
     """A voice or satellite."""
-    values = {key: value for key, value in item.items() if key != "name" and not _is_empty(value)}
+    values = {FORMER.get(key, key): value for key, value in item.items() if key != "name" and not _is_empty(value)}
     source = values.get("from")
     if isinstance(source, str) and is_path(source):
         values["from"] = str(recordings / source)

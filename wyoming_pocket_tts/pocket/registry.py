@@ -1,6 +1,5 @@
 """Released models and voices (models.yaml)."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from wyoming_pocket_tts.core.errors import ConfigError, MissingConfig, VoiceError, quote_untrusted
+from wyoming_pocket_tts.core.errors import ConfigError, MissingConfig, VoiceError, quote_untrusted, suggest
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 _RELEASED = Path(__file__).with_name("models.yaml")
@@ -200,7 +199,7 @@ def _explain(problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         allowed = _fields_at(parents)
-        return f"unknown key '{key}'{_suggestion(str(last), allowed)}; allowed here: {', '.join(allowed)}"
+        return f"unknown key '{key}'{suggest(str(last), allowed, most=3)}; allowed here: {', '.join(allowed)}"
     if problem["type"] == "missing":
         return f"the key '{key}' is missing"
     if problem["type"] in ("model_type", "dict_type"):
@@ -222,12 +221,7 @@ def _fields_at(key: Iterable[str | int]) -> tuple[str, ...]:
 
 def _not_among(name: str, known: Iterable[str]) -> str:
     known = tuple(known)
-    return f"{quote_untrusted(name)}{_suggestion(name, known)}; there are: {', '.join(known)}"
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+    return f"{quote_untrusted(name)}{suggest(name, known, most=3)}; there are: {', '.join(known)}"
 
 
 def ordered_voices(model: str) -> list[str]:

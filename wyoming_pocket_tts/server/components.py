@@ -164,7 +164,7 @@ def _casting(
     flags: "Mapping[str, object] | None",
 ) -> "ResolvedVoices":
     """Resolve the voices of the settings; warnings are logged."""
-    from wyoming_pocket_tts.config.loader import places_in  # noqa: PLC0415
+    from wyoming_pocket_tts.config.loader import SourceMap  # noqa: PLC0415
     from wyoming_pocket_tts.voices.library import (  # noqa: PLC0415
         dropped_folder,
         user_voices,
@@ -173,7 +173,7 @@ def _casting(
 
     dropped = [voice.name for voice in user_voices(settings.data_dir, [model.label for model in wanted])]
     casting = resolve_voices(settings, embedded=embedded, dropped=dropped)
-    for warning in casting.admit(places_in(file, environment=os.environ, flags=flags)):
+    for warning in casting.admit(SourceMap(file, os.environ, flags)):
         _LOGGER.warning("%s", warning)
     if dropped and not wanted:
         folder = dropped_folder(settings.data_dir)
@@ -184,7 +184,7 @@ def _casting(
 def _residency(settings: "Settings") -> "ModelManager":
     from wyoming_pocket_tts.engine.model_manager import ModelManager  # noqa: PLC0415  (slow, like all that follow)
 
-    budget_mb = settings.models.memory_mb
+    budget_mb = settings.models.memory_budget_mb
     return ModelManager() if budget_mb is None else ModelManager(budget_bytes=budget_mb * _MEBIBYTE)
 
 
@@ -235,7 +235,7 @@ def _helpers(
         all_voices=settings.models.voices == "all",
         needed=casting.needed(),
     )
-    return ModelInstaller(models, repertoire, residency, options, came=library.model_came), library
+    return ModelInstaller(models, repertoire, residency, options, on_installed=library.add_model), library
 
 
 def _variants(wanted: "Sequence[ModelSpec]", sources: "Sequence[VoiceSource]") -> "list[ModelSpec]":

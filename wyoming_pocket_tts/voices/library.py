@@ -33,44 +33,55 @@ from wyoming_pocket_tts.voices.matching import same_name
 
 _LOGGER = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.25
-
-
-@dataclass(slots=True)
-class _Speaker:
-    """A model that has come, loaded or not."""
-
-    model: ModelSpec
-    shelf: EncodedVoiceStore
-    voices: ModelVoices
-    published: tuple[CustomVoice, ...] = ()
-
+_POLL_SECONDS = 0.25
+_RETRY_SECONDS = 60.0
+"""After a failure that is not the file's."""
+_MAX_VOICES = 200
+"""In a folder: more files are something else."""
 
 Identity = tuple[int, ...]
-"""What changes when a file does."""
+"""Changes whenever a file does."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserVoice:
-    """A voice by its name, and its files."""
+    """Name and files of a custom voice."""
 
     name: str
     model: str | None
-    """The label of the model that is to speak it; None for whichever can."""
+    """The label of its model; None for any that fits."""
     styles: Mapping[str, Path]
-    """A file for each style, the default one first; a lone file's style has no name: ``""``."""
+    """A file for each style, the default one first; a single file has the style ``""``."""
     origin: Path
     """The file or folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedVoice:
+    """A file or folder that is not the voice it could be."""
+
+    origin: Path
+    reason: str
+
+
+@dataclass(slots=True)
+class _Model:
+    """An installed model, loaded or not."""
+
+    spec: ModelSpec
+    store: EncodedVoiceStore
+    voices: ModelVoices
+    published: tuple[CustomVoice, ...] = ()
+
+
 class VoiceLibrary:
-    """Gives models the voices of the user's own, for as long as it runs.
+    """Watches the user's voices on a thread of its own, and publishes them to the models.
 
     Args:
-        data_dir: holds the folder that is watched, and the voices that were taken in.
-        models: all that are to come, the most important first.
+        data_dir: holds the watched folder and the encoded voices.
+        models: all that are to be installed, the most important first.
         sources: voices of the settings.
-        taken: names that dropped voices cannot have.
+        taken: names that voices in the folder cannot have.
     """
 
     def __init__(
@@ -82,40 +93,39 @@ class VoiceLibrary:
         taken: Collection[str] = (),
     ) -> None:
         self._data_dir = data_dir
-        self._models = tuple(models)
+        self._specs = tuple(models)
         self._labels = [model.label for model in models if not model.is_hidden]
         self._sources = tuple(sources)
         self._shown = {source.voice_name: source.name for source in sources}
         self._taken = frozenset(taken)
-        self._speakers: dict[str, _Speaker] = {}
+        self._models: dict[str, _Model] = {}
         self._renewed: set[str] = set()
-        self._lock = Lock()  # guards the speakers, and whose are new
+        self._lock = Lock()  # guards the models, and which are new
         self._stop = Event()
         self._wake = Event()
-        self._intake = VoiceEncodingQueue(self._wake.set)
+        self._queue = VoiceEncodingQueue(self._wake.set)
         self._seen: dict[Path, Identity] = {}
-        self._told: set[tuple[Path, str]] = set()
-        self._complaints: dict[Path, tuple[Identity, str]] = {}
-        """Of files whose model has not come: what is wrong with them by themselves."""
+        self._logged: set[tuple[Path, str]] = set()
+        self._errors: dict[tuple[Path, Identity], str] = {}
+        """What is wrong with files whose model is not installed; empty if nothing is."""
         self._thread = Thread(target=self._run, name="library", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
         self._thread.start()
 
-    def model_came(self, model: ModelSpec, bundle: ModelBundle, voices: ModelVoices) -> None:
-        """Take note of a model that can speak now, or hear better than before. From any thread."""
-        directory = encoded_voice_directory(self._data_dir, model.speaks_for, bundle) / "own"
-        speaker = _Speaker(model, EncodedVoiceStore(bundle, directory, stop=self._stop), voices)
+    def add_model(self, spec: ModelSpec, bundle: ModelBundle, voices: ModelVoices) -> None:
+        """Add an installed model, or replace it by one with an encoder. From any thread."""
+        directory = encoded_voice_directory(self._data_dir, spec.speaks_for, bundle) / "own"
+        model = _Model(spec, EncodedVoiceStore(bundle, directory, stop=self._stop), voices)
         with self._lock:
-            before = self._speakers.get(model.label)
-            speaker.published = before.published if before is not None else ()
-            self._speakers[model.label] = speaker
-            self._renewed.add(model.label)
+            before = self._models.get(spec.label)
+            model.published = before.published if before is not None else ()
+            self._models[spec.label] = model
+            self._renewed.add(spec.label)
         self._wake.set()
 
     def stop(self) -> None:
-        """Give up what is under way; returns at once."""
+        """Cancel what is under way; returns at once."""
         self._stop.set()
         self._wake.set()
 
@@ -124,135 +134,122 @@ class VoiceLibrary:
         self.stop()
         if self._thread.ident is not None:
             self._thread.join()
-        self._intake.close()
+        self._queue.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._look()
-            except Exception as error:  # noqa: BLE001  (it is told; the next look may find something better)
-                self._tell(
-                    dropped_folder(self._data_dir), f"cannot be looked through ({type(error).__name__}: {error})"
-                )
-            self._wake.wait(_LOOK_SECONDS)
+                self._update()
+            except Exception as error:  # noqa: BLE001  (it is logged; the next update may succeed)
+                reason = f"cannot be looked through ({type(error).__name__}: {error})"
+                self._log_once(dropped_folder(self._data_dir), reason)
+            self._wake.wait(_POLL_SECONDS)
             self._wake.clear()
 
-    def _look(self) -> None:
-        """Compare what is wanted with what is spoken, and change that."""
+    def _update(self) -> None:
+        """Compare the files with the published voices, and publish the changes."""
         with self._lock:
-            speakers = [self._speakers[model.label] for model in self._models if model.label in self._speakers]
+            models = [self._models[spec.label] for spec in self._specs if spec.label in self._models]
             renewed, self._renewed = self._renewed, set()
-        self._intake.reconsider(renewed)
-        wishes = [*self._configured(), *self._admitted(self._dropped())]
+        self._queue.retry_rejected(renewed)
+        wanted = [*self._configured(), *self._dropped()]
         before = self._seen
-        now = self._seen = _identities(file for wish in wishes for file in wish.styles.values())
-        self._intake.forget(now)
-        self._complaints = {file: told for file, told in self._complaints.items() if file in now}
-        self._told = {(origin, reason) for origin, reason in self._told if os.path.lexists(origin)}
+        now = self._seen = _identities(file for voice in wanted for file in voice.styles.values())
+        self._queue.forget(now)
+        self._errors = {key: error for key, error in self._errors.items() if now.get(key[0]) == key[1]}
+        self._logged = {(origin, reason) for origin, reason in self._logged if os.path.lexists(origin)}
         settled = {file: identity for file, identity in now.items() if before.get(file) == identity}
-        owns: dict[str, list[CustomVoice]] = {speaker.model.label: [] for speaker in speakers}
-        for wish in wishes:
+        custom: dict[str, list[CustomVoice]] = {model.spec.label: [] for model in models}
+        for voice in wanted:
             if self._stop.is_set():
                 return
-            found = self._own_voice(wish, speakers, settled)
-            if found is not None:
-                label, own = found
-                owns[label].append(own)
-        for speaker in speakers:
-            self._publish(speaker, tuple(owns[speaker.model.label]))
-
-    # What is wanted
+            if (ready := self._encode(voice, models, settled)) is not None:
+                custom[ready[0]].append(ready[1])
+        for model in models:
+            self._publish(model, tuple(custom[model.spec.label]))
 
     def _configured(self) -> Iterator[UserVoice]:
         for source in self._sources:
-            model = next((each for each in self._models if _speaks(each, source)), None)
-            if model is None:
+            variant = (source.model, source.steps)
+            spec = next(
+                (each for each in self._specs if (each.speaks_for, each.steps if each.is_hidden else None) == variant),
+                None,
+            )
+            if spec is None:
                 continue
-            if source.path is not None:
-                yield UserVoice(source.voice_name, model.label, style_files(source.path), source.path)
-            elif source.ready_made is not None and model.name is not None:
-                path = ready_made_directory(self._data_dir, model.name) / f"{source.ready_made}{VOICE_SUFFIX}"
-                yield UserVoice(source.voice_name, model.label, style_files(path), path)
+            path = source.path
+            if path is None and source.ready_made is not None and spec.name is not None:
+                path = ready_made_directory(self._data_dir, spec.name) / f"{source.ready_made}{VOICE_SUFFIX}"
+            if path is not None:
+                yield UserVoice(source.voice_name, spec.label, style_files(path), path)
 
     def _dropped(self) -> Iterator[UserVoice]:
-        return user_voices(self._data_dir, self._labels)
-
-    def _admitted(self, wishes: Iterable[UserVoice]) -> Iterator[UserVoice]:
-        """Those whose name is nobody else's, and whose model there is."""
+        """Voices of the folder whose name is free and whose model is configured."""
         elsewhere = [source.path for source in self._sources if source.path is not None]
-        for wish in accepted(wishes, labels=self._labels, taken=self._taken, elsewhere=elsewhere):
-            if isinstance(wish, RejectedVoice):
-                self._tell(wish.origin, wish.reason)
+        found = user_voices(self._data_dir, self._labels)
+        for voice in accepted(found, labels=self._labels, taken=self._taken, elsewhere=elsewhere):
+            if isinstance(voice, RejectedVoice):
+                self._log_once(voice.origin, voice.reason)
             else:
-                yield wish
+                yield voice
 
-    # What can be spoken
-
-    def _own_voice(
-        self, wish: UserVoice, speakers: Sequence[_Speaker], settled: Mapping[Path, Identity]
+    def _encode(
+        self, voice: UserVoice, models: Sequence[_Model], settled: Mapping[Path, Identity]
     ) -> tuple[str, CustomVoice] | None:
-        """The voice as far as its styles are ready, and whose it is; None while none is."""
-        may_speak = speakers_of(wish, self._labels)
-        candidates = [speaker for speaker in speakers if speaker.model.label in may_speak]
+        """The label of the model, and the voice with the styles that are encoded; None while there are none."""
+        labels = models_for(voice, self._labels)
+        candidates = [model for model in models if model.spec.label in labels]
         if not candidates:
-            self._note_waiting(wish, may_speak[0], settled)
-        for speaker in candidates:
-            is_last = speaker.model.label == may_speak[-1]
+            self._log_waiting(voice, labels[0], settled)
+        for model in candidates:
+            label = model.spec.label
             styles: dict[str, Path] = {}
-            for style, file in wish.styles.items():
-                voice = self._intake.voice_of(speaker.model.label, speaker.shelf, file, settled.get(file))
-                if isinstance(voice, Path):
-                    styles[style] = voice
-                elif voice is not None and is_last:
-                    self._tell(file, voice.reason)
+            for style, file in voice.styles.items():
+                encoded = self._queue.voice_of(label, model.store, file, settled.get(file))
+                if isinstance(encoded, Path):
+                    styles[style] = encoded
+                elif encoded is not None and label == labels[-1]:
+                    self._log_once(file, encoded.reason)
             if styles:
-                description = f"{wish.name} ({speaker.model.label})"
-                return speaker.model.label, CustomVoice(name=wish.name, description=description, styles=styles)
+                return label, CustomVoice(name=voice.name, description=f"{voice.name} ({label})", styles=styles)
         return None
 
-    # What is said about it
-
-    def _publish(self, speaker: _Speaker, voices: tuple[CustomVoice, ...]) -> None:
-        if voices == speaker.published:
+    def _publish(self, model: _Model, voices: tuple[CustomVoice, ...]) -> None:
+        if voices == model.published:
             return
-        before, now = ({voice.name for voice in some} for some in (speaker.published, voices))
-        speaker.voices.set_custom_voices(voices)
-        speaker.published = voices
+        before, now = ({voice.name for voice in some} for some in (model.published, voices))
+        model.voices.set_custom_voices(voices)
+        model.published = voices
         for names, what in ((now - before, "is there"), (before - now, "is gone")):
             for name in sorted(names):
-                _LOGGER.info("the voice %s %s (%s)", self._shown.get(name, name), what, speaker.model.label)
+                _LOGGER.info("the voice %s %s (%s)", self._shown.get(name, name), what, model.spec.label)
 
-    def _note_waiting(self, wish: UserVoice, model: str, settled: Mapping[Path, Identity]) -> None:
-        """Tell of each file what is wrong with it by itself, or else once that the voice waits."""
-        files = [file for file in wish.styles.values() if file in settled]
-        good = [file for file in files if not self._complaint(file, settled[file])]
-        key = (wish.origin, "waits")
-        if (good or not wish.styles) and key not in self._told:
-            self._told.add(key)
-            _LOGGER.info("the voice %s waits for the model %s", self._shown.get(wish.name, wish.name), model)
+    def _log_waiting(self, voice: UserVoice, model: str, settled: Mapping[Path, Identity]) -> None:
+        """Log what is wrong with the files themselves, or else once that the voice waits for its model."""
+        is_usable = not voice.styles
+        for file in voice.styles.values():
+            if file not in settled:
+                continue
+            key = (file, settled[file])
+            if key not in self._errors:
+                self._errors[key] = ""  # also if reading it raises
+                self._errors[key] = complaint_about(file)
+            if self._errors[key]:
+                self._log_once(file, self._errors[key])
+            else:
+                is_usable = True
+        if is_usable and (voice.origin, "waits") not in self._logged:
+            self._logged.add((voice.origin, "waits"))
+            _LOGGER.info("the voice %s waits for the model %s", self._shown.get(voice.name, voice.name), model)
 
-    def _complaint(self, file: Path, identity: Identity) -> str:
-        if file not in self._complaints or self._complaints[file][0] != identity:
-            self._complaints[file] = (identity, "")  # also if it cannot even be looked into
-            self._complaints[file] = (identity, complaint_about(file))
-            if self._complaints[file][1]:
-                self._tell(file, self._complaints[file][1])
-        return self._complaints[file][1]
-
-    def _tell(self, origin: Path, reason: str) -> None:
-        """Say once what is wrong with a file."""
-        if (origin, reason) not in self._told:
-            self._told.add((origin, reason))
+    def _log_once(self, origin: Path, reason: str) -> None:
+        if (origin, reason) not in self._logged:
+            self._logged.add((origin, reason))
             _LOGGER.warning("a voice that cannot be used: %s", about(origin, reason))
 
 
-def _speaks(model: ModelSpec, source: VoiceSource) -> bool:
-    steps = model.steps if model.is_hidden else None
-    return source.model == model.speaks_for and source.steps == steps
-
-
 def _identities(files: Iterable[Path]) -> dict[Path, Identity]:
-    """Those of the files that are there."""
+    """Identities of the files that exist."""
     found: dict[Path, Identity] = {}
     for file in files:
         try:
@@ -263,104 +260,89 @@ def _identities(files: Iterable[Path]) -> dict[Path, Identity]:
     return found
 
 
-_AGAIN_SECONDS = 60.0
-"""When to try again what failed for another reason than the file."""
 _Job = tuple[str, Path, Identity]
-"""A model's label, and a file as it was when it was looked at."""
+"""A model's label, and a file with its identity at the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedFile:
-    """A file that cannot be a voice, and why."""
+    """A file that is no voice."""
 
     reason: str
     until_seconds: float = math.inf
-    """The time of the monotonic clock at which it is worth another look."""
+    """The time of the monotonic clock at which to try again."""
 
 
 Verdict = Path | RejectedFile
 
 
 class VoiceEncodingQueue:
-    """What is known about files, so that none is looked into twice. For one thread alone, but for its own.
+    """Encodes files on a thread of its own, each once. Its methods are for one thread.
 
-    Args:
-        ready: is called on the intake's thread when a file has been looked into.
+    ``ready`` is called on the encoding thread after each file.
     """
 
     def __init__(self, ready: Callable[[], None]) -> None:
         self._ready = ready
-        self._verdicts: dict[_Job, Verdict] = {}
         self._jobs: dict[_Job, Future[Verdict]] = {}
         self._kept: dict[tuple[str, Path], Path] = {}
-        """The last voice of each file, by model, for as long as the file is there."""
+        """The last voice of each existing file, by model."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="voice-intake")
 
     def close(self) -> None:
-        """Join the thread, once what it does now is done or given up by the shelf's event."""
+        """Join the thread, once the job under way is done or cancelled by the store's event."""
         self._thread.shutdown(cancel_futures=True)
 
     def forget(self, now: Mapping[Path, Identity]) -> None:
-        """Drop what is about files that have gone, or are others now."""
-        self._verdicts = {job: verdict for job, verdict in self._verdicts.items() if now.get(job[1]) == job[2]}
+        """Drop everything about files that are deleted or changed."""
         for job in [job for job in self._jobs if now.get(job[1]) != job[2]]:
             self._jobs.pop(job).cancel()
         self._kept = {key: voice for key, voice in self._kept.items() if key[1] in now}
 
-    def reconsider(self, labels: Collection[str]) -> None:
-        """Look once more into what these models could not take in: they are others now."""
-        self._verdicts = {
-            job: verdict
-            for job, verdict in self._verdicts.items()
-            if job[0] not in labels or not isinstance(verdict, RejectedFile)
-        }
+    def retry_rejected(self, labels: Collection[str]) -> None:
+        """Try files again that these models rejected."""
+        for job, future in list(self._jobs.items()):
+            if job[0] in labels and future.done() and isinstance(future.result(), RejectedFile):
+                del self._jobs[job]
 
-    def voice_of(self, label: str, shelf: EncodedVoiceStore, file: Path, identity: Identity | None) -> Verdict | None:
-        """The voice of a file, or why there is none; None while nobody knows.
+    def voice_of(self, label: str, store: EncodedVoiceStore, file: Path, identity: Identity | None) -> Verdict | None:
+        """The encoded voice of a file, or why there is none; None if not yet known.
 
-        While a file changes, and until its new voice is ready, the voice that it had is its voice.
-
-        Args:
-            label: the model's.
-            shelf: keeps the model's voices.
-            file: a recording, or an exported voice.
-            identity: of the file as it is; None while it changes.
+        While a file changes (its identity is None), and until it is encoded again, its former voice is kept.
         """
-        key = (label, file)
-        verdict = None if identity is None else self._verdict((label, file, identity), shelf)
-        if verdict is None:
-            return self._kept.get(key)
+        verdict = None if identity is None else self._verdict((label, file, identity), store)
         if isinstance(verdict, Path):
-            self._kept[key] = verdict
-        else:
-            self._kept.pop(key, None)
+            self._kept[label, file] = verdict
+        elif verdict is not None:
+            self._kept.pop((label, file), None)
+        return verdict or self._kept.get((label, file))
+
+    def _verdict(self, job: _Job, store: EncodedVoiceStore) -> Verdict | None:
+        future = self._jobs.get(job)
+        verdict = future.result() if future is not None and future.done() else None
+        if isinstance(verdict, RejectedFile):
+            is_outdated = verdict.until_seconds < time.monotonic()
+        else:  # deleted from outside
+            is_outdated = verdict is not None and not os.path.isfile(verdict)  # noqa: PTH113  (it never raises)
+        if is_outdated:
+            self._kept.pop(job[:2], None)
+        if future is None or is_outdated:
+            self._jobs[job] = self._thread.submit(self._encode, job, store)
+            return None
         return verdict
 
-    def _verdict(self, job: _Job, shelf: EncodedVoiceStore) -> Verdict | None:
-        """What became of a file; None while that is not over."""
-        verdict = self._verdicts.get(job)
-        if verdict is not None and _is_over(verdict):
-            del self._verdicts[job]
-            self._kept.pop(job[:2], None)
-        if job not in self._verdicts:
-            if job not in self._jobs:
-                self._jobs[job] = self._thread.submit(self._take_in, job, shelf)
-            elif self._jobs[job].done():
-                self._verdicts[job] = self._jobs.pop(job).result()
-        return self._verdicts.get(job)
-
-    def _take_in(self, job: _Job, shelf: EncodedVoiceStore) -> Verdict:
-        """Runs on the thread."""
+    def _encode(self, job: _Job, store: EncodedVoiceStore) -> Verdict:
+        """Runs on the encoding thread."""
         label, file, _ = job
         try:
             if not is_exported(file):
-                _LOGGER.info("%s: the model %s hears it", file, label)
-            return shelf.take_in(file)
+                _LOGGER.info("%s: is encoded by the model %s", file, label)
+            return store.take_in(file)
         except Cancelled:
             return RejectedFile("the service is stopping")
         except TtsError as error:
             is_final = isinstance(error, VoiceError) and not isinstance(error, VoiceUnavailable)
-            return RejectedFile(str(error), until_seconds=math.inf if is_final else time.monotonic() + _AGAIN_SECONDS)
+            return RejectedFile(str(error), until_seconds=math.inf if is_final else time.monotonic() + _RETRY_SECONDS)
         except Exception as error:  # one file must not end the service of others
             _LOGGER.exception("%s: cannot be taken in", file)
             return RejectedFile(type(error).__name__)
@@ -368,42 +350,30 @@ class VoiceEncodingQueue:
             self._ready()
 
 
-def _is_over(verdict: Verdict) -> bool:
-    """Whether a verdict does not hold any more: time has passed, or somebody cleared up."""
-    if isinstance(verdict, RejectedFile):
-        return verdict.until_seconds < time.monotonic()
-    return not os.path.isfile(verdict)  # noqa: PTH113  (it never raises)
-
-
-MOST_VOICES = 200
-"""In a folder; who drops more has dropped something else."""
-
-
 def dropped_folder(data_dir: Path) -> Path:
-    """Where voices are dropped."""
+    """The watched folder."""
     return data_dir / "voices"
 
 
-def dropped_voices(folder: Path, labels: Collection[str], *, model: str | None = None) -> Iterator[UserVoice]:
-    """Find the voices of a folder, by name; nothing if it is not there.
+def user_voices(data_dir: Path, labels: Collection[str]) -> Iterator[UserVoice]:
+    """Find the voices in the watched folder, by name; a folder named like any model holds voices for it."""
+    return _voices_in(dropped_folder(data_dir), {*labels, *model_names()})
 
-    Args:
-        folder: where to look.
-        labels: what models are called.
-        model: whose voices these are; None to look into the folders of models as well.
-    """
+
+def _voices_in(folder: Path, labels: Collection[str], *, model: str | None = None) -> Iterator[UserVoice]:
     try:
-        entries = sorted(folder.iterdir(), key=_by_name)
+        # An exported voice before its recording.
+        entries = sorted(folder.iterdir(), key=lambda entry: (entry.stem.casefold(), not is_exported(entry)))
     except OSError:
         return
     found = 0
     for entry in entries:
-        if found == MOST_VOICES:
+        if found == _MAX_VOICES:
             return
         is_folder = os.path.isdir(entry)  # noqa: PTH112  (it never raises)
         label = next((label for label in labels if same_name(label, entry.name)), None)
         if model is None and label is not None and is_folder:
-            yield from dropped_voices(entry, labels, model=label)
+            yield from _voices_in(entry, labels, model=label)
         elif is_folder and can_be_name(entry.name) and (styles := style_files(entry)):
             found += 1
             yield UserVoice(entry.name, model, styles, entry)
@@ -412,68 +382,34 @@ def dropped_voices(folder: Path, labels: Collection[str], *, model: str | None =
             yield UserVoice(entry.stem, model, {"": entry}, entry)
 
 
-def _by_name(entry: Path) -> tuple[str, bool]:
-    """An exported voice before the recording that it was made of."""
-    return entry.stem.casefold(), not is_exported(entry)
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedVoice:
-    """A file or folder that is not the voice it could be."""
-
-    origin: Path
-    reason: str
-
-
 def accepted(
-    wishes: Iterable[UserVoice], *, labels: Collection[str], taken: Collection[str], elsewhere: Collection[Path] = ()
+    voices: Iterable[UserVoice], *, labels: Collection[str], taken: Collection[str], elsewhere: Collection[Path] = ()
 ) -> Iterator[UserVoice | RejectedVoice]:
-    """Yield each voice, or why it is none; of several with one name the first is it.
+    """Yield each voice, or why it is none; of several with one name the first counts.
 
-    A voice that was exported from a recording beside it is no other one; neither is a file that the settings name.
-
-    Args:
-        wishes: what was found.
-        labels: what the models are called.
-        taken: names of others.
-        elsewhere: files and folders of voices of the settings.
+    A recording beside the voice exported from it is skipped, and so are files of the settings (``elsewhere``).
     """
     of_others = {name.casefold() for name in taken}
     of_settings = {os.path.realpath(path) for path in elsewhere}
     origins: dict[str, Path] = {}
-    for wish in wishes:
-        name = wish.name.casefold()
-        if os.path.realpath(wish.origin) in of_settings:
+    for voice in voices:
+        name = voice.name.casefold()
+        if os.path.realpath(voice.origin) in of_settings:
             continue
-        if wish.model is not None and wish.model not in labels:
-            reason = f"it is for the model {wish.model}, which is not among models.names"
-            yield RejectedVoice(wish.origin, reason)
+        if voice.model is not None and voice.model not in labels:
+            reason = f"it is for the model {voice.model}, which is not among models.names"
+            yield RejectedVoice(voice.origin, reason)
         elif name in of_others:
-            yield RejectedVoice(wish.origin, "another voice has this name already; give the file another one")
+            yield RejectedVoice(voice.origin, "another voice has this name already; give the file another one")
         elif name not in origins:
-            origins[name] = wish.origin
-            yield wish
-        elif origins[name].with_suffix("") != wish.origin.with_suffix(""):
-            yield RejectedVoice(wish.origin, f"{origins[name]} is the voice of this name; give the file another one")
+            origins[name] = voice.origin
+            yield voice
+        elif origins[name].with_suffix("") != voice.origin.with_suffix(""):
+            yield RejectedVoice(voice.origin, f"{origins[name]} is the voice of this name; give the file another one")
 
 
-def speakers_of(wish: UserVoice, labels: Sequence[str]) -> Sequence[str]:
-    """Which models may speak a voice: an exported one fits one of them; a recording is for the most important.
-
-    Args:
-        wish: the voice; the model that it names there is.
-        labels: what the models are called, the most important first.
-    """
-    if wish.model is not None:
-        return [wish.model]
-    return labels if all(map(is_exported, wish.styles.values())) else labels[:1]
-
-
-def user_voices(data_dir: Path, labels: Collection[str]) -> Iterator[UserVoice]:
-    """Find the voices that somebody dropped there; a folder called like any released model holds voices for it.
-
-    Args:
-        data_dir: the data directory.
-        labels: what the wanted models are called.
-    """
-    return dropped_voices(dropped_folder(data_dir), {*labels, *model_names()})
+def models_for(voice: UserVoice, labels: Sequence[str]) -> Sequence[str]:
+    """Models that can have a voice: an exported one fits one of them, a recording is for the most important."""
+    if voice.model is not None:
+        return [voice.model]
+    return labels if all(map(is_exported, voice.styles.values())) else labels[:1]

@@ -98,7 +98,7 @@ def test_models_that_take_turns_need_no_more_than_their_budget(tmp_path: Path) -
     assert needed_mb(alone) < needed_mb(of(300, ENGLISH, GERMAN)) < needed_mb(both)
     assert needed_mb(of(250, ENGLISH, GERMAN)) == needed_mb(alone), "the largest has to be there"
     assert needed_mb(of(2000, ENGLISH, GERMAN)) == needed_mb(both)
-    assert "within models.memory_mb (300)" in of(300, ENGLISH, GERMAN).found
+    assert "within models.memory_budget_mb (300)" in of(300, ENGLISH, GERMAN).found
     none = of(100)
     assert (needed_mb(none), none.found.startswith("the embedded voice needs")) == (160, True)
 
@@ -109,7 +109,7 @@ def test_a_budget_that_holds_no_model_is_named_with_the_least_that_does(tmp_path
         return findings(memory(tmp_path, total_mb=9000, available_mb=8000, models=models, budget_mb=budget_mb))
 
     found = of(5)
-    named(found, Severity.WARNING, "models.memory_mb is 5, and english alone takes about ")
+    named(found, Severity.WARNING, "models.memory_budget_mb is 5, and english alone takes about ")
     least_mb, all_mb = map(int, re.findall(r"\d+", found[0].advice))
     assert all_mb > 2 * least_mb > 300
     assert [each.severity for each in of(least_mb)] == [Severity.OK]

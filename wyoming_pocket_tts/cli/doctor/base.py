@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from wyoming_pocket_tts.cli.model_sizes import ModelSize, computed_in
-from wyoming_pocket_tts.config.loader import merge_sources
+from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.address import Address, StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import (
@@ -284,9 +284,9 @@ class DoctorContext:
     def settings(self) -> Settings:
         """The settings; the defaults if they cannot be read, which the check of the settings reports."""
         try:
-            return merge_sources(file=self.file, environment=self.environment, flags=self.flags)
+            return load_settings(file=self.file, environment=self.environment, flags=self.flags, check_conflicts=False)
         except ConfigError:
-            return merge_sources(flags=self.flags)
+            return load_settings(flags=self.flags, check_conflicts=False)
 
     def running(self, settings: Settings) -> str | None:
         """Address of the running service: ``uri``, or that of the settings if this program answers there."""

@@ -70,7 +70,7 @@ def checks_for(context: DoctorContext) -> list[Check]:
         Check("settings", 10, partial(check_config, context)),
         Check("processor", 5, partial(check_processor, precision)),
         Check("clock", 5, check_clock),
-        Check("memory", 5, partial(check_memory, sizes, settings.models.memory_mb, is_running=is_here)),
+        Check("memory", 5, partial(check_memory, sizes, settings.models.memory_budget_mb, is_running=is_here)),
         Check("data directory", 10, partial(check_data_directory, settings.data_dir, missing, downloads_directory())),
         Check("models", 300, partial(check_models, models, settings.data_dir, precision)),  # perhaps on a memory card
         Check("voices", 120, partial(check_voices, listed)),  # reads every recording

@@ -85,7 +85,7 @@ def check_memory(
     is_running: bool = False,
     memory: Callable[[], MemoryInfo | None] = memory_info,
 ) -> Iterator[Finding]:
-    """Whether the models of the settings fit into memory, and into ``models.memory_mb`` (units of 2 to the 20th).
+    """Whether the models of the settings fit into memory, and into ``models.memory_budget_mb`` (units of 2 to the 20th).
 
     ``is_running``: the service runs on this machine and already has its memory.
     """
@@ -95,7 +95,7 @@ def check_memory(
     labels = ", ".join(model.label for model in models) or "the embedded voice"
     what = f"{labels}{' needs about ' if len(models) <= 1 else ' need about '}{_mb(needed)}"
     if budget_mb is not None:
-        what += f", taking turns within models.memory_mb ({budget_mb})"
+        what += f", taking turns within models.memory_budget_mb ({budget_mb})"
     room = memory()
     if room is None:
         yield warning("the system does not report how much memory there is", f"{what}: see that it is there")
@@ -129,7 +129,7 @@ def _check_budget(models: Sequence[ModelSize], budget_mb: int) -> Iterator[Findi
         return
     least_mb, all_mb = (math.ceil(size / _BUDGET_UNIT_BYTES) for size in (sizes[largest], sum(sizes.values())))
     yield warning(
-        f"models.memory_mb is {budget_mb}, and {largest} alone takes about {least_mb} MB: it is loaded all the"
+        f"models.memory_budget_mb is {budget_mb}, and {largest} alone takes about {least_mb} MB: it is loaded all the"
         " same, beyond the budget",
         f"give it {least_mb} at least; with {all_mb}, or without the setting, all that is named stays loaded",
     )

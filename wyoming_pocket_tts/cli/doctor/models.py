@@ -33,7 +33,7 @@ def check_config(context: DoctorContext) -> Iterator[Finding]:
         return
     for line in examined.problems:
         yield problem(line, _CORRECT)
-    if not examined.is_whole:
+    if not examined.is_complete:
         yield _DEFAULTS_USED
     for line in examined.warnings:
         yield warning(line, "wait until it has come, or choose another name")
