@@ -1,28 +1,9 @@
-"""Models of the released shapes with random weights, as tests vary them. ``pocket/random_weights.py`` writes them."""
+"""Variants of model configs for tests."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from wyoming_pocket_tts.pocket.random_model import (
-    Dtype,
-    Floats,
-    random_tensor,
-    write_config,
-    write_random_model,
-    write_tensors,
-)
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-
-__all__ = [
-    "Dtype",
-    "Floats",
-    "changed",
-    "random_tensor",
-    "reduced",
-    "write_config",
-    "write_random_model",
-    "write_tensors",
-]
 
 
 def reduced(config: ModelConfig, *, layers: int) -> ModelConfig:

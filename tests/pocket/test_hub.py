@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import termios
@@ -15,6 +16,7 @@ import pytest
 from tests.pocket.fake_hub import COMMIT, TOKEN, FakeHub, Served, fake_hub
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.pocket import hub
+from wyoming_pocket_tts.pocket.download import USER_AGENT
 
 CONTENT = bytes(range(256)) * 800
 PLACE = "someone/voices/deep/file.bin"
@@ -155,7 +157,7 @@ def test_a_web_server_that_cannot_continue_sends_all_again(tmp_path: Path) -> No
 def test_a_connection_that_always_breaks_is_given_up_and_leaves_nothing(tmp_path: Path) -> None:
     with fake_hub({PLACE: Served(CONTENT, cuts=(10, 10, 10, 0, 10))}) as server:
         outcome = fetch(source_of("web", server), tmp_path, server.url)
-    assert outcome.error == "Incomplete"
+    assert outcome.error == "IncompleteDownload"
     assert f"after 30 of {len(CONTENT)} bytes" in outcome.message
     assert left_over(tmp_path) == []
 
@@ -170,7 +172,7 @@ def test_a_file_cut_off_at_a_wrong_length_is_not_taken_for_whole(kind: str, anno
         else:
             cdn.files["cut"] = Served(CONTENT, announced_bytes=len(CONTENT) + announced)
             outcome = fetch(f"{cdn.url}/cut", tmp_path, server.url)
-    assert outcome.error == "Incomplete"
+    assert outcome.error == "IncompleteDownload"
     assert "try again" in outcome.message
     assert left_over(tmp_path) == []
 
@@ -208,7 +210,7 @@ def test_nobody_is_told_what_else_runs_here(kind: str, tmp_path: Path) -> None:
     with fake_hub({PLACE: CONTENT}) as server:
         fetch(source_of(kind, server), tmp_path, server.url)
     agents = {request.headers["user-agent"] for request in server.requests}
-    assert agents == {hub.USER_AGENT}
+    assert agents == {USER_AGENT}
     assert {request.path.rpartition("/")[2] for request in server.requests} == {"file.bin"}
 
 
@@ -225,7 +227,7 @@ def test_what_is_not_there_is_named(source: str, message: str, tmp_path: Path) -
     with fake_hub({PLACE: CONTENT}) as server:
         source = f"{server.url}/other.bin" if source == "web" else source
         outcome = fetch(source, tmp_path, server.url)
-    assert outcome.error == "NotThere"
+    assert outcome.error == "NotFound"
     assert source in outcome.message
     assert message in outcome.message
 
@@ -235,7 +237,7 @@ def test_without_a_network_the_error_says_so(kind: str, tmp_path: Path) -> None:
     with fake_hub({}) as server:
         pass
     outcome = fetch(source_of(kind, server), tmp_path, server.url)
-    assert outcome.error == {"hub": "NoConnection", "web": "Unreachable"}[kind]
+    assert outcome.error == {"hub": "HubUnreachable", "web": "Unreachable"}[kind]
     assert "does not answer" in outcome.message
     assert left_over(tmp_path) == []
 
@@ -262,7 +264,7 @@ def test_the_library_s_own_lines_are_for_who_debugs_and_come_once(level: str, tm
 def test_without_a_network_one_attempt_is_enough(tmp_path: Path) -> None:
     """The library makes six, and waits between them."""
     outcome = fetch(SOURCE, tmp_path, "http://nowhere.invalid", HTTP_PROXY="")
-    assert outcome.error == "NoConnection"
+    assert outcome.error == "HubUnreachable"
     assert f"{SOURCE}: is not on this machine, and the hub does not answer: " in outcome.message
     assert outcome.terminal == ""
 
@@ -334,7 +336,7 @@ def test_a_cache_that_cannot_be_written_to_is_named_with_what_to_do(tmp_path: Pa
     no_directory.write_text("")
     with fake_hub({PLACE: CONTENT}) as server:
         outcome = fetch(SOURCE, tmp_path, server.url, HF_HOME=str(no_directory))
-    assert outcome.error == "CannotKeep"
+    assert outcome.error == "CacheNotWritable"
     assert f"cannot be kept in {no_directory}" in outcome.message
     assert "HF_HOME" in outcome.message
 
@@ -385,3 +387,30 @@ def test_the_parts_of_a_hub_path() -> None:
     assert (file.repository, file.path, file.revision) == ("someone/voices", "deep/file.bin", "refs/pr/1")
     assert str(file) == "hf://someone/voices/deep/file.bin@refs/pr/1"
     assert hub.HubFile.parse("HF://a/b/c").revision is None
+
+
+def test_a_server_that_listens_can_be_reached_by_any_of_its_addresses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hub.check_reachable(f"http://localhost:{server.getsockname()[1]}/some/file")
+
+
+def test_nobody_there_is_told_with_the_system_s_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        hub.check_reachable(f"http://127.0.0.1:{port}")
+
+
+def test_a_name_without_an_address_is_told() -> None:
+    with pytest.raises(socket.gaierror):
+        hub.check_reachable("https://nowhere.invalid/file")
+
+
+def test_a_proxy_makes_the_connection_and_the_name_may_be_unknown_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    hub.check_reachable("https://nowhere.invalid/file")
+    monkeypatch.setenv("no_proxy", "nowhere.invalid")
+    with pytest.raises(socket.gaierror):
+        hub.check_reachable("https://nowhere.invalid/file")

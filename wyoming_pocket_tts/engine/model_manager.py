@@ -101,7 +101,9 @@ class ModelManager:
         """
         model = ManagedModel(name, title, bring, size_bytes, stays)
         if size_bytes > self._pool.budget_bytes:
-            self._warn("%s alone takes about %.0f MB in memory, more than models.memory_budget_mb (%.0f)", title, size_bytes)
+            self._warn(
+                "%s alone takes about %.0f MB in memory, more than models.memory_budget_mb (%.0f)", title, size_bytes
+            )
         with self._changed:
             self._pool.add(model, speaker)
         self._wake.set()

@@ -9,22 +9,39 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from wyoming_pocket_tts.audio.recordings import (
+    LONGEST_SECONDS,
+    assess,
+    end_on_pause,
+    prepare_prompt,
+    read_audio,
+    take_samples,
+)
+from wyoming_pocket_tts.core.errors import MissingFile, VoiceError
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.system import default_data_dir
-from wyoming_pocket_tts.pocket.backend import Backend, BatchedBackend, SamplingParams
+from wyoming_pocket_tts.pocket.backend import BatchedBackend, SamplingParams
 from wyoming_pocket_tts.pocket.batch_engine import BatchEngine
 from wyoming_pocket_tts.pocket.generate import GenerationParams, GenerationRequest, speak
+from wyoming_pocket_tts.pocket.hub import fetch, suffix_of
 from wyoming_pocket_tts.pocket.loading import (
     DEFAULT_LANGUAGE,
     LoadedModel,
-    VoiceLoader,
     choose_precision,
     find_model,
     load_for_onnx,
     load_for_torch,
 )
+from wyoming_pocket_tts.pocket.registry import voice_audio_source, voice_names, voice_state_source
 from wyoming_pocket_tts.pocket.text import MAX_TOKENS, split
-from wyoming_pocket_tts.pocket.voice_state import VoiceState, VoiceStateCache, prompt_cache_size, write_state
+from wyoming_pocket_tts.pocket.voice_state import (
+    VoiceState,
+    VoiceStateCache,
+    check_voice_matches_model,
+    prompt_cache_size,
+    read_state,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,93 +54,25 @@ _LOGGER = logging.getLogger(__name__)
 _EARLIEST_VARIANTS = {"b6369a24": "english_2026-01"}
 
 
-class TorchModuleMixin:
-    """A model that looks like upstream's, which is a module of PyTorch."""
+class TTSModel:
+    """A loaded model, made by ``load_model``. Any number of threads may use it at once.
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the weights are."""
-        return self._backend.device  # type: ignore[no-any-return]  # or "cpu", without PyTorch
-
-    @property
-    def flow_lm(self) -> "torch.nn.Module":
-        """The language model.
-
-        Raises:
-            AttributeError: ONNX Runtime computes.
-        """
-        return self._network("flow_lm").flow_lm  # type: ignore[no-any-return]
-
-    @property
-    def mimi(self) -> "torch.nn.Module":
-        """The codec.
-
-        Raises:
-            AttributeError: ONNX Runtime computes.
-        """
-        return self._network("mimi").mimi  # type: ignore[no-any-return]
-
-    def parameters(self, recurse: bool = True) -> "Iterator[torch.nn.Parameter]":  # noqa: FBT001, FBT002  (PyTorch's)
-        """Yield the weights, which are for reading: speeches under way use them.
-
-        Raises:
-            AttributeError: ONNX Runtime computes.
-        """
-        return self._network("parameters").parameters(recurse)  # type: ignore[no-any-return]
-
-    def to(self, device: "str | torch.device") -> Self:
-        """Move the weights, as ``torch.nn.Module.to`` does. Nobody may be speaking meanwhile.
-
-        Raises:
-            ConfigError: the engine cannot use that device.
-        """
-        self._backend.move(device)
-        return self
-
-    def cpu(self) -> Self:
-        """Move the weights to the processor."""
-        return self.to("cpu")
-
-    def cuda(self, device: int | None = None) -> Self:
-        """Move the weights to a graphics card; see ``to``."""
-        return self.to("cuda" if device is None else f"cuda:{device}")
-
-    def eval(self) -> Self:
-        """Stay as it is: a model only ever speaks."""
-        return self
-
-    def _network(self, asked: str) -> Any:  # noqa: ANN401  (PyTorch's, if that computes)
-        network = getattr(self._backend, "network", None)
-        if network is None:
-            raise AttributeError(
-                f"{asked} is PyTorch's: this model runs with ONNX Runtime; load it with engine='torch'"
-            )
-        return network
-
-
-class TTSModel(TorchModuleMixin):
-    """A loaded model. Any number of threads may speak with it at once.
-
-    Made by ``load_model``. What says how to speak may be changed at any time and counts from the next call.
+    The attributes may be changed at any time and count from the next call.
 
     Attributes:
         config: what the model is.
-        name: the released model, or None for one of the user's own.
+        name: the released model, or None for a custom one.
         origin: the config, as upstream has it: the path or address that was given, or ``NAME.yaml`` for a released
             model, which is no file here; None for a model that ``load_model`` did not make.
         temp: variance of the noise that speech is drawn from; 0 makes it the same each time.
-        sampler_decode_steps: steps of the sampler, for models whose head takes any.
+        sampler_decode_steps: steps of the sampler, for models with a choice of steps.
         noise_clamp: the noise is drawn within plus and minus this; None for no limit.
         eos_threshold: speech ends where the end's logit is above it; higher values end later.
         max_decoder_frames_per_call: frames of 80 ms decoded at once at most; 0 for what waits, up to four.
-        has_voice_cloning: whether the weights can hear voice prompts.
+        has_voice_cloning: whether the weights can encode voice prompts.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded.backend)
         self.config = loaded.config
         self.name = loaded.name
         self.origin: Path | None = None
@@ -133,6 +82,7 @@ class TTSModel(TorchModuleMixin):
         self.eos_threshold = loaded.config.default_eos_threshold
         self.max_decoder_frames_per_call = 0
         self.has_voice_cloning = loaded.has_voice_cloning
+        self._backend = loaded.backend
         self._tokenizer = loaded.tokenizer
         self._prompts = VoiceStateCache(prompt_cache_size())
 
@@ -159,14 +109,14 @@ class TTSModel(TorchModuleMixin):
 
         Args:
             language: a released model, such as ``english`` (the default) or ``german_24l``.
-            config: instead, a YAML file of a model of your own: a path, an https:// or an hf:// address.
+            config: instead, a YAML file of a custom model: a path, an https:// or an hf:// address.
             temp: variance of the noise; None for the model's recommendation.
             sampler_decode_steps: steps of the sampler; models of the type ``flow_matching`` need 16 or more.
             noise_clamp: the noise is drawn within plus and minus this.
             eos_threshold: threshold of the end's logit; None for the model's recommendation.
             quantize: keep the language model's large matrices in 8 bits: faster, with slightly different speech. For
                 ONNX Runtime it is the precision ``int8``.
-            checkpoint: a safetensors file with weights of your own, in place of those that the config names.
+            checkpoint: a safetensors file with other weights, in place of those that the config names.
             lsd_decode_steps: the older name of ``sampler_decode_steps``.
             variant: the oldest name of ``language``.
             engine: ``torch``, ``onnx``, or ``auto``: PyTorch where it is installed, unless ``precision`` or
@@ -174,7 +124,7 @@ class TTSModel(TorchModuleMixin):
                 is converted when it is first loaded.
             threads: threads of each operation. Language model and codec run side by side already, on two. For PyTorch
                 it is a setting of the whole process, which None leaves as it is.
-            precision: how exactly ONNX Runtime computes: ``fp32``, ``int8`` (the default), ``mixed`` or ``int4``.
+            precision: ``fp32``, ``int8`` (the default), ``mixed`` or ``int4``, for ONNX Runtime.
             data_dir: where ONNX Runtime's converted models are kept; by default where the service keeps them.
 
         Raises:
@@ -219,8 +169,10 @@ class TTSModel(TorchModuleMixin):
         return self.config.mimi.sample_rate
 
     def seed(self, number: int) -> None:
-        """Let the noise of what is said from now on begin with this number; for PyTorch, that of the whole process."""
+        """Seed the noise of all speech from now on; for PyTorch, that of the whole process."""
         self._backend.seed(number)
+
+    # --- voices
 
     def get_state_for_audio_prompt(
         self,
@@ -232,7 +184,7 @@ class TTSModel(TorchModuleMixin):
         The last voices made from recordings are remembered: ``POCKET_TTS_PROMPT_CACHE_SIZE`` (2) of them.
 
         Args:
-            audio_conditioning: the name of a ready-made voice; or a recording or an exported voice (``.safetensors``)
+            audio_conditioning: the name of a predefined voice; or a recording or an exported voice (``.safetensors``)
                 as a path, an https:// or an hf:// address; or samples ``[channels, samples]`` at the model's rate.
             truncate: use only the first 30 seconds of a recording.
 
@@ -241,10 +193,60 @@ class TTSModel(TorchModuleMixin):
                 (also a ValueError; a FileNotFoundError where a file is missing).
             ModelError: it could not be downloaded.
         """
-        return self._voices.load(audio_conditioning, truncate=truncate)
+        source = audio_conditioning
+        if not isinstance(source, str | Path):
+            return self._encode_samples(take_samples(source))
+        if suffix_of(str(source)) == ".safetensors":
+            return self._read_voice(str(source))
+        if isinstance(source, str) and source in voice_names():
+            if self.name is None:
+                raise VoiceError(
+                    f"the ready-made voice '{source}' was made with a released model's weights and would not suit"
+                    f" these: use a recording, for example {voice_audio_source(source)}"
+                )
+            return self._read_voice(voice_state_source(self.name, source))
+        self._require_cloning()
+        path = fetch(source)
+        if isinstance(source, str) and not suffix_of(source) and not path.exists():  # a name mistyped
+            raise MissingFile(
+                f"{source}: there is no such file, and no such ready-made voice; there are: {', '.join(voice_names())}"
+            )
+        key = (str(path), truncate, *_identity(path))
+        return replace(self._prompts.get(key, lambda: self._encode_file(path, truncate=truncate)))
 
     _cached_get_state_for_audio_prompt = get_state_for_audio_prompt
-    """What upstream's own server calls; programs that copied it do, too."""
+    """Called by upstream's own server, and programs that copied it."""
+
+    def _read_voice(self, source: str) -> VoiceState:
+        voice = replace(read_state(fetch(source)), wrap=self._backend.public)
+        self._check_voice(voice, source)
+        return voice
+
+    def _encode_file(self, path: Path, *, truncate: bool) -> VoiceState:
+        samples, rate_hz = read_audio(path, truncate=truncate)
+        for finding in assess(samples, rate_hz):
+            _LOGGER.warning("%s: %s", path.name, finding.message)
+        prompt = prepare_prompt(samples, rate_hz, target_rate_hz=self.sample_rate, truncate=truncate)
+        return self._backend.listen(prompt, sampling=self._sampling)
+
+    def _encode_samples(self, samples: np.ndarray[Any, np.dtype[np.float32]]) -> VoiceState:
+        self._require_cloning()
+        if len(samples) > LONGEST_SECONDS * self.sample_rate:
+            raise VoiceError(f"the voice prompt: is longer than {LONGEST_SECONDS} s; 10 to 30 s make a voice: cut it")
+        return self._backend.listen(end_on_pause(samples, self.sample_rate), sampling=self._sampling)
+
+    def _check_voice(self, voice: VoiceState, label: str) -> None:
+        check_voice_matches_model(voice, self.config, fingerprint=self._backend.fingerprint, label=label)
+
+    def _require_cloning(self) -> None:
+        if not self.has_voice_cloning:
+            raise VoiceError(
+                "these weights cannot clone voices: the file that can was not available. Use a ready-made voice "
+                f"({', '.join(voice_names())}), or accept the terms on the model's page (kyutai/pocket-tts), log in "
+                "with `hf auth login`, and load the model again"
+            )
+
+    # --- speech
 
     def generate_audio(
         self,
@@ -256,18 +258,16 @@ class TTSModel(TorchModuleMixin):
         *,
         continuity_seconds: float = 0.0,
     ) -> "torch.Tensor":
-        """Speak a text and return all of it: samples ``[N]``, float32; otherwise like ``generate_audio_stream``."""
-        pieces = [
-            np.asarray(piece)
-            for piece in self.generate_audio_stream(
-                model_state,
-                text_to_generate,
-                max_tokens,
-                frames_after_eos,
-                copy_state,
-                continuity_seconds=continuity_seconds,
-            )
-        ]
+        """Generate a text's speech whole: samples ``[N]``, float32; otherwise like ``generate_audio_stream``."""
+        stream = self.generate_audio_stream(
+            model_state,
+            text_to_generate,
+            max_tokens,
+            frames_after_eos,
+            copy_state,
+            continuity_seconds=continuity_seconds,
+        )
+        pieces = [np.asarray(piece) for piece in stream]
         return self._backend.public(np.concatenate(pieces))  # type: ignore[no-any-return]  # or an array of NumPy
 
     def generate_audio_stream(  # noqa: PLR0917  (upstream's signature)
@@ -283,7 +283,7 @@ class TTSModel(TorchModuleMixin):
         temp: float | None = None,
         eos_threshold: float | None = None,
     ) -> "Generator[torch.Tensor, None, None]":
-        """Speak a text; yield samples ``[N]``, float32, as soon as they are decoded.
+        """Generate a text's speech; yield samples ``[N]``, float32, as soon as they are decoded.
 
         Closing the iterator ends the speech and its thread.
 
@@ -292,9 +292,9 @@ class TTSModel(TorchModuleMixin):
             text_to_generate: a text of any length.
             max_tokens: tokens of the chunks that it is cut into.
             frames_after_eos: frames of 80 ms after the end of a chunk; None lets model and text decide.
-            copy_state: whether the voice stays as it is. If not, what is said becomes part of it.
+            copy_state: whether the voice stays as it is. If not, the speech becomes part of it.
             stop: once set, nothing further is generated and the speech ends early.
-            continuity_seconds: how much of the end of a chunk the next one hears, so that the tone carries over.
+            continuity_seconds: how much of the end of a chunk the next one starts from, so that the tone carries over.
             temp: the model's ``temp`` for this speech alone; None for the model's.
             eos_threshold: likewise.
 
@@ -303,7 +303,7 @@ class TTSModel(TorchModuleMixin):
             VoiceError: the voice belongs to another model (also a ValueError).
             RuntimeError: the model failed.
         """
-        script = self.script(
+        request = self.prepare(
             model_state,
             text_to_generate,
             max_tokens,
@@ -312,10 +312,11 @@ class TTSModel(TorchModuleMixin):
             temp=temp,
             eos_threshold=eos_threshold,
         )
-        spoken = None if copy_state else lambda heard: _overwrite(model_state, heard)
-        yield from self.speak(script, stop=stop, spoken=spoken)
+        yield from self.generate(
+            request, stop=stop, spoken=None if copy_state else lambda s: _overwrite(model_state, s)
+        )
 
-    def script(
+    def prepare(
         self,
         model_state: VoiceState | Mapping[str, Any],
         text: str,
@@ -326,16 +327,11 @@ class TTSModel(TorchModuleMixin):
         temp: float | None = None,
         eos_threshold: float | None = None,
     ) -> GenerationRequest:
-        """Prepare a speech, for whoever runs it; the arguments are those of ``generate_audio_stream``.
-
-        Raises:
-            EmptyText: the text holds nothing to say.
-            VoiceError: the voice belongs to another model.
-        """
+        """What ``generate`` or a batch engine runs; arguments and errors are those of ``generate_audio_stream``."""
         voice = VoiceState.of(model_state)
-        self._voices.check(voice, "the voice")
+        self._check_voice(voice, "the voice")
         if continuity_seconds:
-            self._voices.require_cloning()
+            self._require_cloning()
         if frames_after_eos is None:
             frames_after_eos = self.config.model_recommended_frames_after_eos
         how = GenerationParams(
@@ -345,58 +341,95 @@ class TTSModel(TorchModuleMixin):
             frames_per_call=max(0, self.max_decoder_frames_per_call),
             continuity_seconds=continuity_seconds,
         )
-        return GenerationRequest(
-            voice, split(text, self._tokenizer, self.config.text_rules, max_tokens=max_tokens), how
-        )
+        chunks = split(text, self._tokenizer, self.config.text_rules, max_tokens=max_tokens)
+        return GenerationRequest(voice, chunks, how)
 
-    def speak(
+    def generate(
         self,
-        script: GenerationRequest,
+        request: GenerationRequest,
         *,
         stop: Event | None = None,
         spoken: Callable[[VoiceState], None] | None = None,
     ) -> Generator[Any, None, None]:
-        """Run a speech alone; see ``generate_audio_stream`` and, for ``spoken``, ``generate.speak``."""
-        for samples in speak(self._backend, script.voice, script.chunks, script.how, stop=stop, spoken=spoken):
+        """Run a request alone; see ``generate_audio_stream`` and, for ``spoken``, ``generate.speak``."""
+        for samples in speak(self._backend, request.voice, request.chunks, request.how, stop=stop, spoken=spoken):
             yield self._backend.public(samples)
 
-    def choir(self, listener: Observer | None = None) -> BatchEngine | None:
-        """Let speeches be computed together: whoever takes it closes it. None where the engine cannot do that.
-
-        Args:
-            listener: hears how the model fares.
-        """
+    def batch_engine(self, listener: Observer | None = None) -> BatchEngine | None:
+        """An engine that runs requests together, to be closed by the caller; None where the backend cannot."""
         return BatchEngine(self._backend, listener=listener) if isinstance(self._backend, BatchedBackend) else None
 
     @property
     def _sampling(self) -> SamplingParams:
         return SamplingParams(self.temp, self.sampler_decode_steps, self.noise_clamp)
 
+    # --- upstream's model is a module of PyTorch; an AttributeError where ONNX Runtime computes
+
     @property
-    def _voices(self) -> VoiceLoader:
-        """Made when it is needed, as attributes may change."""
-        return VoiceLoader(
-            name=self.name,
-            config=self.config,
-            backend=self._backend,
-            has_voice_cloning=self.has_voice_cloning,
-            sampling=self._sampling,
-            remembered=self._prompts,
-        )
+    def device(self) -> "torch.device":
+        """Where the weights are."""
+        return self._backend.device  # type: ignore[no-any-return]  # or "cpu", without PyTorch
+
+    @property
+    def flow_lm(self) -> "torch.nn.Module":
+        """The language model."""
+        return self._network("flow_lm").flow_lm  # type: ignore[no-any-return]
+
+    @property
+    def mimi(self) -> "torch.nn.Module":
+        """The codec."""
+        return self._network("mimi").mimi  # type: ignore[no-any-return]
+
+    def parameters(self, recurse: bool = True) -> "Iterator[torch.nn.Parameter]":  # noqa: FBT001, FBT002  (PyTorch's)
+        """Yield the weights, which are for reading: speech that is being generated uses them."""
+        return self._network("parameters").parameters(recurse)  # type: ignore[no-any-return]
+
+    def to(self, device: "str | torch.device") -> Self:
+        """Move the weights, while nothing is generated; a ConfigError if the engine cannot use that device."""
+        self._backend.move(device)
+        return self
+
+    def cpu(self) -> Self:
+        """Move the weights to the processor."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | None = None) -> Self:
+        """Move the weights to a graphics card; see ``to``."""
+        return self.to("cuda" if device is None else f"cuda:{device}")
+
+    def eval(self) -> Self:
+        """Does nothing: the model is never in training mode."""
+        return self
+
+    def _network(self, attribute: str) -> Any:  # noqa: ANN401  (PyTorch's, if that computes)
+        network = getattr(self._backend, "network", None)
+        if network is None:
+            raise AttributeError(
+                f"{attribute} is PyTorch's: this model runs with ONNX Runtime; load it with engine='torch'"
+            )
+        return network
 
 
 def export_model_state(model_state: VoiceState | Mapping[str, Any], dest: str | Path) -> None:
     """Write a voice into a safetensors file, for ``get_state_for_audio_prompt`` of this package and of upstream's.
 
-    Raises:
-        VoiceError: the state is none, or the file cannot be written.
+    Raises VoiceError if the state is none, or the file cannot be written.
     """
     write_state(VoiceState.of(model_state), Path(dest))
 
 
-def _overwrite(target: VoiceState | Mapping[str, Any], heard: VoiceState) -> None:
-    """Give the caller's own state what was said in it."""
+def _identity(path: Path) -> tuple[int, int]:
+    """Changes when a file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _overwrite(target: VoiceState | Mapping[str, Any], state: VoiceState) -> None:
+    """Put the state after a speech into the caller's own."""
     if isinstance(target, VoiceState):
-        target.layers = heard.layers
+        target.layers = state.layers
     elif isinstance(target, MutableMapping):
-        target.update({name: dict(module) for name, module in heard.items()})
+        target.update({name: dict(module) for name, module in state.items()})

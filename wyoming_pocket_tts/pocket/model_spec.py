@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from wyoming_pocket_tts.core.errors import ConfigError, DownloadError
 from wyoming_pocket_tts.core.types import Voice
-from wyoming_pocket_tts.pocket import registry as configs
+from wyoming_pocket_tts.pocket import registry
 from wyoming_pocket_tts.pocket.hub import fetch, suffix_of
-from wyoming_pocket_tts.pocket.registry import default_voice, load_config, model_names, ordered_voices, released_model
+from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision
+from wyoming_pocket_tts.pocket.onnx.install import find_converted
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.voice_store import listed_voices
 
@@ -20,36 +21,27 @@ _CONFIG_SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model that the service is to speak with.
-
-    Attributes:
-        label: what it is called in the names of its voices.
-        name: the released model; None for one of the user's own.
-        config: what it is.
-        language: what it speaks, as a tag.
-        voices: names of its ready-made voices, the default one first; for a model of one's own the one whose recording
-            it hears.
-        steps: of the sampler; None for what the model needs.
-        variant_of: the label of the model of which this is another conversion, for voices of the settings alone: it has
-            no voices that clients could ask for; None for a model by itself.
-    """
-
     label: str
+    """First part of the names of its voices."""
     name: str | None
+    """The released model; None for a custom one."""
     config: ModelConfig
     language: str
     voices: tuple[str, ...]
+    """Its predefined voices, the default one first; for a custom model one, of which it encodes the recording."""
     steps: int | None = None
+    """Of the sampler; None for what the model needs."""
     variant_of: str | None = None
+    """Label of the model of which this is another conversion, for voices of the settings only; else None."""
 
     @property
     def speaks_for(self) -> str:
-        """The label of the model by whose name it is asked for: its own, or that of which it is a variant."""
+        """The label by which clients ask for it: its own, or that of the model of which it is a variant."""
         return self.variant_of or self.label
 
     @property
     def is_hidden(self) -> bool:
-        """Whether its ready-made voices are nobody's to ask for."""
+        """Whether clients cannot ask for its predefined voices."""
         return self.variant_of is not None
 
     def in_steps(self, steps: int) -> "ModelSpec":
@@ -58,47 +50,48 @@ class ModelSpec:
 
     @classmethod
     def of(cls, wanted: str, *, language: str | None = None) -> "ModelSpec":
-        """Find a released model by its name, or read the config of one's own from a YAML file.
+        """Find a released model by its name, or read a custom config: a file, or the address of a downloaded one.
 
-        Args:
-            wanted: the name, or the file; an address of a file that has been downloaded.
-            language: the tag of what a model of one's own speaks; English unless given.
-
-        Raises:
-            ConfigError: there is no such model, or the file is wrong.
+        ``language`` is the tag of a custom model, English by default. Raises ConfigError.
         """
         if not is_config(wanted):
-            config = released_model(wanted)
-            return cls(wanted, wanted, config, configs.language(wanted), tuple(ordered_voices(wanted)))
-        return cls(
-            model_label(wanted),
-            None,
-            load_config(_local(wanted)),
-            language or _DEFAULT_LANGUAGE,
-            (default_voice_of_own_models(),),
-        )
+            config, voices = registry.released_model(wanted), tuple(registry.ordered_voices(wanted))
+            return cls(wanted, wanted, config, registry.language(wanted), voices)
+        try:
+            path = fetch(wanted, local_files_only=True)  # the service listens before it downloads
+        except DownloadError as error:
+            raise ConfigError(
+                f"models.names: {wanted} is not on this machine yet: 'wyoming-pocket-tts convert --config {wanted}' "
+                "downloads it"
+            ) from error
+        config, voices = registry.load_config(path), (default_voice_of_own_models(),)
+        return cls(model_label(wanted), None, config, language or _DEFAULT_LANGUAGE, voices)
 
     def listed(self) -> list[Voice]:
-        """Its voices, none of which can be spoken with yet."""
+        """Its voices, none of which is installed yet."""
         if self.is_hidden:
             return []
         return listed_voices(
             self.label, self.voices, language=self.language, rate_hz=self.config.mimi.sample_rate, there=set()
         )
 
+    def installed(self, data_dir: Path, precision: Precision) -> ModelBundle | None:
+        """The converted model, if there is one that looks whole."""
+        return find_converted(self.name, self.config, data_dir=data_dir, precision=precision, steps=self.steps)
+
 
 def default_voice_of_own_models() -> str:
-    """The ready-made voice whose recording models of one's own hear."""
-    return default_voice(model_names()[0])
+    """The predefined voice that custom models encode from its recording."""
+    return registry.default_voice(registry.model_names()[0])
 
 
 def is_config(wanted: str) -> bool:
-    """Whether this names a model's config and not a released model."""
+    """Whether this is a model's config and not the name of a released model."""
     return suffix_of(wanted) in _CONFIG_SUFFIXES
 
 
 def model_label(wanted: str) -> str:
-    """What a model is called in the names of its voices: its name, or that of its config."""
+    """The name of a released model, or the stem of a config."""
     if not is_config(wanted):
         return wanted
     path = urlsplit(wanted).path if "://" in wanted else wanted
@@ -106,14 +99,9 @@ def model_label(wanted: str) -> str:
 
 
 def model_specs(names: Sequence[str], *, languages: Mapping[str, str] | None = None) -> list[ModelSpec]:
-    """Look the models up; ``none`` is none.
+    """The models of the settings: released names, and configs; ``none`` is none.
 
-    Args:
-        names: released models, and configs of one's own.
-        languages: tags of what models of one's own speak, by their labels.
-
-    Raises:
-        ConfigError: there is no such model, one is named twice, or ``none`` stands among others.
+    ``languages`` are tags of custom models by label. Raises ConfigError, also for a model that is named twice.
     """
     if any(name.lower() == NONE for name in names):
         if len(names) > 1:
@@ -127,18 +115,3 @@ def model_specs(names: Sequence[str], *, languages: Mapping[str, str] | None = N
     for label in spoken.keys() - set(labels):
         raise ConfigError(f"models.languages: there is no model '{label}' among models.names")
     return [ModelSpec.of(name, language=spoken.get(label)) for name, label in zip(names, labels, strict=True)]
-
-
-def _local(config: str) -> Path:
-    """The file of a config; nobody waits for a download before the service listens.
-
-    Raises:
-        ConfigError: it is not on this machine.
-    """
-    try:
-        return fetch(config, local_files_only=True)
-    except DownloadError as error:
-        raise ConfigError(
-            f"models.names: {config} is not on this machine yet: 'wyoming-pocket-tts convert --config {config}' "
-            "downloads it"
-        ) from error

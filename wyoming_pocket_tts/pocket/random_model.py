@@ -4,28 +4,34 @@ import itertools
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.pocket.registry import load_config
 from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.tensor_files import Dtype, Shape, stream_tensors
 from wyoming_pocket_tts.pocket.voice_state import VoiceState, write_state
-from wyoming_pocket_tts.pocket.weights import Shape, expected_tensors
+from wyoming_pocket_tts.pocket.weights import expected_tensors
 
-Floats: TypeAlias = NDArray[np.float32]
-Dtype = Literal["float32", "float16", "bfloat16"]
-
-EOS_GAP = 4.0
-"""How far below the threshold the end of speech's logit begins. With this it comes when about a quarter of all
+_EOS_GAP = 4.0
+"""Initial distance of the end-of-speech logit below its threshold. With this the end comes when about a quarter of all
 positions, voice and text included, are audio; after a long voice prompt, short texts reach their limit before."""
+_MARK, _SHARE = 0, 1
+"""Channels that make the end of speech come, see ``_set_clock``."""
+_TEXT_AND_VOICE = ("conditioner.embed.weight", "conditioner.proj.weight", "speaker_proj_weight")
 
-MARK, SHARE = 0, 1
-"""The two channels that make the end of speech come, see ``_set_clock``."""
+_SEED = 1
+_VOICE_POSITIONS = 126
+"""A voice prompt of ten seconds."""
+_MARKS = (".", "!", "...", "?", ",", ";", ":")
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-"
+_WORDS = "the a and to of in on is are be it will off out door room rain good"
+"""As a trained tokenizer has them, so that a text has about as many tokens."""
+_SPACE = "▁"
 
 
 def write_random_model(
@@ -35,12 +41,11 @@ def write_random_model(
     seed: int,
     tokenizer: Path,
     dtype: Dtype = "float32",
-    eos_gap: float = EOS_GAP,
+    eos_gap: float = _EOS_GAP,
 ) -> Path:
     """Write ``model.safetensors`` and ``model.yaml`` into ``directory``; return the path of the latter.
 
-    ``tokenizer`` is a SentencePiece ``.model`` or a ``tokenizer.json``; its kind goes into the config. ``eos_gap``
-    moves the end of speech: the larger, the later.
+    ``tokenizer`` is a SentencePiece ``.model`` or a ``tokenizer.json``. The larger ``eos_gap``, the later the end.
     """
     directory.mkdir(parents=True, exist_ok=True)
     weights = directory / "model.safetensors"
@@ -49,12 +54,12 @@ def write_random_model(
         tensor = random_tensor(config, name, shape, seed)
         return tensor - np.float32(eos_gap) if name == "flow_lm.out_eos.bias" else tensor
 
-    write_tensors(weights, expected_tensors(config), values, dtype)
+    stream_tensors(weights, expected_tensors(config), values, dtype)
     return write_config(directory / "model.yaml", config, weights=weights, tokenizer=tokenizer)
 
 
 def write_config(path: Path, config: ModelConfig, *, weights: Path, tokenizer: Path) -> Path:
-    """Write the config of such a model, with the places of its files; return its path."""
+    """Write the config of such a model with the paths of its files; return its path."""
     values = config.model_dump(mode="json")
     values["weights_path"] = str(weights)
     values["weights_path_without_voice_cloning"] = None
@@ -65,7 +70,7 @@ def write_config(path: Path, config: ModelConfig, *, weights: Path, tokenizer: P
 
 
 def random_tensor(config: ModelConfig, name: str, shape: Shape, seed: int) -> Floats:
-    """One tensor; depends on the seed and on its name, not on what else there is."""
+    """Depends on the seed and the name, not on other tensors."""
     rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
     mean, std = _distribution(config, name, shape)
     values = rng.standard_normal(shape, dtype=np.float32)
@@ -74,14 +79,16 @@ def random_tensor(config: ModelConfig, name: str, shape: Shape, seed: int) -> Fl
     if name.endswith(".freqs"):
         values = np.exp(-math.log(10_000) * np.arange(shape[0]) / shape[0]).astype(np.float32)
     elif name.endswith("in_proj.weight"):
-        values[: -_value_rows(config, name, shape)] *= 1.5  # queries and keys: attention that chooses
+        backbone = config.flow_lm.transformer
+        n_values = backbone.kv_heads * backbone.head_dim if name.startswith("flow_lm.") else shape[0] // 3
+        values[:-n_values] *= 1.5  # queries and keys: attention that chooses
     if name.startswith("flow_lm."):
         _set_clock(config, name.removeprefix("flow_lm."), values, seed)
     return values
 
 
 def _distribution(config: ModelConfig, name: str, shape: Shape) -> tuple[float, float]:
-    """Mean and deviation; what no rule names keeps the scale of its input."""
+    """Mean and standard deviation; without a rule, a tensor keeps the scale of its input."""
     fan_in = math.prod(shape[1:]) if len(shape) > 1 else shape[0]
     scaled = 1 / math.sqrt(fan_in)
     if name.startswith("flow_lm."):
@@ -92,7 +99,7 @@ def _distribution(config: ModelConfig, name: str, shape: Shape) -> tuple[float, 
         ("flow_lm.bos_emb", 0.0, 1.0),
         ("flow_lm.bos_before_voice", 0.0, 1.0),
         ("flow_lm.conditioner.embed.weight", 0.0, 1.0),
-        # Latents are mostly constant: what comes back of a frame into the next one stays below what went in.
+        # Latents are mostly constant: the feedback of a frame into the next one decays.
         ("flow_lm.flow_net.final_layer.linear.weight", 0.0, 0.8 * scaled),
         ("flow_lm.flow_net.final_layer.linear.bias", 0.0, 0.6),
         ("flow_lm.out_eos.weight", 0.0, 0.5 * scaled),
@@ -127,84 +134,37 @@ def _is_residual(name: str) -> bool:
     return name.endswith(("self_attn.out_proj.weight", "linear2.weight"))
 
 
-def _value_rows(config: ModelConfig, name: str, shape: Shape) -> int:
-    backbone = config.flow_lm.transformer
-    return backbone.kv_heads * backbone.head_dim if name.startswith("flow_lm.") else shape[0] // 3
-
-
 def _set_clock(config: ModelConfig, name: str, values: Floats, seed: int) -> None:
-    """Let the logit of the end of speech rise with the share of audio among all positions.
+    """Let the end-of-speech logit rise with the share of audio among all positions.
 
-    Audio is marked in one channel of FlowLM's stream. One head of the first layer sees all positions alike, finds the
-    share of those that are marked, and writes it to a second channel, where nothing else writes.
+    Audio is marked in one channel of FlowLM's stream. One head of the first layer attends to all positions alike and
+    writes the share of marked ones to a second channel, where nothing else writes.
     """
     backbone = config.flow_lm.transformer
     if name == "input_linear.weight":
         usual = random_tensor(config, "flow_lm.flow_net.final_layer.linear.bias", (config.latent_dim,), seed)
-        values[MARK] = 3 * usual / (usual @ usual)  # what all latents have in common
+        values[_MARK] = 3 * usual / (usual @ usual)  # what all latents have in common
     elif name == "bos_before_voice":
-        values[..., [MARK, SHARE]] = 0
+        values[..., [_MARK, _SHARE]] = 0
     elif name in _TEXT_AND_VOICE or _is_residual(name):
         table = values.T if name == "conditioner.embed.weight" else values
         if len(table) == backbone.d_model:  # not the narrow table of a low-rank embedding
-            table[[MARK, SHARE]] = 0
+            table[[_MARK, _SHARE]] = 0
     elif name == "out_eos.weight":
-        values[0, 0 if config.flow_lm.z_dim else SHARE] = 6
+        values[0, 0 if config.flow_lm.z_dim else _SHARE] = 6
     elif name == "z_proj.weight":
-        values[0] = np.eye(1, backbone.d_model, SHARE, dtype=np.float32)
+        values[0] = np.eye(1, backbone.d_model, _SHARE, dtype=np.float32)
     if name == "input_linear.weight":
-        values[SHARE] = 0
+        values[_SHARE] = 0
     elif name == "transformer.layers.0.self_attn.in_proj.weight":
         values[: backbone.head_dim] = 0
-        values[-backbone.kv_heads * backbone.head_dim] = np.eye(1, backbone.d_model, MARK, dtype=np.float32)
+        values[-backbone.kv_heads * backbone.head_dim] = np.eye(1, backbone.d_model, _MARK, dtype=np.float32)
     elif name == "transformer.layers.0.self_attn.out_proj.weight":
-        values[:, 0] = 2 * np.eye(1, backbone.d_model, SHARE, dtype=np.float32)
-
-
-_TEXT_AND_VOICE = ("conditioner.embed.weight", "conditioner.proj.weight", "speaker_proj_weight")
-
-
-def write_tensors(
-    path: Path, shapes: Mapping[str, Shape], values: Callable[[str, Shape], Floats], dtype: Dtype = "float32"
-) -> None:
-    """Write a safetensors file tensor by tensor, so that large ones need little memory."""
-    code, width = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}[dtype]
-    header: dict[str, object] = {}
-    end = 0
-    for name, shape in shapes.items():
-        start, end = end, end + width * math.prod(shape)
-        header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name, shape in shapes.items():
-            file.write(_encoded(values(name, shape), dtype))
-
-
-def _encoded(values: Floats, dtype: Dtype) -> bytes:
-    if dtype == "bfloat16":
-        bits = values.view(np.uint32)
-        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).tobytes()  # to the nearest, ties to even
-    return values.astype(dtype).tobytes()
-
-
-_SEED = 1
-_VOICE_POSITIONS = 126
-"""A voice prompt of ten seconds."""
-_MARKS = (".", "!", "...", "?", ",", ";", ":")
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-"
-_WORDS = "the a and to of in on is are be it will off out door room rain good"
-"""As a trained tokenizer has them, so that a text has about as many tokens."""
-_SPACE = "▁"
+        values[:, 0] = 2 * np.eye(1, backbone.d_model, _SHARE, dtype=np.float32)
 
 
 def make_model(directory: Path, config: ModelConfig) -> ModelConfig:
-    """Write weights and tokenizer into a directory; return a config that names them.
-
-    Raises:
-        OSError: the directory cannot be written to.
-    """
+    """Write weights and tokenizer into a directory; return a config with their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = directory / "tokenizer.json"
     tokenizer.write_text(json.dumps(_tokenizer(config.flow_lm.lookup_table.n_bins)), encoding="utf-8")
@@ -212,18 +172,14 @@ def make_model(directory: Path, config: ModelConfig) -> ModelConfig:
 
 
 def make_voice(path: Path, config: ModelConfig) -> None:
-    """Write a voice that fits a model.
-
-    Raises:
-        SpeechError: it cannot be written.
-    """
+    """Write a voice that fits a model."""
     sizes = config.flow_lm.transformer
     empty = np.zeros((2, _VOICE_POSITIONS, sizes.kv_heads, sizes.head_dim), dtype=np.float32)
     write_state(VoiceState((empty,) * sizes.num_layers), path)
 
 
 def _tokenizer(entries: int) -> dict[str, object]:
-    """A ``tokenizer.json`` whose entries are signs, syllables and a few words: about three letters to a token."""
+    """A ``tokenizer.json`` of signs, syllables and a few words: about three letters to a token."""
     pieces = list(itertools.islice(_pieces(), entries))
     return {
         "version": "1.0",

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from wyoming_pocket_tts.pocket.text import TextRules
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
-"""A width or length. Bounded, so that a hostile file cannot ask for more memory than any machine has."""
+"""A width or length, bounded against hostile files."""
 Count = Annotated[int, Field(ge=1, le=256)]
-"""How many layers, heads or blocks."""
 Sizes = Annotated[tuple[Size, ...], Field(strict=False, min_length=1, max_length=8)]
-"""Strict in its items alone: YAML knows lists, no tuples."""
+"""Strict in its items alone: YAML has lists, no tuples."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 FlowType = Literal["lsd", "flow_matching", "drifting", "pointwise"]
@@ -25,7 +24,7 @@ class _Strict(BaseModel):
 
 
 class FlowConfig(_Strict):
-    """The head that draws a latent from noise and the transformer's output."""
+    """The sampler head: a latent from noise and the transformer's output."""
 
     dim: Size
     depth: Count
@@ -33,18 +32,16 @@ class FlowConfig(_Strict):
 
     @property
     def n_times(self) -> int:
-        """How many times in [0, 1] the head is told: start and target for ``lsd``, one or none for the others."""
+        """Time inputs of the head, in [0, 1]: start and target for ``lsd``, one or none for the others."""
         return {"lsd": 2, "flow_matching": 1, "drifting": 0, "pointwise": 0}[self.type]
 
     @property
     def fewest_steps(self) -> int:
-        """How many steps the sampler needs to speak at all, which is what is recommended."""
+        """Sampler steps below which no speech comes out; also what is recommended."""
         return 16 if self.type == "flow_matching" else 1
 
 
 class BackboneConfig(_Strict):
-    """FlowLM's transformer."""
-
     hidden_scale: Count
     max_period: Positive
     d_model: Size
@@ -82,8 +79,6 @@ class BackboneConfig(_Strict):
 
 
 class LookupTableConfig(_Strict):
-    """The text tokens and their embeddings."""
-
     dim: Size
     n_bins: Size
     """Entries of the tokenizer; the table has one row more, for padding."""
@@ -95,8 +90,6 @@ class LookupTableConfig(_Strict):
 
 
 class FlowLMConfig(_Strict):
-    """The language model that turns text into latents."""
-
     dtype: Literal["float32"]
     flow: FlowConfig
     transformer: BackboneConfig
@@ -109,7 +102,7 @@ class FlowLMConfig(_Strict):
 
     @property
     def condition_dim(self) -> int:
-        """Width of what the sampler and end-of-speech heads get."""
+        """Width of the input of the sampler and end-of-speech heads."""
         return self.z_dim or self.transformer.d_model
 
     @model_validator(mode="after")
@@ -149,7 +142,7 @@ class SEANetConfig(_Strict):
 
 
 class CodecTransformerConfig(_Strict):
-    """A transformer of the codec; sees the last ``context`` positions."""
+    """A transformer of the codec; attends to the last ``context`` positions."""
 
     d_model: Size
     input_dimension: Size
@@ -157,7 +150,7 @@ class CodecTransformerConfig(_Strict):
     num_heads: Count
     num_layers: Count
     layer_scale: float
-    """What training began with; the released weights have their own."""
+    """Initial value of training; the released weights have their own."""
     context: Size
     max_period: Positive = 10_000.0
     dim_feedforward: Size
@@ -181,7 +174,7 @@ class QuantizerConfig(_Strict):
 
 
 class MimiConfig(_Strict):
-    """The codec: audio to what describes a voice, and latents to audio."""
+    """The codec: audio to voice prompts, and latents to audio."""
 
     dtype: Literal["float32"]
     sample_rate: Annotated[int, Field(ge=8_000, le=192_000)]
@@ -192,7 +185,7 @@ class MimiConfig(_Strict):
     transformer: CodecTransformerConfig
     quantizer: QuantizerConfig
     weights_path: str | None = None
-    """A file with the codec's weights; takes the place of those in the model's own file."""
+    """A file with the codec's weights; replaces those in the model's own file."""
     inner_dim: Size | None = None
     """Width of the encoder's output; ``seanet.dimension`` when not set."""
     outer_dim: Size | None = None
@@ -256,13 +249,13 @@ class MimiConfig(_Strict):
 
 
 class ModelConfig(_Strict):
-    """A whole model: its networks, where its weights are, and how its text is to be written."""
+    """Networks, sources of the weights, text rules."""
 
     flow_lm: FlowLMConfig
     mimi: MimiConfig
     weights_path: str | None = None
     weights_path_without_voice_cloning: str | None = None
-    """The same model without what cloning voices needs, for those who may not have it."""
+    """The same model without the encoder of voice prompts; open, while ``weights_path`` may be gated."""
     pad_with_spaces_for_short_inputs: bool = False
     remove_semicolons: bool = False
     append_terminal_punctuation: bool = True

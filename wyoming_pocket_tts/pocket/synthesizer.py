@@ -32,7 +32,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         self._model = model
         self._voices = voices
         self._states = VoiceStateCache(_VOICES_IN_MEMORY)
-        self._engine = model.choir(listener)
+        self._engine = model.batch_engine(listener)
 
     def voices(self) -> Sequence[Voice]:
         """The predefined voices, the default one first, and the custom ones."""
@@ -50,7 +50,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         except EmptyText:
             return
         if self._engine is None:
-            for samples in self._model.speak(generation):
+            for samples in self._model.generate(generation):
                 yield _pcm(np.asarray(samples))
             return
         with closing(self._engine.speak(generation)) as sequence:
@@ -89,7 +89,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         except VoiceError:
             self._voices.discard(path)
             raise
-        return self._model.script(state, request.text, temp=manner.temperature, eos_threshold=manner.eos_threshold)
+        return self._model.prepare(state, request.text, temp=manner.temperature, eos_threshold=manner.eos_threshold)
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:

@@ -20,7 +20,7 @@ from wyoming_pocket_tts.core.errors import ConfigError, VoiceError, VoiceUnavail
 from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.pocket.schema import ModelConfig
-from wyoming_pocket_tts.pocket.tensor_files import read_tensor_file
+from wyoming_pocket_tts.pocket.tensor_files import read_voice_tensors, write_tensors
 
 _LAYER_NAME: Final = "transformer.layers.{}.self_attn"
 _NAME_OF_LAYER = re.compile(r"transformer\.layers\.(0|[1-9]\d{0,2})\.self_attn")
@@ -29,22 +29,17 @@ _FORMAT: Final = "wyoming-pocket-tts voice 1"
 
 
 def unchanged(array: NDArray[Any]) -> object:
-    """What ``VoiceState`` makes of its arrays unless told otherwise: nothing."""
+    """The default of ``VoiceState.wrap``; a function, so that states can be pickled."""
     return array
 
 
 @dataclass(eq=False, repr=False)
 class VoiceState(Mapping[str, Mapping[str, Any]]):
-    """A voice: keys and values that a model's attention starts from. Equal to itself alone.
-
-    Arrays are made read-only: several speeches and callers share them.
+    """The KV cache of a voice prompt. Equal to itself alone; its arrays are read-only, since sequences share them.
 
     As a mapping it looks like what ``pocket-tts`` calls a model state: of each layer's name, ``offset`` and ``pad``
-    (int64 [1]) and ``cache`` (float32 [2, 1, T, kv_heads, head_dim]). It is for reading; who wants to change something
-    takes ``{name: dict(layer) for name, layer in state.items()}``.
-
-    Raises:
-        VoiceError: there are no layers, or their shapes do not fit together.
+    (int64 [1]) and ``cache`` (float32 [2, 1, T, kv_heads, head_dim]). It is for reading; to change something, take
+    ``{name: dict(layer) for name, layer in state.items()}``.
     """
 
     layers: tuple[Floats, ...]
@@ -52,7 +47,7 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
     model: str | None = None
     """Fingerprint of the weights that it was made with; None if unknown."""
     wrap: Callable[[NDArray[Any]], Any] = unchanged
-    """What the mapping makes of arrays: an engine's own type of tensors, copied where they could be written to."""
+    """Makes the mapping's arrays an engine's type of tensors, copied where they could be written to."""
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -72,10 +67,9 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
 
     @classmethod
     def of(cls, state: Mapping[str, Mapping[str, Any]]) -> "VoiceState":
-        """Take over what ``pocket-tts`` calls a model state, of tensors or arrays; a ``VoiceState`` as it is.
+        """From what ``pocket-tts`` calls a model state, of tensors or arrays; a ``VoiceState`` as it is.
 
-        Raises:
-            VoiceError: it is no such state, or holds numbers that are not finite.
+        Raises VoiceError if it is none, or holds numbers that are not finite.
         """
         if isinstance(state, VoiceState):
             return state
@@ -97,7 +91,7 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
             "pad": self.wrap(np.zeros(1, dtype=np.int64)),
             "cache": self.wrap(self.layers[int(match[1])][:, None]),
         }
-        return MappingProxyType(entry)  # made anew each time: what was put into it would be lost without a word
+        return MappingProxyType(entry)  # read-only: it is made anew each time, and changes would be lost
 
     def __iter__(self) -> Iterator[str]:
         return (_LAYER_NAME.format(index) for index in range(len(self.layers)))
@@ -113,11 +107,7 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
 
 
 def trim_model_state(state: Mapping[str, Mapping[str, Any]]) -> VoiceState:
-    """Copy what is used of a state, so that the larger buffer behind it can go. Tensors stay tensors.
-
-    Raises:
-        VoiceError: it is no voice state.
-    """
+    """Copy what is used of a state, so that the larger buffer behind it can go. Tensors stay tensors."""
     voice = VoiceState.of(state)
     copies = tuple(np.array(layer, order="C") for layer in voice.layers)
     for copied in copies:
@@ -125,69 +115,57 @@ def trim_model_state(state: Mapping[str, Mapping[str, Any]]) -> VoiceState:
     return replace(voice, layers=copies)
 
 
-def check_fits(
-    state: VoiceState, *, layers: int, kv_heads: int, head_dim: int, fingerprint: str | None, label: str
-) -> None:
-    """Refuse a voice that was made with another model's weights: it would be spoken as noise, without end.
+def check_voice_matches_model(voice: VoiceState, config: ModelConfig, *, fingerprint: str | None, label: str) -> None:
+    """Raise VoiceError for a voice that was made with another model's weights: it would be noise, without end.
 
-    Args:
-        state: the voice.
-        layers: the model's number of layers.
-        kv_heads: the model's key and value heads.
-        head_dim: the size of each.
-        fingerprint: of the model's weights; None if unknown, then sizes alone are compared.
-        label: how to call the voice in the message.
-
-    Raises:
-        VoiceError: it does not fit.
+    Without a ``fingerprint`` of the model's weights sizes alone are compared. ``label`` begins the message.
     """
     advice = "make the voice again from its recording, with this model"
-    found, expected = (len(state.layers), *state.layers[0].shape[2:]), (layers, kv_heads, head_dim)
+    sizes = config.flow_lm.transformer
+    expected = (sizes.num_layers, sizes.kv_heads, sizes.head_dim)
+    found = (len(voice.layers), *voice.layers[0].shape[2:])
     if found != expected:
         raise VoiceError(
             f"{label}: was made with another model (layers, heads, size: {found}; this model: {expected}); {advice}"
         )
-    if None not in (state.model, fingerprint) and state.model != fingerprint:
-        raise VoiceError(f"{label}: was made with other weights ({state.model}, not {fingerprint}); {advice}")
+    if None not in (voice.model, fingerprint) and voice.model != fingerprint:
+        raise VoiceError(f"{label}: was made with other weights ({voice.model}, not {fingerprint}); {advice}")
+
+
+# --- the exchange file
 
 
 def write_state(state: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Write the exchange file. It gets its name only when it is complete.
+    """Write the exchange file, which gets its name only when it is complete.
 
-    Raises:
-        VoiceError: it is no voice state.
-        VoiceOutOfReach: the file cannot be written.
+    Raises VoiceError for what is no voice state, VoiceUnavailable if the file cannot be written.
     """
-    from safetensors.numpy import save_file  # noqa: PLC0415  (speaking does without)
-
     voice = VoiceState.of(state)
-    tensors: dict[str, NDArray[Any]] = {}
-    for name, entry in replace(voice, wrap=unchanged).items():
-        tensors |= {f"{name}/{key}": np.ascontiguousarray(array) for key, array in entry.items()}
+    tensors = {
+        f"{name}/{key}": array for name, entry in replace(voice, wrap=unchanged).items() for key, array in entry.items()
+    }
     metadata = {"format": _FORMAT} | ({"model": voice.model} if voice.model else {})
     try:
         with atomic_path(path, durable=False) as aside:
-            save_file(tensors, aside, metadata)
-    except Exception as error:  # the library has its own kinds for what the disk refuses
+            write_tensors(aside, tensors, metadata)
+    except OSError as error:
         raise VoiceUnavailable(f"{path}: the voice cannot be written ({error})") from error
 
 
 def read_state(path: Path) -> VoiceState:
     """Read an exchange file, ours or that of ``pocket-tts``; float16 and bfloat16 become float32.
 
-    Raises:
-        MissingFile: it is not there.
-        VoiceError: it is damaged, too large, or holds something other than a voice.
+    Raises MissingFile, or VoiceError for what is damaged, too large, or no voice.
     """
-    file = read_tensor_file(path)
+    tensors, metadata = read_voice_tensors(path)
     entries: defaultdict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
-    for name, tensor in file.tensors.items():
+    for name, tensor in tensors.items():
         module, _, key = name.partition("/")
         entries[module][key] = tensor
-    written_as = file.metadata.get("format", "")
+    written_as = metadata.get("format", "")
     if written_as.startswith(_FORMAT.rstrip("1")) and written_as != _FORMAT:
         raise VoiceError(f"{path}: was written by a newer version of this program ({quote_untrusted(written_as)})")
-    return VoiceState(_layers(entries, str(path)), model=file.metadata.get("model"))
+    return VoiceState(_layers(entries, str(path)), model=metadata.get("model"))
 
 
 def _layers(entries: Mapping[str, Mapping[str, NDArray[Any]]], origin: str) -> tuple[Floats, ...]:
@@ -230,7 +208,7 @@ def _used(entry: Mapping[str, NDArray[Any]], where: str) -> Floats:
 
 
 def _offset(entry: Mapping[str, NDArray[Any]], where: str) -> int:
-    """How many positions are used. Older files say it by the size of a tensor."""
+    """Positions in use; in older files, the size of a tensor."""
     if "current_end" in entry:
         shape = entry["current_end"].shape
         if not shape:
@@ -244,7 +222,7 @@ def _offset(entry: Mapping[str, NDArray[Any]], where: str) -> int:
 
 
 def _read_only(array: Floats) -> Floats:
-    """The array itself, if nobody can write to it through this; else a view, since its flags are its owner's."""
+    """The array itself if it is read-only, else a read-only view: the array's flags are its owner's."""
     if not array.flags.writeable:
         return array
     view = array.view()
@@ -253,32 +231,12 @@ def _read_only(array: Floats) -> Floats:
 
 
 def _wrap_of(value: object) -> Callable[[NDArray[Any]], Any]:
-    """What makes of arrays what this value is: for a tensor its library's ``tensor``, which copies."""
+    """For a tensor its library's ``tensor``, which copies."""
     library = sys.modules.get(type(value).__module__.partition(".")[0])
     return getattr(library, "tensor", unchanged) if hasattr(value, "detach") else unchanged
 
 
-def check_voice_matches_model(voice: VoiceState, config: ModelConfig, *, fingerprint: str | None, label: str) -> None:
-    """Refuse a voice that was made with another model.
-
-    Args:
-        voice: the voice.
-        config: what the model is.
-        fingerprint: of the model's weights; None if unknown, then sizes alone are compared.
-        label: how to call the voice in the message.
-
-    Raises:
-        VoiceError: it was.
-    """
-    sizes = config.flow_lm.transformer
-    check_fits(
-        voice,
-        layers=sizes.num_layers,
-        kv_heads=sizes.kv_heads,
-        head_dim=sizes.head_dim,
-        fingerprint=fingerprint,
-        label=label,
-    )
+# --- recently used voices
 
 
 _SIZE_VARIABLE = "POCKET_TTS_PROMPT_CACHE_SIZE"
@@ -286,11 +244,7 @@ _DEFAULT_SIZE = 2
 
 
 class VoiceStateCache:
-    """Keeps the most recently used voices; threads that want the same one at once wait for one encoding.
-
-    Args:
-        capacity: voices that are kept; 0 for none.
-    """
+    """LRU cache of ``capacity`` voices; threads that want the same one at once wait for one encoding."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -298,11 +252,7 @@ class VoiceStateCache:
         self._voices: OrderedDict[Hashable, Future[VoiceState]] = OrderedDict()
 
     def get(self, key: Hashable, encode: Callable[[], VoiceState]) -> VoiceState:
-        """Return the voice that is kept under the key, or encode it.
-
-        Raises:
-            Exception: whatever ``encode`` raises; nothing is kept then.
-        """
+        """The voice of the key, encoded if it is not kept. What ``encode`` raises is raised, and nothing kept."""
         with self._lock:
             voice = self._voices.get(key)
             mine = voice is None
@@ -312,25 +262,18 @@ class VoiceStateCache:
             while len(self._voices) > self._capacity:
                 self._voices.popitem(last=False)
         if mine:
-            self._fill(key, voice, encode)
+            try:
+                voice.set_result(encode())
+            except BaseException as error:  # noqa: BLE001  (it is raised in every thread that waits)
+                with self._lock:
+                    if self._voices.get(key) is voice:
+                        del self._voices[key]
+                voice.set_exception(error)
         return voice.result()
-
-    def _fill(self, key: Hashable, voice: Future[VoiceState], encode: Callable[[], VoiceState]) -> None:
-        try:
-            voice.set_result(encode())
-        except BaseException as error:  # noqa: BLE001  (it is raised in every thread that waits)
-            with self._lock:
-                if self._voices.get(key) is voice:
-                    del self._voices[key]
-            voice.set_exception(error)
 
 
 def prompt_cache_size() -> int:
-    """How many voices the environment wants to be remembered.
-
-    Raises:
-        ConfigError: its variable holds no number.
-    """
+    """Voices to keep, from the environment."""
     text = os.environ.get(_SIZE_VARIABLE, "")
     if not text:
         return _DEFAULT_SIZE

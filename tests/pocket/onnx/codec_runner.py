@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.graph import ExternalDataFile
 from wyoming_pocket_tts.inference.session import OnnxSession, from_metadata
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph, encoder_graph
-from wyoming_pocket_tts.pocket.random_model import Floats, random_tensor
+from wyoming_pocket_tts.pocket.random_model import random_tensor
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.torch.mimi import Mimi
 from wyoming_pocket_tts.pocket.weights import expected_tensors

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.graph import ExternalDataFile
 from wyoming_pocket_tts.inference.session import Array, OnnxSession
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 from wyoming_pocket_tts.pocket.onnx.flow_graphs import flow_lm_graph
-from wyoming_pocket_tts.pocket.random_model import Floats, random_tensor
+from wyoming_pocket_tts.pocket.random_model import random_tensor
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.weights import expected_tensors
 

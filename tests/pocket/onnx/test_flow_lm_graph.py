@@ -13,12 +13,12 @@ from tests.pocket.onnx.flow_lm_runner import Streams, random_weights, write_flow
 from tests.pocket.random_models import changed
 from tests.support.tiers import mostly
 from wyoming_pocket_tts.core.errors import ConfigError, ModelError
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.graph import ExternalDataFile
 from wyoming_pocket_tts.inference.session import OnnxSession
 from wyoming_pocket_tts.pocket.backend import SamplingParams
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 from wyoming_pocket_tts.pocket.onnx.flow_graphs import flow_lm_graph, rotation_tables
-from wyoming_pocket_tts.pocket.random_model import Floats
 from wyoming_pocket_tts.pocket.registry import released_model
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.torch.backend import PocketNetwork, TorchBackend, TorchLatentGenerator

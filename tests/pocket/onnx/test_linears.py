@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.graph import GraphBuilder
 from wyoming_pocket_tts.inference.quantized import BLOCK, BlockMatMul, Float32MatMul, quantize_blocks
 from wyoming_pocket_tts.inference.session import OnnxSession
-from wyoming_pocket_tts.pocket.random_model import Floats
 
 
 def product(x: Floats, weight: Floats, bias: Floats | None, bits: int | None, directory: Path) -> Floats:

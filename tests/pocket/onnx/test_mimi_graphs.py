@@ -18,10 +18,10 @@ from tests.pocket.onnx.codec_runner import (
 )
 from tests.pocket.random_models import changed
 from tests.support.tiers import mostly
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.session import OnnxSession
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 from wyoming_pocket_tts.pocket.onnx.codec_graphs import decoder_graph
-from wyoming_pocket_tts.pocket.random_model import Floats
 from wyoming_pocket_tts.pocket.registry import released_model
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.pocket.onnx.codec_runner import signal_to_noise_db
+from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.inference.graph import GraphBuilder
 from wyoming_pocket_tts.inference.quantized import ConvWindow, Float32MatMul, Int8MatMul, MatMulOps, quantize_columns
 from wyoming_pocket_tts.inference.session import OnnxSession
-from wyoming_pocket_tts.pocket.random_model import Floats
 
 ROWS, CHANNELS, OUTPUTS = 40, 512, 64
 RANDOM = np.random.default_rng(0)

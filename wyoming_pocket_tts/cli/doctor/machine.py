@@ -85,7 +85,7 @@ def check_memory(
     is_running: bool = False,
     memory: Callable[[], MemoryInfo | None] = memory_info,
 ) -> Iterator[Finding]:
-    """Whether the models of the settings fit into memory, and into ``models.memory_budget_mb`` (units of 2 to the 20th).
+    """Whether the models of the settings fit into memory, and into ``models.memory_budget_mb`` (MiB).
 
     ``is_running``: the service runs on this machine and already has its memory.
     """

@@ -19,7 +19,6 @@ from tests.pocket.peer import load_peer, torch_backend
 from tests.pocket.random_models import reduced
 from tests.pocket.tokenizers import tokenizer_files
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, MissingFile, ModelError, VoiceError
-from wyoming_pocket_tts.pocket import loading as voice_loader
 from wyoming_pocket_tts.pocket import model as module
 from wyoming_pocket_tts.pocket.backend import Samples, SamplingParams
 from wyoming_pocket_tts.pocket.hub import suffix_of
@@ -449,7 +448,7 @@ def test_ready_made_voices_belong_to_released_models(
         asked.append(source)
         return tmp_path / "alba.safetensors"
 
-    monkeypatch.setattr(voice_loader, "fetch", fetch)
+    monkeypatch.setattr(module, "fetch", fetch)
     assert model.get_state_for_audio_prompt("alba").length == voice.length
     assert asked == [voice_state_source(NAME, "alba")]
 

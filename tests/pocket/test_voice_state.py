@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from tests.pocket.random_models import changed
 from wyoming_pocket_tts.core.errors import MissingFile, VoiceError
 from wyoming_pocket_tts.pocket import tensor_files as tensor_file
-from wyoming_pocket_tts.pocket.voice_state import VoiceState, check_fits, read_state, trim_model_state, write_state
+from wyoming_pocket_tts.pocket.registry import released_model
+from wyoming_pocket_tts.pocket.schema import ModelConfig
+from wyoming_pocket_tts.pocket.voice_state import (
+    VoiceState,
+    VoiceStateCache,
+    check_voice_matches_model,
+    read_state,
+    trim_model_state,
+    write_state,
+)
 
 LAYER = "transformer.layers.{}.self_attn"
 Tensors = dict[str, NDArray[Any]]
@@ -147,18 +158,22 @@ def test_trimming_lets_the_larger_buffer_go() -> None:
         assert layer.flags.c_contiguous
 
 
-FITTING: dict[str, Any] = {"layers": 3, "kv_heads": 4, "head_dim": 8, "fingerprint": "abc"}
+def model_config(**transformer: int) -> ModelConfig:
+    """A model of 3 layers with 4 heads of 8."""
+    sizes = {"num_layers": 3, "num_heads": 4, "attn_dim": 32} | transformer
+    return changed(released_model("english"), {"flow_lm": {"transformer": sizes}})
 
 
 @pytest.mark.parametrize("model", ["abc", None])
 def test_a_voice_of_the_same_model_fits(model: str | None) -> None:
-    check_fits(voice(model=model), **FITTING, label="anna")
+    check_voice_matches_model(voice(model=model), model_config(), fingerprint="abc", label="anna")
 
 
-@pytest.mark.parametrize("other", [{"layers": 6}, {"kv_heads": 2}, {"head_dim": 64}, {"fingerprint": "abd"}])
-def test_a_voice_of_another_model_is_refused(other: dict[str, Any]) -> None:
+@pytest.mark.parametrize("other", [{"num_layers": 6}, {"num_kv_heads": 2}, {"attn_dim": 256}, {}])
+def test_a_voice_of_another_model_is_refused(other: dict[str, int]) -> None:
+    fingerprint = "abc" if other else "abd"
     with pytest.raises(VoiceError, match=r"anna: was made with .*make the voice again"):
-        check_fits(voice(model="abc"), **(FITTING | other), label="anna")
+        check_voice_matches_model(voice(model="abc"), model_config(**other), fingerprint=fingerprint, label="anna")
 
 
 @pytest.mark.parametrize("model", ["abc", None])
@@ -352,3 +367,93 @@ def test_damage_is_refused_or_harmless(data: st.DataObject, tmp_path_factory: py
         assert str(path) in str(error)  # noqa: PT017  (either outcome is right)
     else:
         assert np.isfinite(state.layers[0]).all()
+
+
+# --- recently used voices
+
+
+def a_voice() -> VoiceState:
+    return VoiceState(layers=(np.zeros((2, 1, 1, 2), np.float32),))
+
+
+class Encoder:
+    def __init__(self) -> None:
+        self.encoded: list[str] = []
+
+    def of(self, name: str) -> Callable[[], VoiceState]:
+        def encode() -> VoiceState:
+            self.encoded.append(name)
+            return a_voice()
+
+        return encode
+
+
+def test_the_least_recently_used_voice_goes() -> None:
+    cache, encoder = VoiceStateCache(2), Encoder()
+    for name in ["a", "b", "a", "c", "a", "b"]:
+        cache.get(name, encoder.of(name))
+    assert encoder.encoded == ["a", "b", "c", "b"]
+
+
+def test_the_same_voice_comes_back() -> None:
+    cache, encoder = VoiceStateCache(1), Encoder()
+    assert cache.get("a", encoder.of("a")) is cache.get("a", encoder.of("a"))
+
+
+def test_nothing_is_kept_without_room() -> None:
+    cache, encoder = VoiceStateCache(0), Encoder()
+    cache.get("a", encoder.of("a"))
+    cache.get("a", encoder.of("a"))
+    assert encoder.encoded == ["a", "a"]
+
+
+def test_a_failure_is_not_kept() -> None:
+    cache, encoder = VoiceStateCache(2), Encoder()
+
+    def fail() -> VoiceState:
+        raise ValueError("no voice")
+
+    with pytest.raises(ValueError, match="no voice"):
+        cache.get("a", fail)
+    cache.get("a", encoder.of("a"))
+    assert encoder.encoded == ["a"]
+
+
+def test_a_failure_takes_no_other_encoding_of_the_same_voice_with_it() -> None:
+    """The one that fails was pushed out of the cache meanwhile, and the voice was asked for anew."""
+    cache, encoder = VoiceStateCache(1), Encoder()
+
+    def fail_late() -> VoiceState:
+        cache.get("b", encoder.of("b"))
+        cache.get("a", encoder.of("a"))
+        raise ValueError("no voice")
+
+    with pytest.raises(ValueError, match="no voice"):
+        cache.get("a", fail_late)
+    cache.get("a", encoder.of("a"))
+    assert encoder.encoded == ["b", "a"]
+
+
+def test_threads_that_want_the_same_voice_wait_for_one_encoding() -> None:
+    cache = VoiceStateCache(2)
+    started, go_on = threading.Event(), threading.Event()
+    encodings: list[int] = []
+    voices: list[VoiceState] = []
+
+    def encode() -> VoiceState:
+        encodings.append(1)
+        started.set()
+        assert go_on.wait(20)
+        return a_voice()
+
+    threads = [threading.Thread(target=lambda: voices.append(cache.get("a", encode))) for _ in range(4)]
+    threads[0].start()
+    assert started.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(encodings) == 1
+    assert len({id(voice) for voice in voices}) == 1
+    assert len(voices) == 4
