@@ -30,9 +30,6 @@ FLOORS = {
 }
 """Folder -> its floor. An import goes down, or stays inside of its folder."""
 
-SHARED_UPSTAIRS = {"cli"}
-"""Folders that others of their floor may import."""
-
 NO_ASYNCIO = ("audio", "kokoro", "pocket", "text", "voices")
 """Parts that run on worker threads: asyncio has no place there."""
 
@@ -92,7 +89,7 @@ def violations(module: str, source: str, *, is_package: bool = False) -> Iterato
         if writes_models(ours) and not (with_torch or writes_models(module) or module in CONVERTING):
             yield f"{module} imports {name}: it loads the package onnx, which is not for serving"
         target = ours.partition(".")[0]
-        if target != part and part and FLOORS.get(target, 0) >= FLOORS[part] and target not in SHARED_UPSTAIRS:
+        if target != part and part and FLOORS.get(target, 0) >= FLOORS[part]:
             yield f"{module} imports {name}"
 
 

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
+
 from wyoming_pocket_tts.cli.main import main
+from wyoming_pocket_tts.pocket import registry
+from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 
 def run(*arguments: str, stdin: bytes = b"", at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -35,3 +39,11 @@ def run(*arguments: str, stdin: bytes = b"", at: Path | None = None) -> subproce
             log.setLevel(level)
     assert isinstance(code, int)
     return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
+
+
+def replace_released_models(monkeypatch: pytest.MonkeyPatch, config: ModelConfig) -> None:
+    """Every released model is this one, in all modules that look one up."""
+    original = registry.released_model
+    for module in list(sys.modules.values()):
+        if getattr(module, "released_model", None) is original:
+            monkeypatch.setattr(module, "released_model", lambda _: config)

@@ -14,19 +14,19 @@ from tests.cli.doctor.stranger import info, stranger
 from tests.server.client import service
 from wyoming_pocket_tts.cli import benchmark as command
 from wyoming_pocket_tts.cli.benchmark import (
-    BenchmarkOptions,
     BenchmarkResult,
     BenchmarkRunner,
     SystemLoad,
     advice,
     as_dict,
     as_table,
-    benchmark,
     choice,
     doubts,
+    measure_models,
 )
+from wyoming_pocket_tts.cli.console import StatusLine
 from wyoming_pocket_tts.cli.measure import Measurement
-from wyoming_pocket_tts.cli.model_sizes import ModelSizeTier, computed_in, language_of, size_tiers
+from wyoming_pocket_tts.cli.model_choice import ModelSizeTier, computed_in, language_of, size_tiers
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.config.schema import ServerSettings, Settings
 from wyoming_pocket_tts.core.errors import TtsError
@@ -60,7 +60,7 @@ def test_a_machine_is_measured_without_a_download_and_the_choice_is_written(tmp_
 
 
 def bench(data_dir: Path) -> BenchmarkRunner:
-    return BenchmarkRunner(data_dir, Precision.INT8, 1, lambda _: None)
+    return BenchmarkRunner(data_dir, Precision.INT8, 1, StatusLine(quiet=True))
 
 
 def test_no_model_takes_memory_that_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_a_file_that_cannot_be_written_is_named_before_anybody_waits(
         raise AssertionError("nothing is measured for nothing")
 
     monkeypatch.setattr(BenchmarkRunner, "measure", measure)
-    wanted = BenchmarkOptions(quick=True, write=tmp_path / "nowhere" / "tts.yaml", threads=1)
+    file = tmp_path / "nowhere" / "tts.yaml"
     with pytest.raises(TtsError, match=r"nowhere/tts\.yaml: cannot be written"):
-        benchmark(load_settings(), wanted, as_json=False, quiet=True, tell=print)
+        measure_models(load_settings(), quick=True, write=file, as_json=False, quiet=True, tell=print)
 
 
 NOBODY = "tcp://127.0.0.1:0"
@@ -142,7 +142,7 @@ def test_doubts_are_told_before_anything_is_measured(
     monkeypatch.setattr(BenchmarkRunner, "measure", measure)
     settings = Settings(server=ServerSettings(uri=NOBODY))
     with caplog.at_level(logging.WARNING), pytest.raises(TtsError, match="nothing could be measured"):
-        benchmark(settings, BenchmarkOptions(quick=True, threads=1), as_json=True, quiet=True, tell=lambda _: None)
+        measure_models(settings, quick=True, as_json=True, quiet=True, tell=lambda _: None)
 
 
 def outcome(name: str, speed: float, precision: Precision = Precision.INT8) -> BenchmarkResult:

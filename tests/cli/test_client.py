@@ -80,7 +80,7 @@ async def test_a_streaming_server_gets_words_and_ends_with_its_own_event() -> No
 @pytest.mark.parametrize(
     ("answers", "problem"),
     [
-        ([*SPEECH[:2], Error(text="too much", code="overloaded").event()], "the server refuses: too much"),
+        ([*SPEECH[:2], Error(text="too much", code="overloaded").event()], "refuses: 'too much'"),
         ([*SPEECH[:2], None], "closed the connection before it had finished"),
     ],
 )

@@ -13,12 +13,12 @@ import soundfile
 import yaml
 from numpy.typing import NDArray
 
+from tests.cli.in_process import replace_released_models
 from tests.pocket.fake_hub import Served, fake_hub
 from tests.pocket.onnx.bundles import write_small_model
 from tests.pocket.random_models import changed
-from wyoming_pocket_tts.cli import voices as cloning
+from wyoming_pocket_tts.cli.clone import CONSENT_NOTE, CloneOptions, checked_name, clone_voice, model_of_service
 from wyoming_pocket_tts.cli.model_choice import ModelSelection
-from wyoming_pocket_tts.cli.voices import CONSENT_NOTE, CloneOptions, checked_name, clone_voice, model_of_service
 from wyoming_pocket_tts.core.errors import ConfigError, MissingFile, TtsError, VoiceError
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket.model import TTSModel
@@ -256,7 +256,7 @@ def test_what_the_disk_refuses_leaves_nothing_behind(
     def full(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cloning, "sync", full)
+    monkeypatch.setattr("wyoming_pocket_tts.core.system.sync", full)
     with pytest.raises(VoiceError, match=r"Anna\.safetensors: the voice cannot be written \(No space left on device\)"):
         told_by(wanted, choice)
     assert voices_in(wanted) == []
@@ -284,7 +284,7 @@ def test_weights_that_can_hear_are_fetched_when_they_are_to_be_had(
         gated = changed(
             own, {"weights_path": f"{server.url}/whole", "weights_path_without_voice_cloning": own.weights_path}
         )
-        monkeypatch.setattr(configs, "released_model", lambda _: gated)
+        replace_released_models(monkeypatch, gated)
         with pytest.raises(TtsError, match=r"these weights cannot clone voices.*accept the terms"):
             told_by(apart, ModelSelection(language="german"))
         assert voices_in(apart) == []

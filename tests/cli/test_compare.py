@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from tests.cli.in_process import replace_released_models
 from tests.cli.test_pocket_commands import Terminal, recording
 from tests.pocket.onnx.bundles import write_small_model
 from wyoming_pocket_tts.cli import compare as comparing
@@ -25,15 +26,13 @@ from wyoming_pocket_tts.cli.compare import (
     CandidateResult,
     CompareOptions,
     Comparison,
-    OutputDistance,
     advice,
     as_table,
-    compare,
-    distance,
-    log_spectral_distance_db,
+    compare_candidates,
 )
 from wyoming_pocket_tts.cli.measure import Candidate, GeneratedOutput, Measurement, MeasureTask, run_task
 from wyoming_pocket_tts.cli.model_choice import ModelSelection
+from wyoming_pocket_tts.cli.spectrograms import OutputDistance, distance, log_spectral_distance_db
 from wyoming_pocket_tts.core.errors import ModelError, TtsError
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket import schema as configs_schema
@@ -145,7 +144,9 @@ def test_a_person_gets_a_table_recordings_a_picture_and_advice(folder: Path, tmp
 
 def test_a_program_gets_an_object(folder: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    compare(wanted(folder, tmp_path, "int8", "int8"), choice(folder), quiet=True, as_json=True, tell=told.append)
+    compare_candidates(
+        wanted(folder, tmp_path, "int8", "int8"), choice(folder), quiet=True, as_json=True, tell=told.append
+    )
     (text,) = told
     found = json.loads(text)
     fp32, int8 = found["candidates"]
@@ -184,7 +185,7 @@ def test_what_this_machine_cannot_compute_is_named_and_the_others_go_on(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     told: list[str] = []
-    compare(
+    compare_candidates(
         wanted(folder, tmp_path, "torch", "int4", "mixed", "int8"),
         choice(folder),
         quiet=True,
@@ -197,7 +198,7 @@ def test_what_this_machine_cannot_compute_is_named_and_the_others_go_on(
     assert lines[3].startswith("int8 ")
     assert lines[4] == "int4   not here: this machine cannot compute it; serve would use fp32 instead"
     assert lines[5] == "torch  not here: PyTorch is not installed: pip install 'wyoming-pocket-tts[torch]'"
-    assert told[2].endswith("fp32.wav, int8.wav. For a picture of them: pip install 'wyoming-pocket-tts[compare]'")
+    assert told[1].endswith("fp32.wav, int8.wav. For a picture of them: pip install 'wyoming-pocket-tts[compare]'")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.wav", "int8.wav"]
 
 
@@ -335,11 +336,11 @@ def test_a_released_model_has_its_ready_made_voice(
         directory.mkdir(parents=True)
         shutil.copy(state, directory / f"{voices[0]}.safetensors")
 
-    monkeypatch.setattr(configs, "released_model", lambda _: config)
+    replace_released_models(monkeypatch, config)
     monkeypatch.setattr(comparing, "download_voices", bring)
     told: list[str] = []
     what = replace(wanted(folder, tmp_path / "out", "fp32"), voice=None, text=None, data_dir=tmp_path / "data")
-    compared = compare(what, ModelSelection(language="german"), quiet=True, as_json=False, tell=told.append)
+    compared = compare_candidates(what, ModelSelection(language="german"), quiet=True, as_json=False, tell=told.append)
     assert asked == [("german", ["juergen"])]
     assert (compared.model, compared.voice) == ("german", "juergen")
     assert "Abend" in compared.text

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.in_process import replace_released_models
 from tests.pocket.fake_hub import Served, fake_hub
 from tests.pocket.onnx.bundles import write_small_model
 from tests.pocket.random_models import changed
@@ -84,7 +85,7 @@ def test_what_is_downloaded_is_enough_for_a_machine_without_a_network(
 def released(model: Path, monkeypatch: pytest.MonkeyPatch) -> ModelConfig:
     """Every released model is ours."""
     config = configs.load_config(model)
-    monkeypatch.setattr(configs, "released_model", lambda _: config)
+    replace_released_models(monkeypatch, config)
     return config
 
 
@@ -211,7 +212,7 @@ def test_weights_that_can_clone_are_fetched_when_they_are_to_be_had(
             own,
             {"weights_path": f"{server.url}/whole", "weights_path_without_voice_cloning": own.weights_path},
         )
-        monkeypatch.setattr(configs, "released_model", lambda _: gated)
+        replace_released_models(monkeypatch, gated)
         told: list[str] = []
         how = DownloadOptions(data_dir=tmp_path)
         download_models(["german"], how, quiet=True, tell=told.append)

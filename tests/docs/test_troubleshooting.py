@@ -19,7 +19,7 @@ QUOTED = (
     "no server answers at ",
     ": is the service running? ",
     " does not answer within ",
-    " does not say what it is: is it a wyoming server?",
+    " closes the connection instead of answering 'describe': is it a wyoming server?",
     " is there, and has no room for another client now: ",
     "nothing listens at ",
     ": it does not run on this machine",

@@ -33,7 +33,7 @@ def places(tmp_path: Path) -> AppPaths:
 
 
 def say(places: AppPaths, **options: object) -> None:
-    places.options.write_text(json.dumps(options))
+    (places.data / "options.json").write_text(json.dumps(options))
 
 
 async def start(places: AppPaths, url: str) -> tuple[asyncio.subprocess.Process, int]:
@@ -85,7 +85,7 @@ async def test_the_supervisor_hears_of_it_when_it_answers(places: AppPaths) -> N
 def test_recordings_in_the_share_are_where_the_service_looks(places: AppPaths) -> None:
     say(places, hub_token="hf_secret")  # noqa: S106  (a made-up one)
     assert prepare(places) == "hf_secret"
-    (places.voices / "anna.wav").touch()
+    (places.share / "voices" / "anna.wav").touch()
     assert [path.name for path in (places.data / "voices").iterdir()] == ["anna.wav"]
     assert prepare(places) == "hf_secret", "again, as after each restart"
     assert "hf_secret" not in places.settings.read_text()
@@ -115,7 +115,7 @@ def test_outside_of_an_app_it_says_so(tmp_path: Path) -> None:
 
 
 def test_options_that_are_no_json_are_named(places: AppPaths) -> None:
-    places.options.write_text("{")
+    (places.data / "options.json").write_text("{")
     with pytest.raises(ConfigError, match="is not JSON"):
         prepare(places)
 

@@ -1,7 +1,6 @@
 """WAV writer for files and pipes, playback through an installed player."""
 
 import os
-import secrets
 import shutil
 import struct
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wyoming_pocket_tts.core.errors import TtsError
+from wyoming_pocket_tts.core.system import atomic_path
 
 _UNKNOWN_LENGTH_BYTES = 0x7FFF_F000
 """Stands in the header while the length is not known; players then read to the end of the pipe."""
@@ -95,13 +95,8 @@ def open_wav(name: str) -> Iterator[WavWriter]:
             with path.open("wb") as file:
                 yield WavWriter(file)
             return
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with partial.open("xb") as file:
-                yield WavWriter(file)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_path(path, durable=False) as aside, aside.open("xb") as file:
+            yield WavWriter(file)
     except OSError as error:
         where = "standard output" if name == "-" else name
         raise TtsError(f"cannot write {where}: {error.strerror or error}") from error

@@ -4,17 +4,22 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from wyoming_pocket_tts.cli.console import StatusLine
-from wyoming_pocket_tts.cli.doctor.base import ask, is_ours
+import typer
+
+from wyoming_pocket_tts.cli import options
+from wyoming_pocket_tts.cli.client import ask, is_ours
+from wyoming_pocket_tts.cli.console import ProgressDisplay, StatusLine, Tell, table
 from wyoming_pocket_tts.cli.measure import Candidate, Measurement, MeasureTask, run_task
-from wyoming_pocket_tts.cli.model_sizes import ModelSize, ModelSizeTier, computed_in, language_of, size_tiers
+from wyoming_pocket_tts.cli.model_choice import ModelSize, ModelSizeTier, computed_in, language_of, size_tiers
 from wyoming_pocket_tts.cli.settings_edit import check_writable, write_choice
+from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ModelError, ServerOverloaded, TtsError
 from wyoming_pocket_tts.core.system import cpu_flags, memory_info
@@ -23,7 +28,7 @@ from wyoming_pocket_tts.pocket.onnx.install import ensure_converted, find_conver
 from wyoming_pocket_tts.pocket.random_model import make_model, make_voice
 from wyoming_pocket_tts.pocket.registry import default_voice
 from wyoming_pocket_tts.pocket.voice_store import VOICE_SUFFIX, missing_voices, ready_made_directory
-from wyoming_pocket_tts.pocket.worker_client import Progress
+from wyoming_pocket_tts.server.components import default_thread_count
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -32,7 +37,6 @@ COMFORTABLE_SPEED = 1.5
 _TEXT = (
     "Good evening. The lights in the living room are off, the front door is locked, and it will rain tomorrow morning."
 )
-_STAGES = {"convert": "converting", "verify": "comparing with the exact model"}
 _HEAD = ("MODEL", "PRECISION", "FIRST AUDIO", "SPEED", "MEMORY", "WEIGHTS", "")
 _NOTHING = "-"
 _MEGABYTE = 1e6
@@ -42,16 +46,36 @@ _BUSY_SHARE = 0.4
 _TOO_LOW = "the speeds will be too low"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkOptions:
-    """What to measure."""
+app = typer.Typer(rich_markup_mode=None)
 
-    quick: bool = False
-    """Measure one size, that of the settings' first model."""
-    write: Path | None = None
-    """The settings file for the choice."""
-    threads: int
-    """Of the language model."""
+
+@app.command()
+def benchmark(
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure one size: that of the settings' first model.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write", metavar="FILE", help="Write the choice into this settings file; comments and all else stay."
+        ),
+    ] = None,
+    as_json: options.JsonFlag = False,
+    precision: options.PrecisionOption = None,
+    threads: options.ThreadsOption = None,
+    quiet: options.QuietFlag = False,
+    config: options.ConfigOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Measure which models this machine runs in real time.
+
+    Downloads nothing.
+    """
+    flags = {"data_dir": data_dir, "models.precision": precision, "models.threads": threads}
+    file = config or (write if write is not None and write.exists() else None)
+    settings = read_settings(file, flags, log_level="error" if quiet else "warning")
+    measure_models(settings, quick=quick, write=write, as_json=as_json, quiet=quiet, tell=typer.echo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +99,22 @@ class BenchmarkResult:
         return "released" if self.is_real else "random"
 
 
-def benchmark(
-    settings: Settings, options: BenchmarkOptions, *, as_json: bool, quiet: bool, tell: Callable[[str], None]
+def measure_models(
+    settings: Settings, *, quick: bool, write: Path | None = None, as_json: bool, quiet: bool, tell: Tell
 ) -> list[BenchmarkResult]:
-    """Measure, report, and write the choice; reasons to doubt the figures are logged before.
+    """Measure, report, and write the choice into the file ``write``, which is checked before anything is measured.
 
-    Raises:
-        ConfigError: the settings file cannot be changed; raised before anything is measured.
-        SpeechError: nothing could be measured.
+    Reasons to doubt the figures are logged before.
     """
     precision = computed_in(Precision(settings.models.precision), cpu_flags())
-    sizes = _sizes(settings, quick=options.quick)
-    if options.write is not None:
-        check_writable(options.write, sizes[0].name, precision.value)
+    sizes = _sizes(settings, quick=quick)
+    if write is not None:
+        check_writable(write, sizes[0].name, precision.value)
     for doubt in doubts(settings.server.uri, SystemLoad.now()):
         _LOGGER.warning("%s", doubt)
     with StatusLine(quiet=quiet) as status:
-        runner = BenchmarkRunner(settings.data_dir, precision, options.threads, status.show)
+        threads = settings.models.threads or default_thread_count()
+        runner = BenchmarkRunner(settings.data_dir, precision, threads, status)
         results = [runner.measure(size) for size in sizes]
     if as_json:
         tell(json.dumps(as_dict(results), ensure_ascii=False, indent=2))
@@ -100,12 +123,12 @@ def benchmark(
         tell(advice(results))
     if not any(result.figures for result in results):
         raise TtsError("nothing could be measured")
-    if options.write is not None:
+    if write is not None:
         chosen = choice(results)
-        line = f"{options.write}: nothing was written, as no model is fast enough"
+        line = f"{write}: nothing was written, as no model is fast enough"
         if chosen is not None:
-            write_choice(options.write, chosen.name, chosen.precision.value)
-            line = f"{options.write}: models.names and models.precision are {chosen.name} and {chosen.precision} now"
+            write_choice(write, chosen.name, chosen.precision.value)
+            line = f"{write}: models.names and models.precision are {chosen.name} and {chosen.precision} now"
         if not as_json:
             tell(line)
     return results
@@ -132,8 +155,7 @@ class BenchmarkRunner:
     """Random models lie there, too, while they are measured."""
     precision: Precision
     threads: int
-    show: Callable[[str], None]
-    """Takes status texts."""
+    status: StatusLine
     warned: set[str] = field(default_factory=set)
     """Warnings that were logged already."""
 
@@ -154,13 +176,17 @@ class BenchmarkRunner:
                     threads=self.threads,
                     result=scratch / "result.npz",
                 )
-                figures = run_task(task, show=lambda text: self.show(f"{size.name}: {text} ..."), warned=self.warned)
+                show = partial(self._show, size.name)
+                figures = run_task(task, show=show, warned=self.warned)
         except TtsError as error:
             return BenchmarkResult(size.name, self.precision, problem=" ".join(str(error).split()))
         except OSError as error:
             place = error.filename or self.data_dir
             return BenchmarkResult(size.name, self.precision, problem=f"{place}: {error.strerror or error}")
         return BenchmarkResult(size.name, bundle.precision, figures, is_real)
+
+    def _show(self, name: str, text: str) -> None:
+        self.status.show(f"{name}: {text} ...")
 
     def _released(self, size: ModelSizeTier) -> tuple[ModelBundle, Path, bool] | None:
         """The converted model and its default voice, if both are installed."""
@@ -172,11 +198,8 @@ class BenchmarkRunner:
         return bundle, directory / f"{voice}{VOICE_SUFFIX}", True
 
     def _random(self, size: ModelSizeTier, scratch: Path) -> tuple[ModelBundle, Path, bool]:
-        def report(progress: Progress) -> None:
-            share = "" if progress.done is None else f" {progress.done:.0%}"
-            self.show(f"{size.name}: {_STAGES.get(progress.stage, progress.stage)}{share} ...")
-
-        self.show(f"{size.name}: making random weights ...")
+        report = ProgressDisplay(size.name, self.status, lambda _: None)
+        self.status.show(f"{size.name}: making random weights ...")
         config = make_model(scratch / "model", size.config)
         voice = scratch / f"voice{VOICE_SUFFIX}"
         make_voice(voice, config)
@@ -209,7 +232,7 @@ def _scratch(data_dir: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class SystemLoad:
-    """Load average of the last minute, and cores; in a container, too, both are those of the machine."""
+    """Load average of the last minute, and cores: those of the machine, in a container too."""
 
     processes: float
     cores: int
@@ -256,10 +279,7 @@ def choice(results: Sequence[BenchmarkResult]) -> BenchmarkResult | None:
 
 
 def as_table(results: Sequence[BenchmarkResult]) -> str:
-    rows = [_HEAD, *map(_row, results)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return table(_HEAD, *map(_row, results))
 
 
 def _row(result: BenchmarkResult) -> tuple[str, ...]:

@@ -2,20 +2,17 @@
 
 import asyncio
 import codecs
-import json
 import os
-import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
 from wyoming.audio import AudioChunk, AudioStop
-from wyoming.client import AsyncClient
 from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.info import Describe, Info, TtsProgram, TtsVoice
@@ -23,18 +20,21 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 
 from wyoming_pocket_tts.audio.files import AudioFormat, AudioPlayer, WavWriter, open_player, open_wav
 from wyoming_pocket_tts.cli.console import Tell, print_error, print_result
-from wyoming_pocket_tts.cli.options import TextArgument
-from wyoming_pocket_tts.core.address import Address, StdioAddress, TcpAddress, parse_uri
+from wyoming_pocket_tts.cli.options import ConfigOption, TextArgument
+from wyoming_pocket_tts.config.loader import read_settings
+from wyoming_pocket_tts.core.address import StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import (
     ConfigError,
     EmptyText,
     NotAWyomingServer,
+    ProtocolError,
     ServerNotFound,
     ServerOverloaded,
     ServerTimeout,
     TtsError,
     quote_untrusted,
 )
+from wyoming_pocket_tts.server.protocol import PROGRAM, EventLimits, EventReader, encode
 
 Sink = Callable[[bytes, AudioFormat], None]
 """Takes samples as they arrive; called on a thread of its own, so it may block."""
@@ -43,6 +43,13 @@ _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 """Longest silence of a server: a large model on a small machine is slow to start."""
 _READ_BYTES = 4096
+_LARGEST_BYTES = 16 << 20
+_LIMITS = EventLimits(
+    header_bytes=_LARGEST_BYTES,
+    data_bytes=_LARGEST_BYTES,
+    payload_bytes=_LARGEST_BYTES,
+    event_seconds=_ANSWER_SECONDS,
+)
 _MAX_NAMES: Final = 10
 
 app = typer.Typer(rich_markup_mode=None)
@@ -73,6 +80,38 @@ def say(
         if isinstance(audio, WavWriter):
             audio.finish(AudioFormat(rate_hz=16_000))
     print_result(str(timing), output)
+
+
+@app.command()
+def check(
+    uri: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URI]",
+            help="The server: tcp://HOST:PORT or unix:///PATH. Default: where the settings let this machine's listen.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    config: ConfigOption = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="N", min=0.1, help="How long the answer may take.")
+    ] = 5.0,
+) -> None:
+    """Check that a running server answers and has voices.
+
+    It is asked as Home Assistant does. For health checks, too.
+    """
+    settings = read_settings(config, {}, log_level="warning")
+    typer.echo(asyncio.run(check_server(uri or local_address(settings.server.uri), seconds=seconds)))
+
+
+async def check_server(uri: str, *, seconds: float) -> str:
+    """Describe a server in a sentence. A server that accepts no further client is healthy."""
+    try:
+        return str(await describe(uri, seconds=seconds))
+    except ServerOverloaded as error:
+        return f"The server at {uri} is there, and has no room for another client now: {error}."
 
 
 async def words_of(text: str) -> AsyncIterator[str]:
@@ -121,47 +160,36 @@ class ClientTiming:
 
 @dataclass(frozen=True, slots=True)
 class ServerDescription:
-    """What a server tells about itself."""
+    """Name, version and installed voices of a server."""
 
     program: str
     version: str | None
     voices: tuple[str, ...]
-    """Names of the installed ones."""
 
     def __str__(self) -> str:
         version = f" {self.version}" if self.version else ""
         return f"{self.program}{version} is there, with {len(self.voices)} voice{'' if len(self.voices) == 1 else 's'}."
 
 
-class _Closed(TtsError):  # noqa: N818  (named for the state)
-    """The connection ended before the response was complete."""
+@dataclass(frozen=True, slots=True)
+class DescribeResponse:
+    """What a server describes: unchecked data, the length of its header line, and how long it took."""
+
+    info: dict[str, Any]
+    header_bytes: int
+    seconds: float
+
+    @property
+    def program(self) -> str:
+        """The name of its first text-to-speech program; empty if it has none."""
+        programs = self.info.get("tts")
+        first = programs[0] if isinstance(programs, list) and programs else None
+        return str(first.get("name", "")) if isinstance(first, dict) else ""
 
 
-async def describe(uri: str, *, seconds: float) -> ServerDescription:
-    """Ask a server for its description.
-
-    Raises:
-        ConfigError: a client cannot connect to such a URI.
-        Overloaded: the server accepts no further client.
-        SpeechError: the server cannot be reached, has no voice, or does not answer within ``seconds``.
-    """
-    client = _client_for(uri)
-    try:
-        async with asyncio.timeout(seconds):
-            await client.connect()
-            async with _closing(client):
-                program = await _program_at(uri, client)
-    except TimeoutError as error:
-        raise ServerTimeout(f"the server at {uri} does not answer within {seconds:g} s") from error
-    except (OSError, EOFError) as error:
-        raise ServerNotFound(
-            f"no server answers at {uri} ({_reason(error)}): is the service running? From another machine: does it"
-            " listen on more than 127.0.0.1, and does a firewall let the port through?"
-        ) from error
-    voices = tuple(voice.name for voice in program.voices if voice.installed)
-    if not voices:
-        raise TtsError(f"the server at {uri} has no voice to speak with")
-    return ServerDescription(program.name, program.version, voices)
+def is_ours(program: str) -> bool:
+    """Whether this program answered; at the port of a satellite its name is followed by the satellite's."""
+    return program == PROGRAM or program.startswith(f"{PROGRAM} ")
 
 
 def local_address(uri: str) -> str:
@@ -172,36 +200,57 @@ def local_address(uri: str) -> str:
     return uri
 
 
+def ask(uri: str, *, seconds: float) -> DescribeResponse:
+    """Ask a server to describe itself, within ``seconds`` altogether. Not to be called on an event loop."""
+    return asyncio.run(_ask(uri, seconds))
+
+
+async def describe(uri: str, *, seconds: float) -> ServerDescription:
+    """Ask as ``ask`` does; a server without an installed voice is an error, too."""
+    advice = (
+        ": is the service running? From another machine: does it listen on more than 127.0.0.1, and does a firewall let"
+        " the port through?"
+    )
+    program = _program(await _ask(uri, seconds, advice), uri)
+    voices = tuple(voice.name for voice in program.voices if voice.installed)
+    if not voices:
+        raise TtsError(f"the server at {uri} has no voice to speak with")
+    return ServerDescription(program.name, program.version, voices)
+
+
+async def _ask(uri: str, seconds: float, advice: str = "") -> DescribeResponse:
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with _connect(uri, seconds=seconds, advice=advice) as connection:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await connection.describe()
+        except TimeoutError as error:
+            raise ServerTimeout(f"the server at {uri} does not answer within {seconds:g} s") from error
+
+
 async def synthesize(
     uri: str, text: AsyncIterable[str], *, voice: str | None, sink: Sink, warn: Tell = lambda _: None
 ) -> ClientTiming:
     """Send text to a server, streamed if the server supports that, and pass the audio on to ``sink`` as it arrives.
 
-    ``warn`` is called first if the server will probably use another voice than ``voice``.
-
-    Raises:
-        ConfigError: a client cannot connect to such a URI.
-        SpeechError: the server cannot be reached, refuses, closes the connection or is silent for too long.
+    ``warn`` is called first if the server will probably use another voice than ``voice``. A server that cannot be
+    reached, refuses, closes the connection or is silent for too long raises a TtsError.
     """
-    client = _client_for(uri)
+    advice = (
+        ": is the service running? Start it with 'wyoming-pocket-tts serve', or give the address of another one with"
+        " --uri"
+    )
     try:
-        await client.connect()
-    except OSError as error:  # also a timeout
-        raise ServerNotFound(
-            f"no server answers at {uri} ({_reason(error)}): is the service running? Start it with"
-            " 'wyoming-pocket-tts serve', or give the address of another one with --uri"
-        ) from error
-    try:
-        async with _closing(client):
+        async with _connect(uri, seconds=_CONNECT_SECONDS, advice=advice) as connection:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                program = await _program_at(uri, client)
+                program = _program(await connection.describe(), uri)
             if voice is not None and (warning := voice_mismatch_warning(voice, program.voices)):
                 warn(warning)
             streams = bool(program.supports_synthesize_streaming)
-            return await _exchange(client, text, voice=voice, sink=sink, streams=streams)
+            return await _exchange(connection, text, voice=voice, sink=sink, streams=streams)
     except TimeoutError as error:
         raise ServerTimeout(f"the server at {uri} does not answer") from error
-    except (OSError, EOFError) as error:
+    except OSError as error:
         raise TtsError(f"cannot speak through {uri}: {error}") from error
 
 
@@ -231,53 +280,116 @@ def _names(voice: TtsVoice) -> set[str]:
     return {voice.name.casefold(), *(speaker.name.casefold() for speaker in voice.speakers or ())}
 
 
-def _client_for(uri: str) -> AsyncClient:
-    address = parse_uri(uri)
-    if isinstance(address, StdioAddress):
-        raise ConfigError("a client cannot connect to stdio://; tcp://HOST:PORT or unix:///PATH")
-    return AsyncClient.from_uri(str(address), connect_timeout=_CONNECT_SECONDS)
+# --- a connection
+
+
+class _MeasuredStream(asyncio.StreamReader):
+    """Keeps the length of the last line, for an ``EventReader``, which reads its first byte separately."""
+
+    line_bytes = 0
+
+    async def readuntil(self, separator: Any = b"\n") -> bytes:  # noqa: ANN401  (as its base by version)
+        line = await super().readuntil(separator)
+        self.line_bytes = len(line)
+        return line
+
+
+class _Connection:
+    """A client's end of a Wyoming connection."""
+
+    def __init__(self, uri: str, stream: _MeasuredStream, writer: asyncio.StreamWriter, began: float) -> None:
+        self.uri = uri
+        self._stream = stream
+        self._reader = EventReader(stream, _LIMITS)
+        self._writer = writer
+        self._began = began
+
+    async def send(self, event: Event) -> None:
+        self._writer.write(encode(event))
+        await self._writer.drain()
+
+    async def receive(self) -> Event | None:
+        """The next event, None at the end of the connection; a refusal is raised."""
+        try:
+            event = await self._reader.read()
+        except ProtocolError as error:
+            raise _not_wyoming(self.uri) from error
+        if event is not None and Error.is_type(event.type):
+            refusal = ServerOverloaded if event.data.get("code") == ServerOverloaded.code else TtsError
+            raise refusal(f"the server at {self.uri} refuses: {quote_untrusted(event.data.get('text', ''))}")
+        return event
+
+    async def describe(self) -> DescribeResponse:
+        try:
+            await self.send(Describe().event())
+            event = await self.receive()
+        except ConnectionError:
+            event = None
+        if event is None:
+            raise NotAWyomingServer(
+                f"{self.uri} closes the connection instead of answering 'describe': is it a Wyoming server?"
+            )
+        if not Info.is_type(event.type):
+            raise NotAWyomingServer(f"{self.uri} answers 'describe' with something else than 'info'")
+        seconds = asyncio.get_running_loop().time() - self._began
+        return DescribeResponse(event.data, self._stream.line_bytes, seconds)
+
+
+def _not_wyoming(uri: str) -> NotAWyomingServer:
+    return NotAWyomingServer(f"{uri} answers, but not in the Wyoming protocol")
 
 
 @asynccontextmanager
-async def _closing(client: AsyncClient) -> AsyncIterator[None]:
+async def _connect(uri: str, *, seconds: float, advice: str = "") -> AsyncIterator[_Connection]:
+    """Connect within ``seconds``; ``advice`` ends the message if no server is there."""
+    address = parse_uri(local_address(uri))
+    if isinstance(address, StdioAddress):
+        raise ConfigError("a client cannot connect to stdio://; give tcp://HOST:PORT or unix:///PATH")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    stream = _MeasuredStream(limit=_LARGEST_BYTES)
+    protocol = asyncio.StreamReaderProtocol(stream)
+    transport: asyncio.Transport
     try:
-        yield
+        async with asyncio.timeout(seconds):
+            if isinstance(address, TcpAddress):
+                transport, _ = await loop.create_connection(lambda: protocol, address.host, address.port)
+            else:
+                transport, _ = await loop.create_unix_connection(lambda: protocol, str(address.path))
+    except OSError as error:  # a timeout here is a firewall that drops packets
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
+        found = f"no server answers at {address} ({reason or str(error) or 'it took too long'})"
+        raise ServerNotFound(f"{found}{advice}") from error
+    writer = asyncio.StreamWriter(transport, protocol, stream, loop)
+    try:
+        yield _Connection(uri, stream, writer, began)
     finally:
+        if transport.get_write_buffer_size():
+            transport.abort()  # closing would wait for a server that reads nothing
         with suppress(OSError):  # the server closed it first; reading and writing report that
-            await client.disconnect()
+            writer.close()
+            await writer.wait_closed()
 
 
-def _reason(error: OSError | EOFError) -> str:
-    """The system's own text, without what asyncio and the name resolver put around it."""
-    if isinstance(error, EOFError) or error.errno is None:
-        return str(error) or "it took too long"
-    return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
-
-
-async def _program_at(uri: str, client: AsyncClient) -> TtsProgram:
+def _program(answer: DescribeResponse, uri: str) -> TtsProgram:
     """The first installed program, which Home Assistant would use."""
     try:
-        await client.write_event(Describe().event())
-        while not Info.is_type((event := await _next_event(client)).type):
-            if Error.is_type(event.type):
-                raise _refusal(event)
-    except (_Closed, EOFError, ConnectionResetError, BrokenPipeError) as error:
-        raise NotAWyomingServer(f"what listens at {uri} does not say what it is: is it a Wyoming server?") from error
-    with _protocol_errors():
-        programs = [program for program in Info.from_event(event).tts if program.installed]
+        programs = [program for program in Info.from_event(Event("info", answer.info)).tts if program.installed]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # fields are missing or of another type
+        raise _not_wyoming(uri) from error
     if not programs:
         raise TtsError("this Wyoming server offers no text to speech")
     return programs[0]
 
 
 async def _exchange(
-    client: AsyncClient, text: AsyncIterable[str], *, voice: str | None, sink: Sink, streams: bool
+    connection: _Connection, text: AsyncIterable[str], *, voice: str | None, sink: Sink, streams: bool
 ) -> ClientTiming:
     """Send, receive and pass on concurrently, so that slow typing or slow playback does not delay the others."""
     received: asyncio.Queue[AudioChunk | None] = asyncio.Queue()
     async with asyncio.timeout(None) as silence:
-        sending = asyncio.create_task(_send(client, text, silence, voice=voice, streams=streams))
-        receiving = asyncio.create_task(_receive(client, received, silence, streams=streams))
+        sending = asyncio.create_task(_send(connection, text, silence, voice=voice, streams=streams))
+        receiving = asyncio.create_task(_receive(connection, received, silence, streams=streams))
         passing_on = asyncio.create_task(_pass_on(received, sink))
         tasks = (sending, receiving, passing_on)
         try:
@@ -293,43 +405,43 @@ async def _exchange(
 
 
 async def _send(
-    client: AsyncClient, text: AsyncIterable[str], silence: asyncio.Timeout, *, voice: str | None, streams: bool
+    connection: _Connection, text: AsyncIterable[str], silence: asyncio.Timeout, *, voice: str | None, streams: bool
 ) -> None:
     chosen = SynthesizeVoice(name=voice) if voice else None
     if streams:
-        await client.write_event(SynthesizeStart(voice=chosen).event())
+        await connection.send(SynthesizeStart(voice=chosen).event())
         async for delta in text:
-            await client.write_event(SynthesizeChunk(text=delta).event())
-        await client.write_event(SynthesizeStop().event())
+            await connection.send(SynthesizeChunk(text=delta).event())
+        await connection.send(SynthesizeStop().event())
     else:
         whole = "".join([delta async for delta in text])
-        await client.write_event(Synthesize(text=whole, voice=chosen).event())
+        await connection.send(Synthesize(text=whole, voice=chosen).event())
     _restart(silence)  # not before: typing may take any time
 
 
 async def _receive(
-    client: AsyncClient, received: asyncio.Queue[AudioChunk | None], silence: asyncio.Timeout, *, streams: bool
+    connection: _Connection, received: asyncio.Queue[AudioChunk | None], silence: asyncio.Timeout, *, streams: bool
 ) -> ClientTiming:
     begin = time.perf_counter()
     first_audio_seconds: float | None = None
     audio_seconds = 0.0
-    while True:
-        event = await _next_event(client)
+    while (event := await connection.receive()) is not None:
         if silence.when() is not None:
             _restart(silence)
         if AudioChunk.is_type(event.type):
-            with _protocol_errors():
+            try:
                 chunk = AudioChunk.from_event(event)
+            except (KeyError, TypeError, ValueError) as error:
+                raise _not_wyoming(connection.uri) from error
             if first_audio_seconds is None and chunk.audio:
                 first_audio_seconds = time.perf_counter() - begin
             audio_seconds += chunk.seconds
             received.put_nowait(chunk)
-        elif Error.is_type(event.type):
-            raise _refusal(event)
         elif SynthesizeStopped.is_type(event.type) or (not streams and AudioStop.is_type(event.type)):
             received.put_nowait(None)
             silence.reschedule(None)
             return ClientTiming(first_audio_seconds, time.perf_counter() - begin, audio_seconds)
+    raise TtsError("the server closed the connection before it had finished")
 
 
 async def _pass_on(received: asyncio.Queue[AudioChunk | None], sink: Sink) -> None:
@@ -340,179 +452,3 @@ async def _pass_on(received: asyncio.Queue[AudioChunk | None], sink: Sink) -> No
 
 def _restart(silence: asyncio.Timeout) -> None:
     silence.reschedule(asyncio.get_running_loop().time() + _ANSWER_SECONDS)
-
-
-async def _next_event(client: AsyncClient) -> Event:
-    with _protocol_errors():
-        event = await client.read_event()
-    if event is None:
-        raise _Closed("the server closed the connection before it had finished")
-    return event
-
-
-def _refusal(event: Event) -> TtsError:
-    with _protocol_errors():
-        error = Error.from_event(event)
-    kind = ServerOverloaded if error.code == ServerOverloaded.code else TtsError
-    return kind(f"the server refuses: {error.text}")
-
-
-@contextmanager
-def _protocol_errors() -> Iterator[None]:
-    """Translate what the library raises for bytes that are no event, and for events without required fields."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NotAWyomingServer("what answers there does not speak the Wyoming protocol") from error
-
-
-_QUESTION = b'{"type": "describe"}\n'
-_LARGEST_BYTES = 16 << 20
-_BLOCK_BYTES = 1 << 16
-_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (to connect to, not to listen on)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeResponse:
-    """What a server says of itself.
-
-    Attributes:
-        info: the answer's data, which may hold anything.
-        header_bytes: length of its header line.
-        seconds: how long it took.
-    """
-
-    info: dict[str, Any]
-    header_bytes: int
-    seconds: float
-
-    @property
-    def program(self) -> str:
-        """The name of its first program for text to speech; empty if it has none."""
-        programs = self.info.get("tts")
-        first = programs[0] if isinstance(programs, list) and programs else None
-        return str(first.get("name", "")) if isinstance(first, dict) else ""
-
-
-def ask(uri: str, *, seconds: float) -> DescribeResponse:
-    """Ask what a server is.
-
-    Args:
-        uri: where; an address that means all of this machine's stands for the machine itself.
-        seconds: how long to wait at most, for everything together.
-
-    Raises:
-        ConfigError: nobody can connect to such an address.
-        NobodyThere: nothing listens there.
-        NoAnswer: none came in time.
-        NotWyoming: the answer is none.
-        Overloaded: it has no room for another client.
-        SpeechError: it refuses for another reason.
-    """
-    began = time.monotonic()
-    deadline = began + seconds
-    try:
-        with _connect(parse_uri(connectable(uri)), seconds) as connection:
-            connection.sendall(_QUESTION)
-            header_bytes, info = _read_answer(_Reader(connection, deadline), uri)
-    except TimeoutError as error:
-        raise ServerTimeout(f"{uri} does not answer 'describe' within {seconds:g} s") from error
-    except ConnectionResetError as error:
-        raise NotAWyomingServer(f"{uri} closes the connection instead of answering 'describe'") from error
-    return DescribeResponse(info, header_bytes, time.monotonic() - began)
-
-
-def connectable(uri: str) -> str:
-    """An address to connect to: where a server listens on all of this machine's, this machine itself.
-
-    Raises:
-        ConfigError: it is no address.
-    """
-    address = parse_uri(uri)
-    if isinstance(address, TcpAddress):
-        return str(TcpAddress(_EVERYWHERE.get(address.host, address.host), address.port))
-    return uri
-
-
-def _connect(address: Address, seconds: float) -> socket.socket:
-    try:
-        if isinstance(address, TcpAddress):
-            return socket.create_connection((address.host, address.port), timeout=seconds)
-        if isinstance(address, StdioAddress):
-            raise ConfigError("nobody can connect to stdio://; give tcp://HOST:PORT or unix:///PATH")
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(seconds)
-        try:
-            connection.connect(str(address.path))
-        except BaseException:
-            connection.close()
-            raise
-    except OSError as error:  # a time-out here is a firewall's way to say that nobody is there
-        raise ServerNotFound(f"no server answers at {address} ({error.strerror or error})") from error
-    return connection
-
-
-class _Reader:
-    """Reads from a connection until a moment, and never more than anybody needs."""
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection = connection
-        self._deadline = deadline
-        self._read = bytearray()
-
-    def line(self) -> bytes:
-        """Up to the end of the line, without it."""
-        while b"\n" not in self._read:
-            self._receive()
-        line, _, rest = bytes(self._read).partition(b"\n")
-        self._read = bytearray(rest)
-        return line
-
-    def exactly(self, size: int) -> bytes:
-        """So many bytes."""
-        while len(self._read) < size:
-            self._receive()
-        piece = bytes(self._read[:size])
-        del self._read[:size]
-        return piece
-
-    def _receive(self) -> None:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        self._connection.settimeout(remaining)
-        block = self._connection.recv(_BLOCK_BYTES)
-        if not block:
-            raise ConnectionResetError
-        self._read += block
-        if len(self._read) > _LARGEST_BYTES:
-            raise ConnectionResetError
-
-
-def _read_answer(reader: _Reader, uri: str) -> tuple[int, dict[str, Any]]:
-    """The length of the header line, and the data of the answer."""
-    line = reader.line()
-    header = _object(line, uri)
-    if header.get("type") not in ("info", "error"):
-        raise NotAWyomingServer(f"{uri} answers 'describe' with something else than 'info'")
-    length = header.get("data_length", 0)
-    if not isinstance(length, int) or not 0 <= length <= _LARGEST_BYTES:
-        raise NotAWyomingServer(f"{uri} announces an answer of an impossible length")
-    info = header.get("data") or {}
-    if not isinstance(info, dict):
-        raise NotAWyomingServer(f"{uri} answers with data that is no object")
-    info |= _object(reader.exactly(length), uri) if length else {}
-    if header["type"] == "error":
-        refusal = ServerOverloaded if info.get("code") == ServerOverloaded.code else TtsError
-        raise refusal(f"the server at {uri} refuses to answer: {quote_untrusted(info.get('text', ''))}")
-    return len(line), info
-
-
-def _object(text: bytes, uri: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise NotAWyomingServer(f"{uri} answers, but not in the Wyoming protocol")
-    return value

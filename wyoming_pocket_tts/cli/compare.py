@@ -1,7 +1,6 @@
-"""Compare: candidates, table, picture."""
+"""Compare: candidates, table, advice."""
 
 import json
-import secrets
 import shlex
 import sys
 import tempfile
@@ -10,28 +9,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import typer
 
 from wyoming_pocket_tts.audio.files import AudioFormat, open_wav
-from wyoming_pocket_tts.cli.console import StatusLine
+from wyoming_pocket_tts.cli import options
+from wyoming_pocket_tts.cli.console import ProgressDisplay, StatusLine
 from wyoming_pocket_tts.cli.generate import default_text, pcm
 from wyoming_pocket_tts.cli.measure import Candidate, GeneratedOutput, Measurement, MeasureTask, run_task
 from wyoming_pocket_tts.cli.model_choice import ModelSelection, checked_voice
+from wyoming_pocket_tts.cli.spectrograms import OutputDistance, distance, draw
+from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, TtsError
-from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.pocket.loading import find_model
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision, sampler_steps
 from wyoming_pocket_tts.pocket.onnx.install import ensure_converted
 from wyoming_pocket_tts.pocket.registry import voice_names
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.voice_store import VOICE_SUFFIX, download_voices, ready_made_directory
-from wyoming_pocket_tts.pocket.worker_client import Progress, UnsupportedPrecision
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+from wyoming_pocket_tts.pocket.worker_client import UnsupportedPrecision
+from wyoming_pocket_tts.server.components import default_thread_count
 
 PICTURE = "compare.png"
 NEAR_LATENT_ERROR = 0.05
@@ -46,52 +44,56 @@ SPEECH: the same of its own speech, where that is as long as fp32's; much of it 
 _HEAD = ("", "LOAD", "FIRST AUDIO", "SPEED", "MEMORY", "LATENTS", "END", "CODEC", "SPEECH", "LENGTH")
 _NOTHING = "-"
 _MEGABYTE = 1e6
-_STAGES = {
-    "wait": "waiting for another process that converts it",
-    "download": "downloading",
-    "convert": "converting",
-    "verify": "comparing with the exact model",
-    "voices": "fetching the voice",
-}
-_WINDOW_SAMPLES = 1024
-_HOP_SAMPLES = 256
-_DEPTH_DB = 60.0
-"""Anything this far below the loudest is silence."""
-_WIDTH_INCHES, _ROW_INCHES, _DPI = 14.0, 2.6, 100
-_HEADS = ("left to itself", "the codec alone, with fp32's latents")
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def compare(
+    text: options.OptionalTextArgument = None,
+    *,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    precision: options.CandidatesOption = None,
+    voice: options.ComparedVoiceOption = None,
+    output: options.ComparisonOption = Path("comparison"),
+    threads: options.ThreadsOption = None,
+    as_json: options.JsonFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
+) -> None:
+    """Compare speed, size and accuracy of precisions.
+
+    Every precision says the same text on this machine.
+    """
+    flags = {"data_dir": data_dir, "models.threads": threads}
+    settings = read_settings(settings_file, flags, log_level="error" if quiet else "warning")
+    wanted = CompareOptions(
+        text=text,
+        voice=voice,
+        candidates=precision or (),
+        threads=settings.models.threads or default_thread_count(),
+        output=output,
+        data_dir=settings.data_dir,
+        given_data_dir=data_dir,
+    )
+    model = ModelSelection(language=language, config=config)
+    compare_candidates(wanted, model, quiet=quiet, as_json=as_json, tell=typer.echo)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
-    """What to compare."""
+    """What to compare, as the options name it."""
 
     text: str | None = None
-    """``-`` for standard input; None for a few words in the model's language."""
     voice: str | None = None
-    """None for the model's default voice."""
     candidates: Sequence[str] = ()
-    """Names of candidates beside fp32; empty for all."""
+    """Beside fp32; empty for all."""
     threads: int
-    """Of the language model."""
     output: Path
-    """Directory for recordings and picture."""
     data_dir: Path
     given_data_dir: Path | None = None
     """The option ``--data-dir``, which the advice repeats."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputDistance:
-    """Distance of a candidate from the reference."""
-
-    latent_error: float
-    """Of the led language model: error of its latents relative to their norm."""
-    eos_error: float
-    """Mean difference of its end-of-speech logits."""
-    codec_db: float
-    """Log-spectral distance of the audio of the same latents."""
-    speech_db: float | None
-    """Log-spectral distance of the audio, left to themselves; None where the lengths differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,48 +132,43 @@ class Comparison:
         return max(near, key=lambda outcome: outcome.figures.speed if outcome.figures else 0.0).candidate
 
 
-def compare(
-    options: CompareOptions, selection: ModelSelection, *, quiet: bool, as_json: bool, tell: Callable[[str], None]
+def compare_candidates(
+    wanted: CompareOptions, selection: ModelSelection, *, quiet: bool, as_json: bool, tell: Callable[[str], None]
 ) -> Comparison:
     """Measure all candidates, write recordings and a picture, and report.
 
-    A candidate that cannot be measured on this machine is named in the report, and the others go on.
-
-    Raises:
-        ConfigError: there is no such candidate or model.
-        EmptyText: the text holds nothing to say.
-        SpeechError: fp32 or the voice cannot be used, or the directory cannot be written to.
+    A candidate that cannot be measured on this machine is named in the report, and the others go on; without fp32 or
+    the voice there is nothing to compare with.
     """
-    candidates = _candidates(options.candidates)
-    text = sys.stdin.read() if options.text == "-" else options.text
+    candidates = _candidates(wanted.candidates)
+    text = sys.stdin.read() if wanted.text == "-" else wanted.text
     text = default_text(selection.language_code()) if text is None else text
     if not text.strip():
         raise EmptyText("the text holds nothing to say")
-    voice = selection.default_voice() if options.voice is None else checked_voice(options.voice)
+    voice = selection.default_voice() if wanted.voice is None else checked_voice(wanted.voice)
     name, config = find_model(selection.language, selection.config)
     with (
-        _directory(options.output),
+        _directory(wanted.output),
         StatusLine(quiet=quiet) as status,
         tempfile.TemporaryDirectory(prefix="compare-") as scratch,
     ):
-        runner = _Runner(options, name, config, text, Path(scratch), status)
+        runner = _Runner(wanted, name, config, text, Path(scratch), status)
         first = runner.reference(voice)
         outcomes = [first, *(runner.outcome(each) for each in candidates if each is not Candidate.FP32)]
         status.show("drawing ...")
         is_drawn = runner.draw(outcomes)
     label = selection.config or str(name)
-    comparison = Comparison(label, voice, text, options.threads, tuple(outcomes))
+    comparison = Comparison(label, voice, text, wanted.threads, tuple(outcomes))
     if as_json:
         tell(json.dumps(as_dict(comparison), ensure_ascii=False, indent=2))
         return comparison
-    tell(as_table(outcomes))
-    tell("")
+    tell(f"{as_table(outcomes)}\n")
     recordings = [f"{outcome.candidate}.wav" for outcome in outcomes if outcome.figures]
-    written = f"In {options.output}: {', '.join([*([PICTURE] if is_drawn else []), *recordings])}"
+    written = f"In {wanted.output}: {', '.join([*([PICTURE] if is_drawn else []), *recordings])}"
     tell(written if is_drawn else f"{written}. For a picture of them: pip install 'wyoming-pocket-tts[compare]'")
-    data_dir = ["--data-dir", str(options.given_data_dir)] if options.given_data_dir else []
+    data_dir = ["--data-dir", str(wanted.given_data_dir)] if wanted.given_data_dir else []
     serve = ["wyoming-pocket-tts", "serve", "--model", label, *data_dir]
-    tell(advice(comparison, directory=str(options.output), serve=serve))
+    tell(advice(comparison, directory=str(wanted.output), serve=serve))
     return comparison
 
 
@@ -205,7 +202,7 @@ def _directory(path: Path) -> Iterator[None]:
 class _Runner:
     """Measures candidates."""
 
-    options: CompareOptions
+    wanted: CompareOptions
     name: str | None
     """None for a custom model."""
     config: ModelConfig
@@ -224,8 +221,9 @@ class _Runner:
 
     def outcome(self, candidate: Candidate) -> CandidateResult:
         if candidate is Candidate.TORCH and not find_spec("torch"):  # before anything is downloaded for it
-            problem = "PyTorch is not installed: pip install 'wyoming-pocket-tts[torch]'"
-            return CandidateResult(candidate, problem=problem)
+            return CandidateResult(
+                candidate, problem="PyTorch is not installed: pip install 'wyoming-pocket-tts[torch]'"
+            )
         try:
             return self._measure(self._task(candidate), self._result(Candidate.FP32))
         except TtsError as error:
@@ -236,7 +234,7 @@ class _Runner:
         if not find_spec("matplotlib"):
             return False
         rows = [(title(each), GeneratedOutput.read(self._result(each.candidate))) for each in outcomes if each.figures]
-        draw(self.options.output / PICTURE, rows, rate_hz=self.config.mimi.sample_rate)
+        draw(self.wanted.output / PICTURE, rows, rate_hz=self.config.mimi.sample_rate)
         return True
 
     def _measure(self, task: MeasureTask, reference: Path | None) -> CandidateResult:
@@ -244,7 +242,7 @@ class _Runner:
         figures = run_task(task.model_copy(update={"reference": reference}), show=show, warned=self.warned)
         output = GeneratedOutput.read(task.result)
         rate = AudioFormat(rate_hz=self.config.mimi.sample_rate)
-        with open_wav(str(self.options.output / f"{task.candidate}.wav")) as wav:
+        with open_wav(str(self.wanted.output / f"{task.candidate}.wav")) as wav:
             wav.write(pcm(output.audio), rate)
             wav.finish(rate)
         off = distance(GeneratedOutput.read(reference), output) if reference else None
@@ -260,19 +258,14 @@ class _Runner:
             steps=sampler_steps(self.config),
             voice=str(self._voice),
             text=self.text,
-            threads=self.options.threads,
+            threads=self.wanted.threads,
             result=self._result(candidate),
         )
 
     def _bundle(self, candidate: Candidate, precision: Precision) -> Path:
-        show = self._show(candidate)
-
-        def report(progress: Progress) -> None:
-            share = "" if progress.done is None else f" {progress.done:.0%}"
-            show(f"{_STAGES[progress.stage]}{share}")
-
+        report = ProgressDisplay(candidate, self.status, lambda _: None)
         bundle = ensure_converted(
-            self.name, self.config, data_dir=self.options.data_dir, precision=precision, report=report
+            self.name, self.config, data_dir=self.wanted.data_dir, precision=precision, report=report
         )
         if bundle.precision is not precision:
             raise UnsupportedPrecision(f"this machine cannot compute it; serve would use {bundle.precision} instead")
@@ -282,7 +275,7 @@ class _Runner:
         """The file of a predefined voice; None for other voices."""
         if self.name is None or voice not in voice_names():
             return None
-        data_dir = self.options.data_dir
+        data_dir = self.wanted.data_dir
         download_voices(
             self.name, [voice], data_dir=data_dir, report=lambda _: self.status.show(f"fetching the voice {voice} ...")
         )
@@ -299,57 +292,10 @@ class _Runner:
         return self.scratch / f"{candidate}.npz"
 
 
-# --- distance
-
-
-def distance(reference: GeneratedOutput, candidate: GeneratedOutput) -> OutputDistance:
-    """Compare a candidate with the reference that led it."""
-    latents = reference.latents
-    size = max(float(np.linalg.norm(latents)), float(np.finfo(np.float32).tiny))
-    is_as_long = len(reference.audio) == len(candidate.audio)
-    return OutputDistance(
-        latent_error=float(np.linalg.norm(candidate.latents - latents)) / size,
-        eos_error=float(np.abs(reference.eos_logits - candidate.eos_logits).mean()),
-        codec_db=log_spectral_distance_db(reference.decoded, candidate.decoded),
-        speech_db=log_spectral_distance_db(reference.audio, candidate.audio) if is_as_long else None,
-    )
-
-
-def log_spectral_distance_db(reference: Floats, other: Floats) -> float:
-    """Root mean square over frequencies of the difference in dB, mean over time, of two signals [N].
-
-    Spectrograms, since a shift by a millisecond is inaudible and changes every sample.
-    """
-    loudest = _loudest_power(reference)
-    difference = _spectrogram_db(reference, loudest) - _spectrogram_db(other, loudest)
-    return float(np.sqrt(np.square(difference).mean(axis=0)).mean())
-
-
-def _spectrogram_db(samples: Floats, loudest: float) -> Floats:
-    """Power relative to ``loudest`` in dB, at least ``-_DEPTH_DB``: [frequencies, moments]."""
-    decibels: Floats = 10 * np.log10(np.maximum(_power(samples) / loudest, 10 ** (-_DEPTH_DB / 10)))
-    return decibels
-
-
-def _loudest_power(samples: Floats) -> float:
-    """The greatest power at any time and frequency; more than 0 even for silence."""
-    return max(float(_power(samples).max()), float(np.finfo(np.float32).tiny))
-
-
-def _power(samples: Floats) -> Floats:
-    """Short-time power spectrum [frequencies, moments] of samples [N], padded to at least one window."""
-    padded = np.pad(samples, (0, max(0, _WINDOW_SAMPLES - len(samples))))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW_SAMPLES)[::_HOP_SAMPLES]
-    spectrum = np.fft.rfft(windows * np.hanning(_WINDOW_SAMPLES).astype(np.float32), axis=-1)
-    power: Floats = np.square(np.abs(spectrum)).astype(np.float32).T
-    return power
-
-
 # --- the report
 
 
 def as_table(outcomes: Sequence[CandidateResult]) -> str:
-    """Numbers are right-aligned; the legend follows. A candidate that was not measured has its reason."""
     rows = [_HEAD, *(_row(outcome) for outcome in outcomes)]
     complete = [row for row in rows if len(row) == len(_HEAD)]
     first = max(len(row[0]) for row in rows)
@@ -427,45 +373,3 @@ def title(outcome: CandidateResult) -> str:
     if off is not None:
         words += [f"latents {off.latent_error:.1%}", f"codec {off.codec_db:.2f} dB"]
     return f"{outcome.candidate}: {', '.join(words)}"
-
-
-def draw(path: Path, rows: Sequence[tuple[str, GeneratedOutput]], *, rate_hz: int) -> None:
-    """Write a PNG with a row of spectrograms for each title and output, all with the scale of the first.
-
-    Raises:
-        SpeechError: the file cannot be written.
-    """
-    from matplotlib.figure import Figure  # noqa: PLC0415  (optional)
-
-    figure = Figure(figsize=(_WIDTH_INCHES, _ROW_INCHES * len(rows)), dpi=_DPI, layout="constrained")
-    grid = figure.subplots(len(rows), 2, sharex="col", sharey=True, squeeze=False)
-    first = rows[0][1]
-    for (heading, output), (left, right) in zip(rows, grid, strict=True):
-        _draw_spectrogram(left, output.audio, _loudest_power(first.audio), rate_hz)
-        _draw_spectrogram(right, output.decoded, _loudest_power(first.decoded), rate_hz)
-        left.set_title(heading, loc="left", fontsize=9)
-        left.set_ylabel("kHz")
-    for head, axes in zip(_HEADS, grid[0], strict=True):
-        axes.set_title(head, loc="right", fontsize=9, style="italic")
-    for axes in grid[-1]:
-        axes.set_xlabel("seconds")
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        figure.savefig(aside, format="png")
-        aside.replace(path)
-    except OSError as error:
-        raise TtsError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _draw_spectrogram(axes: "Axes", samples: Floats, loudest: float, rate_hz: int) -> None:
-    axes.imshow(
-        _spectrogram_db(samples, loudest),
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=-_DEPTH_DB,
-        vmax=0,
-        extent=(0, len(samples) / rate_hz, 0, rate_hz / 2000),
-    )

@@ -79,7 +79,7 @@ class ProgressDisplay:
         self._label = label
         self._status = status
         self._tell = tell
-        self._told: tuple[str, int] | None = None
+        self._printed: tuple[str, int] | None = None
 
     def __call__(self, progress: "Progress") -> None:
         text = f"{self._label}: {_STAGES[progress.stage]}"
@@ -88,8 +88,8 @@ class ProgressDisplay:
             return
         now = (progress.stage, int((progress.done or 0) * _LINES_PER_STAGE))
         is_slow = progress.stage == "download"  # the others take a second or two
-        if self._told is None or now[0] != self._told[0] or (is_slow and now != self._told):
-            self._told = now
+        if self._printed is None or now[0] != self._printed[0] or (is_slow and now != self._printed):
+            self._printed = now
             self._tell(f"{text} {progress.done:.0%}" if is_slow and progress.done else text)
 
 

@@ -16,32 +16,9 @@ from numpy.typing import NDArray
 
 from wyoming_pocket_tts.audio.effects import shape, silence
 from wyoming_pocket_tts.audio.files import AudioFormat, open_wav
+from wyoming_pocket_tts.cli import options
 from wyoming_pocket_tts.cli.console import StatusLine, Tell, print_error, print_result
 from wyoming_pocket_tts.cli.model_choice import ModelSelection, checked_voice, load, names_pocket_voice
-from wyoming_pocket_tts.cli.options import (
-    CheckpointOption,
-    ContinuityOption,
-    DataDirOption,
-    DeviceOption,
-    EngineOption,
-    EosThresholdOption,
-    FramesAfterEosOption,
-    LanguageOption,
-    LsdStepsOption,
-    MaxTokensOption,
-    ModelConfigOption,
-    NoiseClampOption,
-    OptionalTextArgument,
-    OutputOption,
-    QuantizeFlag,
-    QuietFlag,
-    SamplerStepsOption,
-    SeedOption,
-    SettingsOption,
-    SpeakerOption,
-    TemperatureOption,
-    TextOption,
-)
 from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, VoiceError
@@ -67,7 +44,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationOptions:
-    """Options for generation with Pocket TTS; None where an option was not given."""
+    """Options for generation with Pocket TTS."""
 
     frames_after_eos: int | None = None
     max_tokens: int | None = None
@@ -92,29 +69,29 @@ class GenerateOptions:
 
 @app.command()
 def generate(
-    text: OptionalTextArgument = None,
+    text: options.OptionalTextArgument = None,
     *,
-    text_option: TextOption = None,
-    output: OutputOption = "speech.wav",
-    voice: SpeakerOption = None,
-    quiet: QuietFlag = False,
-    language: LanguageOption = None,
-    config: ModelConfigOption = None,
-    checkpoint: CheckpointOption = None,
-    sampler_decode_steps: SamplerStepsOption = None,
-    lsd_decode_steps: LsdStepsOption = None,
-    temperature: TemperatureOption = None,
-    noise_clamp: NoiseClampOption = None,
-    eos_threshold: EosThresholdOption = None,
-    frames_after_eos: FramesAfterEosOption = None,
-    max_tokens: MaxTokensOption = None,
-    continuity: ContinuityOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    quantize: QuantizeFlag = False,
-    settings_file: SettingsOption = None,
-    data_dir: DataDirOption = None,
-    engine: EngineOption = EmbeddedEngine.KOKORO,
+    text_option: options.TextOption = None,
+    output: options.OutputOption = "speech.wav",
+    voice: options.SpeakerOption = None,
+    quiet: options.QuietFlag = False,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    checkpoint: options.CheckpointOption = None,
+    sampler_decode_steps: options.SamplerStepsOption = None,
+    lsd_decode_steps: options.LsdStepsOption = None,
+    temperature: options.TemperatureOption = None,
+    noise_clamp: options.NoiseClampOption = None,
+    eos_threshold: options.EosThresholdOption = None,
+    frames_after_eos: options.FramesAfterEosOption = None,
+    max_tokens: options.MaxTokensOption = None,
+    continuity: options.ContinuityOption = None,
+    seed: options.SeedOption = None,
+    device: options.DeviceOption = None,
+    quantize: options.QuantizeFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
+    engine: options.EngineOption = EmbeddedEngine.KOKORO,
 ) -> None:
     """Turn text into a WAV file, without a server.
 
@@ -307,8 +284,8 @@ def generate_with_pocket(
 ) -> str:
     """Load the model and write the file, which gets its name when it is complete; return a summary.
 
-    ``text`` is plain or SSML, None for an example in the model's language; ``voice`` is a predefined voice, a file or
-    an address, None for the model's default. ``warn`` gets what the text asks for and cannot be done.
+    ``text`` is plain or SSML, None for an example in the model's language; ``voice`` None is the model's default.
+    ``warn`` gets what the text asks for and cannot be done.
     """
     text = default_text(selection.language_code()) if text is None else text
     if not text.strip():

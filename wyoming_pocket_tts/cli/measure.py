@@ -88,8 +88,6 @@ class MeasureTask(_Message):
 
 
 class StatusMessage(_Message):
-    """What the process begins with now."""
-
     kind: Literal["doing"] = "doing"
     text: str
 
@@ -113,8 +111,6 @@ class Measurement(_Message):
 
 
 class TaskDone(_Message):
-    """The result was written, and nothing was measured."""
-
     kind: Literal["done"] = "done"
 
 
@@ -157,11 +153,8 @@ class GeneratedOutput:
 def run_task(task: MeasureTask, *, show: Callable[[str], None], warned: set[str]) -> Measurement | None:
     """Run a task in a child process, which has its own memory and may crash alone; None if nothing was measured.
 
-    ``show`` gets status texts. Warnings in ``warned`` are not logged again; new ones are added.
-
-    Raises:
-        UnfitPrecision: this processor cannot run the candidate.
-        SpeechError: what went wrong in the child.
+    ``show`` gets status texts. Warnings in ``warned`` are not logged again; new ones are added. Raises
+    UnsupportedPrecision if this processor cannot run the candidate.
     """
     result: Measurement | TaskDone | None = None
     with tempfile.TemporaryFile() as stderr, spawn(_MODULE, complaints=stderr) as child:
@@ -207,9 +200,7 @@ def _measure(task: MeasureTask, parent: MessageWriter) -> Measurement:
     backend = loaded.backend
     voice = TTSModel(loaded).get_state_for_audio_prompt(Path(task.voice))
     params = GenerationParams(
-        sampling=SamplingParams(
-            temperature=0.0, steps=task.steps
-        ),  # without noise, so all differences are the candidate's
+        sampling=SamplingParams(temperature=0.0, steps=task.steps),  # no noise: differences are the candidate's
         eos_threshold=task.config.default_eos_threshold,
         frames_after_eos=task.config.model_recommended_frames_after_eos,
     )

@@ -13,15 +13,26 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from wyoming_pocket_tts.cli.console import ProgressDisplay
 from wyoming_pocket_tts.core.errors import ConfigError, DownloadError, MissingFile
 from wyoming_pocket_tts.core.system import has_integer_products
-from wyoming_pocket_tts.pocket import registry as configs
+from wyoming_pocket_tts.pocket import registry
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.model import TTSModel
-from wyoming_pocket_tts.pocket.model_spec import NONE, ModelSpec
+from wyoming_pocket_tts.pocket.model_spec import NONE
 from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision, cache_bytes
 from wyoming_pocket_tts.pocket.onnx.install import ensure_converted, find_converted
 from wyoming_pocket_tts.pocket.registry import load_config, model_names, released_model, voice_audio_source, voice_names
 from wyoming_pocket_tts.pocket.schema import ModelConfig
 from wyoming_pocket_tts.pocket.weights import expected_tensors
+
+_MEGABYTE = 1_000_000
+_BYTES_PER_WEIGHT = {Precision.FP32: 4.2, Precision.MIXED: 1.5, Precision.INT8: 1.3, Precision.INT4: 0.9}
+"""Measured on converted models, rounded up; not all tensors are quantized."""
+_WEIGHT_FILE_BYTES = 2.1
+"""Of a released weight file, per weight."""
+_RUNNING_BYTES = 120 * _MEGABYTE
+"""Beside the weights: buffers, a voice, sequences."""
+_CODEC_BYTES = 25 * _MEGABYTE
+"""Buffers of the codec, of that what counts against a budget."""
+_DEFAULT_LANGUAGE = "english"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +87,13 @@ class ModelSelection:
 
     def language_code(self) -> str:
         """The two-letter language of the model, or the most likely one of a custom model."""
-        return configs.language(self._model_name)
+        return registry.language(self._model_name)
 
     def default_voice(self) -> str:
         """A predefined voice, or a recording for custom weights."""
         if self.released is None:
-            return voice_audio_source(configs.default_voice(model_names()[0]))
-        return configs.default_voice(self.released)
+            return voice_audio_source(registry.default_voice(model_names()[0]))
+        return registry.default_voice(self.released)
 
 
 def is_none(names: Sequence[str]) -> bool:
@@ -184,101 +195,34 @@ def _is_place(voice: str) -> bool:
     return "/" in voice or "\\" in voice or bool(PurePath(voice).suffix)
 
 
-_DEFAULT_LANGUAGE = "english"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSizeTier:
-    """A released model that stands for all of its size in its language.
-
-    Attributes:
-        name: of the model.
-        config: what it is.
-    """
-
-    name: str
-    config: ModelConfig
-
-
-def sizes_of(language: str) -> list[ModelSizeTier]:
-    """One model of each size, largest first: they sound the better the larger they are.
-
-    Args:
-        language: as the models' names begin, such as ``english``.
-    """
-    by_shape: dict[tuple[int, int], list[str]] = {}
-    for name in model_names():
-        if family(name) == language:
-            by_shape.setdefault(_shape(released_model(name)), []).append(name)
-    chosen = [_plainest(by_shape[shape]) for shape in sorted(by_shape, reverse=True)]
-    return [ModelSizeTier(name, released_model(name)) for name in chosen]
-
-
-def language_of(names: tuple[str, ...]) -> str:
-    """The language of the first released model among those that settings name; English if there is none."""
-    return next((family(name) for name in names if name in model_names()), _DEFAULT_LANGUAGE)
-
-
-def family(name: str) -> str:
-    """As the names of a language's models begin."""
-    return name.partition("_")[0]
-
-
-def _shape(config: ModelConfig) -> tuple[int, int]:
-    """Width and depth: what tells the sizes apart."""
-    transformer = config.flow_lm.transformer
-    return transformer.d_model, transformer.num_layers
-
-
-def _plainest(names: list[str]) -> str:
-    """The one without additions to its name; of several the newest."""
-    shortest = min(map(len, names))
-    return max(name for name in names if len(name) == shortest)
-
-
-_MEGABYTE = 1_000_000
-_BYTES_PER_WEIGHT = {Precision.FP32: 4.2, Precision.MIXED: 1.5, Precision.INT8: 1.3, Precision.INT4: 0.9}
-"""Measured on converted models, rounded up; not everything is in few bits."""
-_WEIGHT_FILE_BYTES = 2.1
-"""A released weight file, per weight."""
-_RUNNING_BYTES = 120 * _MEGABYTE
-"""Beside its weights: buffers, a voice, speech under way."""
-_CODEC_BYTES = 25 * _MEGABYTE
-"""What the codec computes with, of that what counts against a budget."""
+# --- sizes
 
 
 def computed_in(wanted: Precision, flags: frozenset[str]) -> Precision:
-    """What a processor with these instructions computes in: for some of them, 8 bits are out of the question."""
+    """The precision in which a processor with these flags computes ``wanted``: fp32 where it lacks 8-bit products."""
     is_integer = wanted in (Precision.INT8, Precision.MIXED)
     return Precision.FP32 if is_integer and not has_integer_products(flags) else wanted
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """About how much room a model takes.
-
-    Attributes:
-        label: what it is called.
-        memory_bytes: while it speaks, with all that it brings along.
-        budget_bytes: what of that counts against ``models.memory_budget_mb``.
-        converted_bytes: as files, once it is converted.
-        download_bytes: what has to be downloaded for it, without voices.
-    """
+    """Estimated size of a model."""
 
     EMBEDDED_BYTES: ClassVar[int] = 160 * _MEGABYTE
-    """The service itself with its embedded voice, in memory."""
+    """Memory of the service with the embedded voice alone."""
     EMBEDDED_BUDGET_BYTES: ClassVar[int] = 45 << 20
     """The embedded voice, as it counts against ``models.memory_budget_mb``."""
 
     label: str
     memory_bytes: int
     budget_bytes: int
+    """The part of it that counts against ``models.memory_budget_mb``."""
     converted_bytes: int
     download_bytes: int
+    """Without voices."""
 
     @classmethod
     def of(cls, label: str, config: ModelConfig, precision: Precision) -> "ModelSize":
-        """Estimate."""
         weights = sum(math.prod(shape) for shape in expected_tensors(config).values())
         converted = int(weights * _BYTES_PER_WEIGHT[precision])
         return cls(
@@ -289,7 +233,37 @@ class ModelSize:
             download_bytes=int(weights * _WEIGHT_FILE_BYTES),
         )
 
-    @classmethod
-    def of_wanted(cls, model: ModelSpec, precision: Precision) -> "ModelSize":
-        """Estimate for a model of the settings."""
-        return cls.of(model.label, model.config, precision)
+
+@dataclass(frozen=True, slots=True)
+class ModelSizeTier:
+    """A released model that stands for all of its size in its language."""
+
+    name: str
+    config: ModelConfig
+
+
+def size_tiers(language: str) -> list[ModelSizeTier]:
+    """One model of each size, largest (and best) first; ``language`` is the prefix of model names, as ``english``."""
+    by_shape: dict[tuple[int, int], list[str]] = {}
+    for name in model_names():
+        if family(name) == language:
+            transformer = released_model(name).flow_lm.transformer
+            by_shape.setdefault((transformer.d_model, transformer.num_layers), []).append(name)
+    chosen = [_plainest(by_shape[shape]) for shape in sorted(by_shape, reverse=True)]
+    return [ModelSizeTier(name, released_model(name)) for name in chosen]
+
+
+def language_of(names: tuple[str, ...]) -> str:
+    """The language of the first released model among these; English if there is none."""
+    return next((family(name) for name in names if name in model_names()), _DEFAULT_LANGUAGE)
+
+
+def family(name: str) -> str:
+    """The prefix that the model names of a language share."""
+    return name.partition("_")[0]
+
+
+def _plainest(names: list[str]) -> str:
+    """The shortest name; the newest of several."""
+    shortest = min(map(len, names))
+    return max(name for name in names if len(name) == shortest)

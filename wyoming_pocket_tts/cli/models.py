@@ -10,28 +10,9 @@ from typing import Any
 
 import typer
 
+from wyoming_pocket_tts.cli import options
 from wyoming_pocket_tts.cli.console import ProgressDisplay, StatusLine, Tell, table, teller
 from wyoming_pocket_tts.cli.model_choice import ModelSelection, install_model, is_none
-from wyoming_pocket_tts.cli.options import (
-    AllVoicesFlag,
-    AnewFlag,
-    CheckpointOption,
-    DataDirOption,
-    JsonFlag,
-    LanguageOption,
-    LocalFilesOnlyFlag,
-    ModelConfigOption,
-    ModelNamesArgument,
-    OwnModelOption,
-    PortableArgument,
-    PortableQuantizeFlag,
-    PortableVoicesOption,
-    PrecisionOption,
-    QuietFlag,
-    SettingsOption,
-    StepsOption,
-    VoiceNamesOption,
-)
 from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
@@ -89,7 +70,7 @@ class ReleasedModel:
 
 
 @app.command()
-def models(*, as_json: JsonFlag = False, data_dir: DataDirOption = None) -> None:
+def models(*, as_json: options.JsonFlag = False, data_dir: options.DataDirOption = None) -> None:
     """List released models, and which are on this machine."""
     settings = read_settings(None, {"data_dir": data_dir}, log_level="warning")
     listed = released_models(settings.data_dir)
@@ -143,9 +124,8 @@ class DownloadOptions:
 
     data_dir: Path
     given_data_dir: Path | None = None
-    """For the advice to pass it to ``serve`` as well; None if it was not given."""
+    """For the advice to pass it to ``serve`` as well, as the settings file; None if it was not given."""
     given_settings: Path | None = None
-    """The same for the settings file."""
     precision: Precision = Precision.INT8
     steps: int | None = None
     """Of the sampler; None for the model's own number."""
@@ -154,7 +134,6 @@ class DownloadOptions:
     all_voices: bool = False
     local_files_only: bool = False
     anew: bool = False
-    """Convert even if there is a bundle."""
 
     @classmethod
     def of(cls, settings: Settings, *, file: Path | None, data_dir: Path | None, **more: Any) -> "DownloadOptions":  # noqa: ANN401
@@ -172,16 +151,16 @@ class DownloadOptions:
 
 @app.command()
 def download(
-    model: ModelNamesArgument = None,
+    model: options.ModelNamesArgument = None,
     *,
-    voices: VoiceNamesOption = None,
-    all_voices: AllVoicesFlag = False,
-    precision: PrecisionOption = None,
-    local_files_only: LocalFilesOnlyFlag = False,
-    force: AnewFlag = False,
-    quiet: QuietFlag = False,
-    settings_file: SettingsOption = None,
-    data_dir: DataDirOption = None,
+    voices: options.VoiceNamesOption = None,
+    all_voices: options.AllVoicesFlag = False,
+    precision: options.PrecisionOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
+    force: options.AnewFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
 ) -> None:
     """Download and convert models and voices ahead of time.
 
@@ -205,14 +184,14 @@ def download(
 @app.command()
 def convert(
     *,
-    config: OwnModelOption,
-    sampler_decode_steps: StepsOption = None,
-    precision: PrecisionOption = None,
-    local_files_only: LocalFilesOnlyFlag = False,
-    force: AnewFlag = False,
-    quiet: QuietFlag = False,
-    settings_file: SettingsOption = None,
-    data_dir: DataDirOption = None,
+    config: options.OwnModelOption,
+    sampler_decode_steps: options.StepsOption = None,
+    precision: options.PrecisionOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
+    force: options.AnewFlag = False,
+    quiet: options.QuietFlag = False,
+    settings_file: options.SettingsOption = None,
+    data_dir: options.DataDirOption = None,
 ) -> None:
     """Convert a model of your own ahead of time."""
     flags = {"data_dir": data_dir, "models.precision": precision, "models.local_files_only": local_files_only or None}
@@ -306,14 +285,14 @@ def _how_to_use(models: Sequence[str], how: DownloadOptions) -> str:
 
 @app.command("export-onnx")
 def export_onnx(
-    output: PortableArgument,
+    output: options.PortableArgument,
     *,
-    language: LanguageOption = None,
-    config: ModelConfigOption = None,
-    checkpoint: CheckpointOption = None,
-    quantize: PortableQuantizeFlag = False,
-    voice: PortableVoicesOption = None,
-    quiet: QuietFlag = False,
+    language: options.LanguageOption = None,
+    config: options.ModelConfigOption = None,
+    checkpoint: options.CheckpointOption = None,
+    quantize: options.PortableQuantizeFlag = False,
+    voice: options.PortableVoicesOption = None,
+    quiet: options.QuietFlag = False,
 ) -> None:
     """Write a Pocket TTS model as portable ONNX files.
 
@@ -325,13 +304,9 @@ def export_onnx(
 
     name, model_config = find_model(model.language, model.config, model.checkpoint)
     with StatusLine(quiet=quiet) as status:
+        voices = tuple(voice or ())
         exported = export_portable(
-            name,
-            model_config,
-            output,
-            quantize=quantize,
-            voices=tuple(voice or ()),
-            report=lambda line: status.show(f"{line} ..."),
+            name, model_config, output, quantize=quantize, voices=voices, report=lambda line: status.show(f"{line} ...")
         )
     tell = teller(quiet=quiet)
     for graph, size in exported.file_bytes.items():

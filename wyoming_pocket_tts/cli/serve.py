@@ -6,22 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from wyoming_pocket_tts.cli.options import (
-    ConfigOption,
-    DataDirOption,
-    DebugFlag,
-    EmojiOption,
-    EngineOption,
-    LocalFilesOnlyFlag,
-    LogFormatOption,
-    MetricsPortOption,
-    ModelsOption,
-    NormalizeFlag,
-    PrecisionOption,
-    ThreadsOption,
-    VersionFlag,
-    VoiceOption,
-)
+from wyoming_pocket_tts.cli import options
 from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.server.app import run_service
 from wyoming_pocket_tts.server.components import Components, EmbeddedEngine, build_components
@@ -33,14 +18,9 @@ class _ServeCommand(TyperCommand):
     """Accepts ``--zeroconf`` without a value as an empty one, which typer's options cannot express."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer's class or click's, by version)
-        following = [*args, "-"][1:]
-        return super().parse_args(
-            ctx,
-            [
-                "--zeroconf=" if arg == "--zeroconf" and after.startswith("-") else arg
-                for arg, after in zip(args, following, strict=True)
-            ],
-        )
+        pairs = zip(args, [*args, "-"][1:], strict=True)
+        args = ["--zeroconf=" if arg == "--zeroconf" and after.startswith("-") else arg for arg, after in pairs]
+        return super().parse_args(ctx, args)
 
 
 @app.command(cls=_ServeCommand)
@@ -55,20 +35,20 @@ def serve(
         typer.Option("--zeroconf", metavar="[NAME]", help="Announce the server, under this name if one is given."),
     ] = None,
     no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce the server.")] = False,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    voice: VoiceOption = None,
-    model: ModelsOption = None,
-    precision: PrecisionOption = None,
-    threads: ThreadsOption = None,
-    local_files_only: LocalFilesOnlyFlag = False,
-    normalize: NormalizeFlag = None,
-    emoji: EmojiOption = None,
-    metrics_port: MetricsPortOption = None,
-    debug: DebugFlag = False,
-    log_format: LogFormatOption = None,
-    engine: EngineOption = EmbeddedEngine.KOKORO,
-    version: VersionFlag = False,  # noqa: ARG001  (its callback does everything)
+    config: options.ConfigOption = None,
+    data_dir: options.DataDirOption = None,
+    voice: options.VoiceOption = None,
+    model: options.ModelsOption = None,
+    precision: options.PrecisionOption = None,
+    threads: options.ThreadsOption = None,
+    local_files_only: options.LocalFilesOnlyFlag = False,
+    normalize: options.NormalizeFlag = None,
+    emoji: options.EmojiOption = None,
+    metrics_port: options.MetricsPortOption = None,
+    debug: options.DebugFlag = False,
+    log_format: options.LogFormatOption = None,
+    engine: options.EngineOption = EmbeddedEngine.KOKORO,
+    version: options.VersionFlag = False,  # noqa: ARG001  (its callback does everything)
 ) -> None:
     """Serve Home Assistant and other Wyoming clients."""
     if zeroconf is not None and no_zeroconf:

@@ -1,6 +1,5 @@
-"""Check, install-service: unit, sandbox."""
+"""Install-service: unit, sandbox."""
 
-import asyncio
 import os
 import re
 import shlex
@@ -14,12 +13,10 @@ from typing import Annotated
 
 import typer
 
-import wyoming_pocket_tts
-from wyoming_pocket_tts.cli.client import describe, local_address
 from wyoming_pocket_tts.cli.console import Tell
-from wyoming_pocket_tts.cli.options import ConfigOption
 from wyoming_pocket_tts.config.loader import load_settings, read_settings
-from wyoming_pocket_tts.core.errors import ConfigError, ServerOverloaded, TtsError
+from wyoming_pocket_tts.core.errors import ConfigError, TtsError
+from wyoming_pocket_tts.core.system import atomic_path
 
 NAME = "wyoming-pocket-tts"
 """Of the unit, its user, its directories and the program."""
@@ -55,38 +52,6 @@ _STEADY_RESTART_SECONDS = 10
 """Delay between restarts with an older systemd."""
 
 app = typer.Typer(rich_markup_mode=None)
-
-
-@app.command()
-def check(
-    uri: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[URI]",
-            help="The server: tcp://HOST:PORT or unix:///PATH. Default: where the settings let this machine's listen.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    config: ConfigOption = None,
-    seconds: Annotated[
-        float, typer.Option("--seconds", metavar="N", min=0.1, help="How long the answer may take.")
-    ] = 5.0,
-) -> None:
-    """Check that a running server answers and has voices.
-
-    It is asked as Home Assistant does. For health checks, too.
-    """
-    settings = read_settings(config, {}, log_level="warning")
-    typer.echo(asyncio.run(check_server(uri or local_address(settings.server.uri), seconds=seconds)))
-
-
-async def check_server(uri: str, *, seconds: float) -> str:
-    """Describe a server in a sentence. A server that accepts no further client is healthy."""
-    try:
-        return str(await describe(uri, seconds=seconds))
-    except ServerOverloaded as error:
-        return f"The server at {uri} is there, and has no room for another client now: {error}."
 
 
 @app.command("install-service")
@@ -149,7 +114,6 @@ class SystemdHost:
         )
 
     def at(self, path: Path) -> Path:
-        """An absolute path below ``root``."""
         return self.root / path.relative_to("/")
 
 
@@ -181,7 +145,7 @@ class InstalledProgram:
     @staticmethod
     def running() -> "InstalledProgram":
         """The one that runs now."""
-        package = Path(wyoming_pocket_tts.__file__).resolve().parent
+        package = Path(__file__).resolve().parents[1]
         places = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package.parent}
         outermost = [place for place in places if not any(place.is_relative_to(other) for other in places - {place})]
         return InstalledProgram(path=Path(sys.prefix) / "bin" / NAME, directories=sorted(outermost))
@@ -275,10 +239,9 @@ def _write(target: Path, shown: Path, text: str) -> InstallStep:
             if not target.parent.exists():
                 target.parent.mkdir(parents=True)
                 target.parent.chmod(0o755)  # whatever root's umask is: the service's user needs access
-            unfinished = target.with_name(f".{target.name}.new")
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.chmod(0o644)
-            unfinished.replace(target)
+            with atomic_path(target) as aside:
+                aside.write_text(text, encoding="utf-8")
+                aside.chmod(0o644)
         except OSError as error:
             raise TtsError(f"{target}: cannot be written: {error.strerror or error}") from error
 

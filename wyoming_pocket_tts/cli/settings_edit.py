@@ -4,11 +4,10 @@ import copy
 import io
 import os
 import re
-import secrets
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
-from wyoming_pocket_tts.cli.model_sizes import family
+from wyoming_pocket_tts.cli.model_choice import family
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
+from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.pocket.model_spec import NONE
 from wyoming_pocket_tts.pocket.registry import model_names
 from wyoming_pocket_tts.voices.resolver import check_settings
@@ -29,9 +29,7 @@ from wyoming_pocket_tts.voices.resolver import check_settings
 def write_choice(file: Path, model: str, precision: str) -> None:
     """Set a released model and the precision; a model of the same language is replaced, others stay.
 
-    Raises:
-        ConfigError: the file has mistakes, cannot be changed without changing more, or needs the replaced model.
-        SpeechError: the file cannot be written.
+    Raises ConfigError if the file has mistakes, cannot be changed without changing more, or needs the replaced model.
     """
     with _changed(file, model, precision) as changed:
         old = {_without_line(line) for line in _problems(file)} if file.exists() else set()
@@ -39,13 +37,16 @@ def write_choice(file: Path, model: str, precision: str) -> None:
         if added := [line for line in new if _without_line(line) not in old]:  # a voice of the replaced model, say
             heading = f"{file}: nothing was written, as with {model} the rest no longer fits:"
             raise ConfigError("\n".join([heading, *added]))
-        changed.replace(file.resolve())
 
 
 def check_writable(file: Path, model: str, precision: str) -> None:
     """Raise the errors of ``write_choice``, but for those of the replaced model; changes nothing."""
-    with _changed(file, model, precision):
-        pass
+    with suppress(_Discarded), _changed(file, model, precision):
+        raise _Discarded
+
+
+class _Discarded(Exception):  # noqa: N818  (a state, not a fault)
+    """The changed copy is not wanted."""
 
 
 def with_choice(text: str, model: str, precision: str) -> str | None:
@@ -136,9 +137,8 @@ def _without_line(problem: str) -> str:
 
 @contextmanager
 def _changed(file: Path, model: str, precision: str) -> Iterator[Path]:
-    """A changed copy beside the file, with its owner and permissions, to replace it."""
+    """A changed copy beside the file, with its owner and permissions; replaces it when the block ends without error."""
     target = file.resolve()
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         old = target.stat() if target.exists() else None
         if old is not None:
@@ -149,17 +149,14 @@ def _changed(file: Path, model: str, precision: str) -> Iterator[Path]:
                 f"{file}: cannot be changed without touching more than the model: write it yourself, under"
                 f" 'models': names: [{model}] and precision: {precision}"
             )
-        # Unreadable for others until it has the permissions of the old one.
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(new.encode())
-            if old is not None and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(stream.fileno(), old.st_uid, old.st_gid)
-            os.fchmod(stream.fileno(), stat.S_IMODE(old.st_mode) if old is not None else 0o644)
-            stream.flush()
-            os.fsync(stream.fileno())  # a power cut leaves the old file or the new one
-        yield aside
+        with atomic_path(target) as aside:
+            # Unreadable for others until it has the permissions of the old one.
+            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                stream.write(new.encode())
+                if old is not None and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(stream.fileno(), old.st_uid, old.st_gid)
+                os.fchmod(stream.fileno(), stat.S_IMODE(old.st_mode) if old is not None else 0o644)
+            yield aside
     except OSError as error:
         cure = "run it with sudo, or name another file" if isinstance(error, PermissionError) else "name another file"
         raise TtsError(f"{file}: cannot be written: {error.strerror or error}: {cure}") from error
-    finally:
-        aside.unlink(missing_ok=True)

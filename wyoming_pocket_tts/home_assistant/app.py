@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wyoming_pocket_tts.cli.console import print_error
 from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
@@ -30,68 +29,51 @@ class AppPaths:
     data: Path
     """Of the app alone, kept across updates."""
     share: Path
-    """Below the folder ``share`` of Home Assistant, which users can reach."""
-
-    @property
-    def options(self) -> Path:
-        return self.data / "options.json"
+    """Below the folder ``share`` of Home Assistant, which users can reach; recordings are in its folder ``voices``."""
 
     @property
     def settings(self) -> Path:
         return self.data / "settings.yaml"
-
-    @property
-    def voices(self) -> Path:
-        """Recordings to make voices of."""
-        return self.share / "voices"
 
 
 IN_THE_APP = AppPaths(data=Path("/data"), share=Path("/share/wyoming-pocket-tts"))
 
 
 def prepare(paths: AppPaths) -> str:
-    """Write the settings file and create the folder for recordings; return the model hub's token, or ``""``.
-
-    Raises:
-        ConfigError: the options are not those of this version.
-        SpeechError: a directory that the Supervisor should have mapped cannot be used.
-    """
+    """Write the settings file and create the folder for recordings; return the model hub's token, or ``""``."""
+    file, voices = paths.data / "options.json", paths.share / "voices"
     try:
-        options = json.loads(paths.options.read_text(encoding="utf-8"))
+        options = json.loads(file.read_text(encoding="utf-8"))
         settings = settings_of(options, data=paths.data, recordings=paths.share)
         # JSON is YAML, and keeps texts as they are.
         paths.settings.write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
-        paths.voices.mkdir(parents=True, exist_ok=True)
+        voices.mkdir(parents=True, exist_ok=True)
         watched = paths.data / "voices"  # users cannot reach the folder that the service watches
         if not watched.exists() and not watched.is_symlink():
-            watched.symlink_to(paths.voices)
+            watched.symlink_to(voices)
     except OSError as error:
         raise TtsError(f"{error.filename}: {error.strerror}; is this a Home Assistant app?") from error
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{paths.options}: is not JSON: {error}") from error
+        raise ConfigError(f"{file}: is not JSON: {error}") from error
     return str(options.get(TOKEN) or "")
 
 
 def serve(paths: AppPaths, environment: Mapping[str, str]) -> None:
-    """Serve until a signal ends it.
-
-    Raises:
-        SpeechError: as ``run_service``, or the options cannot be used.
-    """
+    """Serve until a signal ends it."""
     settings = read_settings(paths.settings, {})
     explain_log(paths.settings)
     address = parse_uri(settings.server.uri)
     port = address.port if isinstance(address, TcpAddress) else 0
 
     def load() -> Components:
-        ensemble = build_components(EmbeddedEngine.KOKORO, settings, file=paths.settings)
+        components = build_components(EmbeddedEngine.KOKORO, settings, file=paths.settings)
         token = environment.get("SUPERVISOR_TOKEN")
         if not token:
-            return ensemble
+            return components
         uri = str(TcpAddress(socket.gethostname(), port))
         discovery = SupervisorDiscovery(uri, token, supervisor=environment.get("SUPERVISOR_URL", SUPERVISOR))
-        page = IngressPage(ensemble.cast.voices, port=int(environment.get("INGRESS_PORT", INGRESS_PORT)))
-        return replace(ensemble, helpers=(*ensemble.helpers, page, discovery))
+        page = IngressPage(components.cast.voices, port=int(environment.get("INGRESS_PORT", INGRESS_PORT)))
+        return replace(components, helpers=(*components.helpers, page, discovery))
 
     asyncio.run(run_service(load, settings, ends_process=True))
 
@@ -107,7 +89,8 @@ def main(paths: AppPaths = IN_THE_APP, leave: Callable[[int], Any] = sys.exit) -
         except ConfigError as error:  # the first mistake; report all
             raise ConfigError("\n".join(mistakes(paths.settings, os.environ)) or str(error)) from error
     except TtsError as error:
-        print_error(explained(str(error), paths.settings))
+        for line in explained(str(error), paths.settings).splitlines():
+            sys.stderr.write(f"wyoming-pocket-tts: {line}\n")
         leave(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
 
 

@@ -32,11 +32,10 @@ PLAIN: Mapping[str, str] = {
 WORDS: Mapping[str, str] = {"replacements": "text.replacements", "pronunciations": "text.pronunciations"}
 """Option, a list of ``written`` and ``spoken`` -> setting, which maps one to the other."""
 
+_MANNER = frozenset({"description", "temperature", "speed", "volume", "pause", "leading_silence", "trailing_silence"})
 NAMED: Mapping[str, frozenset[str]] = {
-    "voices": frozenset({"from", "model", "language", "description", "temperature"})
-    | {"speed", "volume", "pause", "leading_silence", "trailing_silence"},
-    "satellites": frozenset({"voice", "description", "address", "port", "listed", "temperature"})
-    | {"speed", "volume", "pause", "leading_silence", "trailing_silence"},
+    "voices": _MANNER | {"from", "model", "language"},
+    "satellites": _MANNER | {"voice", "address", "port", "listed"},
 }
 """Option, a list of items with a ``name`` -> other fields of an item. An app's page has no free keys."""
 
@@ -54,11 +53,7 @@ FIXED: Mapping[str, object] = {"discovery.announce": False}
 
 
 def settings_of(options: Mapping[str, Any], *, data: Path, recordings: Path) -> Values:
-    """Translate ``options.json``; an empty option counts as unset, relative paths begin in ``recordings``.
-
-    Raises:
-        ConfigError: an option is unknown, or two items of a list have the same name; a line for each.
-    """
+    """Translate ``options.json``; an empty option counts as unset, relative paths begin in ``recordings``."""
     values: Values = {}
     mistakes: list[str] = []
     for key, value in (*FIXED.items(), ("data_dir", str(data))):

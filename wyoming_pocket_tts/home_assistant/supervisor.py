@@ -48,7 +48,7 @@ _HEADERS = (
 
 
 class SupervisorDiscovery:
-    """Announces a URI to Home Assistant, with retries on a thread of its own. A helper of the service (``engines``)."""
+    """Announces a URI to Home Assistant, with retries on a thread of its own.."""
 
     def __init__(
         self, uri: str, token: str, *, supervisor: str = SUPERVISOR, first_pause_seconds: float = _FIRST_PAUSE_SECONDS
@@ -68,7 +68,6 @@ class SupervisorDiscovery:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns at once."""
         self._stopped.set()
 
     def close(self) -> None:
@@ -108,7 +107,7 @@ class SupervisorDiscovery:
 
 
 class IngressPage:
-    """Serves one page that lists the voices, on a thread of its own. A helper of the service (``engines``)."""
+    """Serves one page that lists the voices, on a thread of its own.."""
 
     def __init__(
         self, voices: Callable[[], Sequence[Voice]], *, port: int = INGRESS_PORT, visitor: str = SUPERVISOR_ADDRESS

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.cli.doctor.base import Check, Finding, Severity, examine
+from wyoming_pocket_tts.cli.doctor.base import Check, Finding, examine
+from wyoming_pocket_tts.cli.doctor.base import FindingSeverity as Severity
 from wyoming_pocket_tts.pocket import registry as configs
 from wyoming_pocket_tts.pocket.onnx.bundle import (
     BundleManifest,

@@ -6,7 +6,17 @@ import threading
 from collections.abc import Iterator
 
 from tests.cli.doctor.checking import named
-from wyoming_pocket_tts.cli.doctor.base import Check, Finding, Severity, examine, ok, problem, warning
+from wyoming_pocket_tts.cli.doctor.base import (
+    Check,
+    Finding,
+    examine,
+    ok,
+    problem,
+    warning,
+)
+from wyoming_pocket_tts.cli.doctor.base import (
+    FindingSeverity as Severity,
+)
 from wyoming_pocket_tts.cli.doctor.command import as_dict, is_healthy, line, summary
 from wyoming_pocket_tts.core.errors import ModelError
 

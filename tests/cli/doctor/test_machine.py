@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.doctor.checking import findings, named, only
-from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
+from wyoming_pocket_tts.cli.doctor.base import Finding, configured_models
+from wyoming_pocket_tts.cli.doctor.base import FindingSeverity as Severity
 from wyoming_pocket_tts.cli.doctor.machine import check_clock, check_memory, check_processor
-from wyoming_pocket_tts.cli.model_sizes import ModelSize
+from wyoming_pocket_tts.cli.model_choice import ModelSize
 from wyoming_pocket_tts.config.schema import ModelSettings, Settings
 from wyoming_pocket_tts.core.system import memory_info
 from wyoming_pocket_tts.pocket import registry as configs
@@ -114,7 +115,11 @@ def test_a_budget_that_holds_no_model_is_named_with_the_least_that_does(tmp_path
     assert all_mb > 2 * least_mb > 300
     assert [each.severity for each in of(least_mb)] == [Severity.OK]
     assert [each.severity for each in of(least_mb - 1)] == [Severity.WARNING, Severity.OK]
-    named(findings(memory(tmp_path, total_mb=9000, available_mb=8000, models=(), budget_mb=5)), Severity.WARNING, "45")
+    named(
+        findings(memory(tmp_path, total_mb=9000, available_mb=8000, models=(), budget_mb=5)),
+        Severity.WARNING,
+        "45",
+    )
 
 
 def test_what_a_running_service_has_is_not_asked_for_twice(tmp_path: Path) -> None:

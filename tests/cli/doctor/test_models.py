@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.doctor.checking import MODEL, findings, make_bundle, named, only
-from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
+from wyoming_pocket_tts.cli.doctor.base import Finding, configured_models
+from wyoming_pocket_tts.cli.doctor.base import FindingSeverity as Severity
 from wyoming_pocket_tts.cli.doctor.machine import check_data_directory
 from wyoming_pocket_tts.cli.doctor.models import check_models, check_voices
 from wyoming_pocket_tts.cli.voices import list_voices

@@ -10,7 +10,8 @@ import pytest
 
 from tests.cli.doctor.checking import MODEL, findings, make_bundle, named, only
 from tests.pocket.fake_hub import TOKEN, Served, fake_hub
-from wyoming_pocket_tts.cli.doctor.base import Finding, Severity, configured_models
+from wyoming_pocket_tts.cli.doctor.base import Finding, configured_models
+from wyoming_pocket_tts.cli.doctor.base import FindingSeverity as Severity
 from wyoming_pocket_tts.cli.doctor.network import check_addresses, check_discovery, check_hub
 from wyoming_pocket_tts.config.schema import DiscoverySettings, ModelSettings, ServerSettings, Settings
 from wyoming_pocket_tts.core.errors import Unreachable

@@ -1,7 +1,5 @@
 """Contract of a check, runner, subject."""
 
-import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,40 +7,33 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
-from wyoming_pocket_tts.cli.model_sizes import ModelSize, computed_in
+from wyoming_pocket_tts.cli.client import ask, is_ours, local_address
+from wyoming_pocket_tts.cli.model_choice import ModelSize, computed_in, is_none
 from wyoming_pocket_tts.config.loader import load_settings
 from wyoming_pocket_tts.config.schema import Settings
-from wyoming_pocket_tts.core.address import Address, StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import (
     ConfigError,
     NotAWyomingServer,
-    ProtocolError,
     ServerNotFound,
     ServerOverloaded,
     ServerTimeout,
     TtsError,
-    quote_untrusted,
 )
 from wyoming_pocket_tts.core.system import cpu_flags
 from wyoming_pocket_tts.core.types import Synthesizer, Voice
-from wyoming_pocket_tts.pocket.model_spec import NONE, ModelSpec, model_specs
+from wyoming_pocket_tts.pocket.model_spec import ModelSpec, model_specs
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision, memory_bytes
 from wyoming_pocket_tts.pocket.onnx.install import find_converted
-from wyoming_pocket_tts.server.protocol import PROGRAM, EventLimits, EventReader
 
 LOG = "'journalctl -eu wyoming-pocket-tts', 'docker compose logs'"
 START = "start it ('systemctl start wyoming-pocket-tts', 'docker compose up -d' or 'script/run')"
 _PORT = "is it the right address and port? 10200 is this server's unless its settings say otherwise"
 _HANGING = "look at the machine's log (dmesg), then run doctor again"
 _RUNNING_SECONDS = 2.0
-_QUESTION = b'{"type": "describe"}\n'
-_LARGEST_BYTES = 16 << 20
-_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (to connect to, not to listen on)
 
 
-class Severity(StrEnum):
+class FindingSeverity(StrEnum):
     """How bad a finding is."""
 
     OK = "ok"
@@ -54,23 +45,24 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One entry of the report; ``advice`` is empty if nothing has to be done."""
+    """One entry of the report."""
 
-    severity: Severity
+    severity: FindingSeverity
     found: str
     advice: str = ""
+    """Empty if nothing has to be done."""
 
 
 def ok(found: str) -> Finding:
-    return Finding(Severity.OK, found)
+    return Finding(FindingSeverity.OK, found)
 
 
 def warning(found: str, advice: str) -> Finding:
-    return Finding(Severity.WARNING, found, advice)
+    return Finding(FindingSeverity.WARNING, found, advice)
 
 
 def problem(found: str, advice: str) -> Finding:
-    return Finding(Severity.PROBLEM, found, advice)
+    return Finding(FindingSeverity.PROBLEM, found, advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +122,8 @@ def _run(check: Check, findings: "SimpleQueue[Finding | None]") -> None:
         advice = advice_on(error, otherwise="do what the message says, then run doctor again")
         findings.put(problem(" ".join(str(error).split()), advice))
     except OSError as error:  # a fault of the machine, or missing rights
-        advice = (
-            "run doctor as root (sudo) or as the service's user" if isinstance(error, PermissionError) else _HANGING
-        )
+        as_user = "run doctor as root (sudo) or as the service's user"
+        advice = as_user if isinstance(error, PermissionError) else _HANGING
         findings.put(problem(f"{error.filename or 'this check failed'}: {error.strerror or error}", advice))
     except Exception as error:  # noqa: BLE001  (the other checks still run)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -160,110 +151,6 @@ def advice_on(error: TtsError, *, otherwise: str) -> str:
             )
         case _:
             return otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeResponse:
-    """What a server describes: unchecked data, the length of its header line, and how long it took."""
-
-    info: dict[str, Any]
-    header_bytes: int
-    seconds: float
-
-    @property
-    def program(self) -> str:
-        """The name of its first text-to-speech program; empty if it has none."""
-        programs = self.info.get("tts")
-        first = programs[0] if isinstance(programs, list) and programs else None
-        return str(first.get("name", "")) if isinstance(first, dict) else ""
-
-
-def ask(uri: str, *, seconds: float) -> DescribeResponse:
-    """Ask a server to describe itself, within ``seconds`` altogether. Not to be called on an event loop.
-
-    Raises:
-        ConfigError: a client cannot connect to such an address.
-        NobodyThere: nothing listens there.
-        NoAnswer: the answer did not come in time.
-        NotWyoming: the answer is none.
-        Overloaded: the server accepts no further client.
-        SpeechError: the server refuses for another reason.
-    """
-    address = parse_uri(local_address(uri))
-    if isinstance(address, StdioAddress):
-        raise ConfigError("a client cannot connect to stdio://; give tcp://HOST:PORT or unix:///PATH")
-    return asyncio.run(_ask(address, uri, seconds))
-
-
-async def _ask(address: Address, uri: str, seconds: float) -> DescribeResponse:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    stream = _MeasuredStream(limit=_LARGEST_BYTES)
-    try:
-        async with asyncio.timeout_at(began + seconds):
-            transport = await _connect(address, stream)
-    except OSError as error:  # a timeout here is a firewall that drops packets
-        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
-        raise ServerNotFound(f"no server answers at {address} ({reason or str(error) or 'timed out'})") from error
-    limits = EventLimits(header_bytes=_LARGEST_BYTES, data_bytes=_LARGEST_BYTES, event_seconds=2 * seconds)
-    try:
-        transport.write(_QUESTION)
-        async with asyncio.timeout_at(began + seconds):
-            event = await EventReader(stream, limits).read()
-    except TimeoutError as error:
-        raise ServerTimeout(f"{uri} does not answer 'describe' within {seconds:g} s") from error
-    except ConnectionError as error:
-        raise NotAWyomingServer(f"{uri} closes the connection instead of answering 'describe'") from error
-    except ProtocolError as error:
-        raise NotAWyomingServer(f"{uri} answers, but not in the Wyoming protocol") from error
-    finally:
-        transport.abort()
-    if event is None:
-        raise NotAWyomingServer(f"{uri} closes the connection instead of answering 'describe'")
-    if event.type == "error":
-        refusal = ServerOverloaded if event.data.get("code") == ServerOverloaded.code else TtsError
-        raise refusal(f"the server at {uri} refuses to answer: {quote_untrusted(event.data.get('text', ''))}")
-    if event.type != "info":
-        raise NotAWyomingServer(f"{uri} answers 'describe' with something else than 'info'")
-    return DescribeResponse(event.data, stream.line_bytes, loop.time() - began)
-
-
-class _MeasuredStream(asyncio.StreamReader):
-    """Remembers the length of the last line, for an ``EventReader``, which reads its first byte separately."""
-
-    line_bytes = 0
-
-    async def readuntil(self, separator: Any = b"\n") -> bytes:  # noqa: ANN401  (as its base by version)
-        line = await super().readuntil(separator)
-        self.line_bytes = len(line)
-        return line
-
-
-async def _connect(address: Address, stream: asyncio.StreamReader) -> asyncio.Transport:
-    loop = asyncio.get_running_loop()
-    protocol = asyncio.StreamReaderProtocol(stream)
-    if isinstance(address, TcpAddress):
-        transport, _ = await loop.create_connection(lambda: protocol, address.host, address.port)
-    else:
-        transport, _ = await loop.create_unix_connection(lambda: protocol, str(address).removeprefix("unix://"))
-    return transport
-
-
-def local_address(uri: str) -> str:
-    """The address for a client on the same machine as a server that listens on ``uri``.
-
-    Raises:
-        ConfigError: it is no address.
-    """
-    address = parse_uri(uri)
-    if isinstance(address, TcpAddress):
-        return str(TcpAddress(_EVERYWHERE.get(address.host, address.host), address.port))
-    return uri
-
-
-def is_ours(program: str) -> bool:
-    """Whether this program answered; at the port of a satellite its name is followed by the satellite's."""
-    return program == PROGRAM or program.startswith(f"{PROGRAM} ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +199,7 @@ class ConfiguredModel:
 
 def configured_models(settings: Settings) -> list[ConfiguredModel]:
     """The models of the settings; empty if a name is wrong, which the check of the settings reports."""
-    if [name.lower() for name in settings.models.names] == [NONE]:
+    if is_none(settings.models.names):
         return []
     precision = Precision(settings.models.precision)
     computed = computed_in(precision, cpu_flags())

@@ -13,7 +13,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from wyoming_pocket_tts.cli.doctor.base import Finding, ok, problem, warning
-from wyoming_pocket_tts.cli.model_sizes import ModelSize
+from wyoming_pocket_tts.cli.model_choice import ModelSize
 from wyoming_pocket_tts.core.system import MemoryInfo, cpu_count, cpu_flags, has_integer_products, memory_info
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
 
@@ -210,17 +210,13 @@ def _advice(error: OSError, directory: Path, elsewhere: str) -> str:
         case errno.ENOENT:
             return f"it leads nowhere: remove the link, or {elsewhere}"
         case errno.EACCES | errno.EPERM:
-            owner = _owner(directory)
+            try:
+                owner = f"the user '{directory.owner()}'"
+            except (KeyError, OSError, NotImplementedError):
+                owner = "another user"
             return f"it belongs to {owner}: run doctor as the service's user, make it writable, or {elsewhere}"
         case _:
             return f"look at the machine's log (dmesg), or {elsewhere}"
-
-
-def _owner(directory: Path) -> str:
-    try:
-        return f"the user '{directory.owner()}'"
-    except (KeyError, OSError, NotImplementedError):
-        return "another user"
 
 
 def _same_disk(one: Path, other: Path) -> bool:

@@ -9,24 +9,13 @@ import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from pathlib import Path
 
-from huggingface_hub import constants
 from zeroconf import Error as ZeroconfError
 from zeroconf import IPVersion, ServiceListener, Zeroconf
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from wyoming_pocket_tts.cli.doctor.base import (
-    ConfiguredModel,
-    Finding,
-    advice_on,
-    ask,
-    is_ours,
-    local_address,
-    ok,
-    problem,
-    warning,
-)
+from wyoming_pocket_tts.cli.client import ask, is_ours, local_address
+from wyoming_pocket_tts.cli.doctor.base import ConfiguredModel, Finding, advice_on, ok, problem, warning
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.address import TcpAddress, UnixAddress, parse_uri
 from wyoming_pocket_tts.core.errors import (
@@ -330,8 +319,7 @@ class _Listener(ServiceListener):
     def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002  (zeroconf's interface)
         self.names.put_nowait(name)
 
-    def update_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        self.add_service(zc, type_, name)
+    update_service = add_service
 
     def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None:
         pass
@@ -343,24 +331,12 @@ async def _trial_announcement(here: Collection[IpAddress]) -> AsyncIterator[None
     name = f"doctor-{secrets.token_hex(4)}"
     responder = AsyncZeroconf(interfaces=[str(address) for address in here])
     try:
-        announcement = await responder.async_register_service(
-            AsyncServiceInfo(
-                _TRIAL_TYPE,
-                f"{name}.{_TRIAL_TYPE}",
-                port=_TRIAL_PORT,
-                addresses=[address.packed for address in here],
-                server=f"{name}.local.",
-            )
-        )
-        await announcement
+        packed, server = [address.packed for address in here], f"{name}.local."
+        info = AsyncServiceInfo(_TRIAL_TYPE, f"{name}.{_TRIAL_TYPE}", port=_TRIAL_PORT, addresses=packed, server=server)
+        await (await responder.async_register_service(info))
         yield
     finally:
         await responder.async_close()
-
-
-def downloads_directory() -> Path:
-    """Where huggingface_hub keeps what it downloads."""
-    return Path(constants.HF_HUB_CACHE)
 
 
 def check_hub(models: Sequence[ConfiguredModel], *, local_files_only: bool = False) -> Iterator[Finding]:
@@ -410,20 +386,12 @@ def _check_download(model: ConfiguredModel) -> Finding:
 def _offline(reason: str, models: Sequence[ConfiguredModel]) -> Finding:
     here = [model.wanted.label for model in models if model.is_installed]
     missing = [model.wanted.label for model in models if not model.is_installed]
-    advice = f"works without: {', '.join(['the embedded voices', *here])}"
-    if missing:
-        advice += (
-            f". For {', '.join(missing)}: {_connection_advice(reason)}, or run 'wyoming-pocket-tts download' on another"
-            " machine and copy the data directory"
-        )
-    else:
-        advice = f"nothing for now: {advice}"
-    return warning(f"the hub cannot be asked ({reason})", advice)
-
-
-def _connection_advice(reason: str) -> str:
+    works = f"works without: {', '.join(['the embedded voices', *here])}"
+    remedy = "connect this machine (cable, router, DNS, proxy)"
     if "HF_HUB_OFFLINE" in reason:
-        return "remove HF_HUB_OFFLINE from the environment"
-    if "certificate" in reason.lower():
-        return "see that the clock is right; a proxy that looks into connections needs its certificate in SSL_CERT_FILE"
-    return "connect this machine (cable, router, DNS, proxy)"
+        remedy = "remove HF_HUB_OFFLINE from the environment"
+    elif "certificate" in reason.lower():
+        remedy = "see that the clock is right; a proxy that decrypts connections needs its certificate in SSL_CERT_FILE"
+    elsewhere = "or run 'wyoming-pocket-tts download' on another machine and copy the data directory"
+    advice = f"{works}. For {', '.join(missing)}: {remedy}, {elsewhere}" if missing else f"nothing for now: {works}"
+    return warning(f"the hub cannot be asked ({reason})", advice)

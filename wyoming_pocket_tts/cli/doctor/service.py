@@ -3,25 +3,13 @@
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from wyoming_pocket_tts.audio.files import AudioFormat
-from wyoming_pocket_tts.cli.client import ClientTiming, synthesize
-from wyoming_pocket_tts.cli.doctor.base import (
-    LOG,
-    START,
-    DescribeResponse,
-    Finding,
-    advice_on,
-    ask,
-    is_ours,
-    ok,
-    problem,
-    warning,
-)
+from wyoming_pocket_tts.cli.client import ClientTiming, DescribeResponse, ask, is_ours, synthesize, words_of
+from wyoming_pocket_tts.cli.doctor.base import LOG, START, Finding, advice_on, ok, problem, warning
 from wyoming_pocket_tts.core.address import StdioAddress, TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ServerNotFound, TtsError
 from wyoming_pocket_tts.core.types import Synthesizer
@@ -113,25 +101,15 @@ async def _synthesize(
 ) -> ClientTiming:
     async with asyncio.timeout(limit_seconds):
         if running is not None:
-            return await synthesize(running, _text(), voice=None, sink=received.add)
-        async with _own_service(load_embedded) as uri:
-            return await synthesize(uri, _text(), voice=None, sink=received.add)
-
-
-@asynccontextmanager
-async def _own_service(load: Callable[[], Synthesizer]) -> AsyncIterator[str]:
-    synthesizer = await asyncio.to_thread(load)
-    async with Scheduler(synthesizer) as workers:
-        server = Server(workers, uris=["tcp://127.0.0.1:0"])
-        await server.start()
-        try:
-            yield server.addresses[0]
-        finally:
-            await server.aclose(deadline_seconds=0)
-
-
-async def _text() -> AsyncIterator[str]:
-    yield _TEXT
+            return await synthesize(running, words_of(_TEXT), voice=None, sink=received.add)
+        synthesizer = await asyncio.to_thread(load_embedded)
+        async with Scheduler(synthesizer) as scheduler:
+            server = Server(scheduler, uris=["tcp://127.0.0.1:0"])
+            await server.start()
+            try:
+                return await synthesize(server.addresses[0], words_of(_TEXT), voice=None, sink=received.add)
+            finally:
+                await server.aclose(deadline_seconds=0)
 
 
 def _judged(timing: ClientTiming, received: _ReceivedAudio, where: str, advice: str) -> Finding:
