@@ -185,7 +185,7 @@ def measure(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
 
         def teacher_says(text: str, speaker: str) -> Samples:
-            return as_float(teacher.speak(text, speaker, Path(scratch))[0])
+            return as_float(teacher.synthesize(text, speaker, Path(scratch))[0])
 
         if options.only != "ours":
             for speaker in teacher.SPEAKERS:

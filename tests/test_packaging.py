@@ -42,3 +42,14 @@ def test_serving_brings_no_pytorch_and_nothing_else_that_is_heavy() -> None:
     assert {"onnxruntime", "wyoming", "huggingface-hub", "tokenizers"} <= serving
     assert not {name for name in serving if name in {"torch", "pocket-tts", "scipy", "matplotlib"} or "nvidia" in name}
     assert "torch" in closure(project["optional-dependencies"]["torch"]), "or this test could not see it"
+
+
+def test_wheel_has_no_training_code_and_nothing_imports_it() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    wheel = build["targets"]["wheel"]
+    assert wheel["packages"] == ["wyoming_pocket_tts"]
+    left_out = [ROOT / path for path in wheel["exclude"]]
+    assert left_out == [ROOT / "wyoming_pocket_tts/kokoro/training"]
+    assert (left_out[0] / "__main__.py").is_file(), "or the source tree had no training either"
+    sources = [path for path in (ROOT / "wyoming_pocket_tts").rglob("*.py") if left_out[0] not in path.parents]
+    assert not [path for path in sources if "kokoro.training" in path.read_text(encoding="utf-8")]

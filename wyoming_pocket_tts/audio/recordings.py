@@ -17,38 +17,39 @@ if TYPE_CHECKING:
     from soundfile import SoundFile
 
 
-LONGEST_SECONDS: Final = 300
-"""Ten times what helps. Nobody means an hour as a prompt, and it would take the memory of a server."""
+LONGEST_SECONDS: Final = 300  # ten times the useful length; more would only use up memory
 TRUNCATED_SECONDS: Final = 30
 LOWEST_RATE_HZ: Final = 4_000
 HIGHEST_RATE_HZ: Final = 384_000
-LOUDEST: Final = 16.0
-"""Floats may go beyond full scale, by a decoder's overshoot or a careless export; above this the scale is another."""
+LOUDEST: Final = 16.0  # floats may go beyond full scale (a decoder's overshoot); above this the scale is another
+SHORTEST_SECONDS: Final = 3.0  # of speech: less does not contain all sounds of a voice
+LONGEST_PROMPT_SECONDS: Final = 30.0  # the models were trained with prompts up to here; more costs time for nothing
+SILENT_DB: Final = -60.0  # if no frame is louder, 16 bits leave fewer than seven for the voice
+FLAT_SECONDS: Final = 150e-6
+"""A peak that stays the same for so long was cut off; that of a 50 Hz tone stays for 90 microseconds."""
+FLAT_TOLERANCE: Final = 1e-4
+NOISE_MARGIN_DB: Final = 20.0  # noise nearer to the voice is audible in every pause, and cloned
+LEVEL_SPREAD_DB: Final = 8.0
+"""Seconds of one speaker at one place differ by less; two recordings or a turned head by more."""
 
-_BLOCK_VALUES = 1 << 20
-_FRAME_SECONDS = 0.02
-_SPEECH_RANGE_DB = 35.0
-_FADE_SECONDS = 0.02
-_PAUSE_SECONDS = 0.08
+_BLOCK_VALUES: Final = 1 << 20
+_FRAME_SECONDS: Final = 0.02
+_SPEECH_RANGE_DB: Final = 35.0  # frames this far below the loudest are no speech
+_FADE_SECONDS: Final = 0.02
+_PAUSE_SECONDS: Final = 0.08
+_STEADY_DB: Final = 4.0  # noise differs by less than 2 dB from frame to frame, the ends of words by ten
+_NOTHING_DB: Final = -100.0  # below the last of 16 bits: digital silence
+_WINDOW_FRAMES: Final = 100  # two seconds: the level of shorter windows depends on the words
+_LEAST_SPOKEN: Final = 0.3  # of a window, to be compared
 
 
 def read_audio(path: Path, *, truncate: bool = False) -> tuple[Floats, int]:
-    """Read a recording: WAV (8 to 32 bits, floats), FLAC, OGG, MP3 and what else libsndfile knows, by its content.
+    """Read a recording of any format of libsndfile; return the mean of its channels [N] of -1 to 1, and the rate in Hz.
 
-    What a header says about the length is not believed: reading goes on to the end of the data or a limit.
-
-    Args:
-        path: a local file of any rate and number of channels, whose mean is taken.
-        truncate: read the first 30 s only, of a file of any length.
-
-    Returns:
-        Samples [N] of -1 to 1 (beyond, if the file says so), and how many there are to a second.
-
-    Raises:
-        MissingFile: it is not there.
-        VoiceError: it holds no audio, is damaged, or is longer than ``LONGEST_SECONDS``.
+    Reads to the end of the data or a limit, whatever the length in the header. ``truncate``: the first 30 s only, of a
+    file of any length. ``MissingFile``, or ``VoiceError`` if it has no audio, is damaged or too long.
     """
-    import soundfile  # noqa: PLC0415  (loads libsndfile, which speaking with ready-made voices does without)
+    import soundfile  # noqa: PLC0415  (loads libsndfile, not needed for predefined voices)
 
     if not path.exists():
         raise MissingFile(f"{path}: there is no such file")
@@ -75,11 +76,7 @@ def read_audio(path: Path, *, truncate: bool = False) -> tuple[Floats, int]:
 
 
 def take_samples(samples: Any) -> Floats:  # noqa: ANN401  (a tensor of any library)
-    """Take over a recording from memory, ``[channels, N]`` or ``[N]`` floats of -1 to 1; return the mean ``[N]``.
-
-    Raises:
-        VoiceError: it has another shape or type, or holds what no recording does.
-    """
+    """The mean [N] of a recording in memory, floats [channels, N] or [N] of -1 to 1; otherwise ``VoiceError``."""
     array = as_array(samples)
     if array.ndim not in (1, 2) or not array.size or (array.ndim > 1 and array.shape[0] > array.shape[1]):
         raise VoiceError(f"a voice prompt has the shape [channels, samples], not {list(array.shape)}")
@@ -90,16 +87,9 @@ def take_samples(samples: Any) -> Floats:  # noqa: ANN401  (a tensor of any libr
 
 
 def prepare_prompt(samples: Floats, rate_hz: int, *, target_rate_hz: int = 24_000, truncate: bool = False) -> Floats:
-    """Make of a recording what a model's encoder takes.
+    """Mono samples [N] to the input of a model's encoder [M]: at the model's rate, ending in a pause of 80 ms.
 
-    Args:
-        samples: mono, [N].
-        rate_hz: its rate.
-        target_rate_hz: the model's rate.
-        truncate: use the first 30 s only.
-
-    Returns:
-        [M], at the model's rate, ending in a pause of 80 ms.
+    ``truncate``: use the first 30 s only.
     """
     if truncate:
         samples = samples[: TRUNCATED_SECONDS * rate_hz]
@@ -120,12 +110,8 @@ def resample(samples: Floats, rate_hz: int, target_rate_hz: int) -> Floats:
 def end_on_pause(samples: Floats, rate_hz: int) -> Floats:
     """Cut the silence at the end, fade the last 20 ms out, and put 80 ms of silence there.
 
-    A model goes on where its prompt stopped: within a word, the rest of it would begin every chunk; after a long
-    silence, speech would begin late. Silence is what is 35 dB below the loudest 20 ms. Shorter audio stays as it is.
-
-    Args:
-        samples: mono, [N].
-        rate_hz: its rate.
+    A model continues its prompt: within a word, the rest of it would begin every chunk; after a long silence, speech
+    would begin late. Silence is 35 dB below the loudest 20 ms. Shorter audio is returned as it is.
     """
     frame = max(1, int(_FRAME_SECONDS * rate_hz))
     frames = len(samples) // frame
@@ -164,31 +150,7 @@ def _checked(samples: Floats, label: Path | str) -> Floats:
     return samples
 
 
-SHORTEST_SECONDS: Final = 3.0
-"""Less speech than this does not hold all the sounds by which a voice is known."""
-LONGEST_PROMPT_SECONDS: Final = 30.0
-"""The models were trained with prompts up to here; what is beyond costs time and brings nothing."""
-SILENT_DB: Final = -60.0
-"""If no frame is louder, 16 bits leave fewer than seven for the voice: it is lost in rounding."""
-FLAT_SECONDS: Final = 150e-6
-"""A peak that stays the same for so long was cut off; that of a 50 Hz tone stays for 90 microseconds."""
-FLAT_TOLERANCE: Final = 1e-4
-NOISE_MARGIN_DB: Final = 20.0
-"""Noise that is not so far below the voice is heard in every pause, and cloned."""
-LEVEL_SPREAD_DB: Final = 8.0
-"""Seconds of one speaker at one place differ by less; two recordings or a turned head by more."""
-
-_ASSESS_FRAME_SECONDS: Final = 0.02
-_ASSESS_SPEECH_RANGE_DB: Final = 35.0  # frames this far below the loudest are no speech; the same as at a prompt's end
-_STEADY_DB: Final = 4.0  # noise differs by less than 2 dB from frame to frame, the ends of words by ten
-_NOTHING_DB: Final = -100.0  # below the last of 16 bits: nothing was recorded there
-_WINDOW_FRAMES: Final = 100  # two seconds: shorter ones differ by what is said in them
-_LEAST_SPOKEN: Final = 0.3  # of a window, to be compared
-
-
 class QualityIssueKind(StrEnum):
-    """What may be wrong with a recording."""
-
     SILENT = "silent"
     TOO_SHORT = "too short"
     TOO_LONG = "too long"
@@ -199,31 +161,23 @@ class QualityIssueKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QualityIssue:
-    """Something that would make the voice worse."""
-
     kind: QualityIssueKind
-    message: str
-    """A sentence with the measured value, and one with advice."""
+    message: str  # a sentence with the measured value, and one with advice
 
 
 def assess(samples: Floats, rate_hz: int) -> tuple[QualityIssue, ...]:
-    """Look at a recording as it is, before it is resampled or cut.
-
-    Args:
-        samples: mono, [N].
-        rate_hz: samples a second.
-    """
-    return tuple(_findings(samples, rate_hz))
+    """Issues of a mono recording [N], to be called before it is resampled or cut."""
+    return tuple(_issues(samples, rate_hz))
 
 
-def _findings(samples: Floats, rate_hz: int) -> Iterator[QualityIssue]:
+def _issues(samples: Floats, rate_hz: int) -> Iterator[QualityIssue]:
     levels_db = _frame_levels_db(samples, rate_hz)
     if not levels_db.size or levels_db.max() < SILENT_DB:
         yield QualityIssue(QualityIssueKind.SILENT, "The recording is silent. Check the microphone and record again.")
         return
-    spoken = levels_db > levels_db.max() - _ASSESS_SPEECH_RANGE_DB
+    spoken = levels_db > levels_db.max() - _SPEECH_RANGE_DB
     first, last = np.flatnonzero(spoken)[[0, -1]]
-    speech_seconds = (last + 1 - first) * _ASSESS_FRAME_SECONDS
+    speech_seconds = (last + 1 - first) * _FRAME_SECONDS
     if speech_seconds < SHORTEST_SECONDS:
         yield QualityIssue(
             QualityIssueKind.TOO_SHORT,
@@ -259,14 +213,14 @@ def _findings(samples: Floats, rate_hz: int) -> Iterator[QualityIssue]:
 
 def _frame_levels_db(samples: Floats, rate_hz: int) -> NDArray[np.float64]:
     """The level of each whole frame against full scale [frames]."""
-    frame = max(1, round(_ASSESS_FRAME_SECONDS * rate_hz))
+    frame = max(1, round(_FRAME_SECONDS * rate_hz))
     count = len(samples) // frame
     power = np.square(samples[: count * frame], dtype=np.float64).reshape(count, frame).mean(axis=1)
     return np.asarray(10 * np.log10(power + 1e-20))
 
 
 def _flat_peaks(samples: Floats, rate_hz: int) -> int:
-    """How often the signal, which is not silent, rests at its highest or lowest value."""
+    """How often the signal, which is not silent, stays at its highest or lowest value."""
     peak = float(np.abs(samples).max())
     at_peak = np.concatenate([[False], np.abs(samples) >= peak * (1 - FLAT_TOLERANCE), [False]])
     edges = np.flatnonzero(at_peak[1:] != at_peak[:-1])
@@ -275,10 +229,10 @@ def _flat_peaks(samples: Floats, rate_hz: int) -> int:
 
 
 def _noise_margin_db(levels_db: NDArray[np.float64], spoken: NDArray[np.bool_]) -> float:
-    """How far the noise is below the voice, infinitely if there is none.
+    """Level of the noise below the voice; infinity without noise.
 
-    Noise is where the quietest tenth is all of one level: in speech without any pause it is the ends of words. Digital
-    silence before and behind the recording is none of it; where pauses were made silent, no noise is left in them.
+    Noise is the quietest tenth if it has one level: in speech without pauses it is the ends of words. Digital silence
+    at both ends does not count.
     """
     first, last = np.flatnonzero(levels_db > _NOTHING_DB)[[0, -1]]
     recorded = np.sort(levels_db[first : last + 1])
@@ -289,7 +243,7 @@ def _noise_margin_db(levels_db: NDArray[np.float64], spoken: NDArray[np.bool_]) 
 
 
 def _level_spread_db(levels_db: NDArray[np.float64], spoken: NDArray[np.bool_]) -> float:
-    """Between the loudest and the quietest window, each measured where somebody speaks."""
+    """Between the loudest and the quietest window, each measured where there is speech."""
     means = []
     for start in range(0, len(levels_db) - _WINDOW_FRAMES + 1, _WINDOW_FRAMES // 4):
         window = slice(start, start + _WINDOW_FRAMES)
@@ -303,8 +257,8 @@ def _mean_db(levels_db: NDArray[np.float64]) -> float:
     return float(10 * np.log10(np.mean(10 ** (levels_db / 10))))
 
 
-def as_array(value: Any) -> NDArray[Any]:  # noqa: ANN401  (a tensor, whose type is not imported here)
-    """Take a tensor of any library over; floats of PyTorch become float32."""
+def as_array(value: Any) -> NDArray[Any]:  # noqa: ANN401  (a tensor; its library is not imported)
+    """A tensor of any library as an array; floats of PyTorch become float32."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16

@@ -7,11 +7,8 @@ from urllib.parse import urlsplit
 
 from wyoming_pocket_tts.core.errors import ConfigError
 
-DEFAULT_PORT = 10200
-"""The usual port of Wyoming text to speech."""
-
-_MAX_UNIX_PATH_BYTES = 107
-"""What Linux's ``sockaddr_un`` can hold."""
+DEFAULT_PORT = 10200  # of Wyoming text to speech
+_MAX_UNIX_PATH_BYTES = 107  # Linux's ``sockaddr_un``
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,6 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """The path of a Unix domain socket."""
-
     path: Path
 
     def __str__(self) -> str:

@@ -8,9 +8,9 @@ from typing import Final
 
 
 class TtsError(Exception):
-    """Root of the tree: anything that keeps a text from being spoken.
+    """Root of the tree: anything that prevents synthesis.
 
-    ``code`` travels in the protocol's ``error`` event, so that a client can tell the kinds apart.
+    ``code`` is part of the protocol's ``error`` event, so that a client can distinguish the kinds.
     """
 
     code = "speech-error"
@@ -33,7 +33,7 @@ class VoiceError(TtsError, ValueError):
 
 
 class VoiceUnavailable(VoiceError):  # noqa: N818  (named for the state)
-    """A voice's file that cannot be read or written now: the disk's or the system's trouble, not the file's."""
+    """A voice's file that cannot be read or written now, because of the disk or the system."""
 
 
 class MissingFile(VoiceError, FileNotFoundError):  # noqa: N818  (named for the state)
@@ -41,7 +41,7 @@ class MissingFile(VoiceError, FileNotFoundError):  # noqa: N818  (named for the 
 
 
 class EmptyText(TtsError, ValueError):  # noqa: N818
-    """A text that holds nothing to say."""
+    """A text without anything to synthesise."""
 
     code = "empty-text"
 
@@ -57,31 +57,31 @@ class MissingWeights(ModelError, FileNotFoundError):  # noqa: N818  (named for t
 
 
 class DownloadError(ModelError):
-    """A file that could not be had from where it lies; says what to do about it."""
+    """A file that could not be downloaded; the message has a remedy."""
 
 
 class AccessDenied(DownloadError):  # noqa: N818  (named for the state, like those that follow)
-    """The file is there, for others: its terms are not accepted, or the token is missing or not right."""
+    """The file exists, but its terms are not accepted, or the token is missing or invalid."""
 
 
 class NotFound(DownloadError):  # noqa: N818
-    """The place answers, and has no such file, revision or repository."""
+    """The hub answers, and has no such file, revision or repository."""
 
 
 class Unreachable(DownloadError):  # noqa: N818
-    """The place does not answer, or must not be asked: offline."""
+    """The hub does not answer, or must not be used: offline."""
 
 
 class HubUnreachable(Unreachable):
-    """Nothing of the place can be reached: no network, no name service, or something in between that refuses."""
+    """No connection at all: no network, no name service, or a firewall or proxy that refuses."""
 
 
 class IncompleteDownload(DownloadError):  # noqa: N818
-    """What came is not the whole file; nothing of it is kept."""
+    """The file is not complete; nothing of it is kept."""
 
 
 class CacheNotWritable(DownloadError):  # noqa: N818
-    """What comes cannot be written here: the disk is full, or the directory is not writable."""
+    """The disk is full, or the directory is not writable."""
 
 
 class ProtocolError(TtsError):
@@ -91,30 +91,32 @@ class ProtocolError(TtsError):
 
 
 class ServerOverloaded(TtsError):  # noqa: N818  (named for the state, like Cancelled)
-    """Refused because too much is asked for at once; asking again later is right."""
+    """Refused because of too many requests at once; a client may retry later."""
 
     code = "overloaded"
 
 
 class ServerNotFound(TtsError):  # noqa: N818
-    """Nothing listens where a client looks for a server."""
+    """Nothing listens at the address."""
 
 
 class ServerTimeout(TtsError):  # noqa: N818
-    """Something listens there, and does not answer in time."""
+    """The server does not answer in time."""
 
 
 class NotAWyomingServer(TtsError):  # noqa: N818
-    """Something answers there that does not speak the Wyoming protocol."""
+    """The answer is not Wyoming protocol."""
 
 
 class Cancelled(TtsError):  # noqa: N818
-    """The speech was given up: its client left, or the server stops."""
+    """The request was cancelled: its client disconnected, or the server stops."""
 
     code = "cancelled"
 
 
-_LONGEST_SHOWN = 80
+_LONGEST_SHOWN: Final = 80
+_WORD: Final = re.compile(r"\w{3,}")
+_HIDDEN: Final = "(the message may quote a text: log.level debug shows it)"
 
 
 def quote_untrusted(value: object) -> str:
@@ -132,40 +134,30 @@ def suggest(name: str, known: Iterable[str], *, most: int = 1) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, in Python or in native code, which only says so."""
+    """Whether memory ran out, in Python or in native code (``bad_alloc``)."""
     return isinstance(error, MemoryError) or "bad_alloc" in str(error)
 
 
-_WORD: Final = re.compile(r"\w{3,}")
-_HIDDEN: Final = "(the message may quote a text: log.level debug shows it)"
-
-
 def format_exception_without_text(error: BaseException, *, text: str | None) -> str:
-    """Return lines that name the error, what led to it, and where in the program each of them was raised.
-
-    Args:
-        error: what nobody expected.
-        text: what was being spoken: messages that share a word with it are left out. None if that is not known: then
-            all of them are.
-    """
+    """The traceback with its causes. Messages that share a word with ``text`` are left out; all if it is None."""
     return "\n".join(line for each in _chain(error, set()) for line in _lines(each, text))
 
 
 def fault_kind(error: BaseException) -> str:
-    """One of the few words for faults that an observer hears."""
+    """The kind of a fault for observers: "memory" or "exception"."""
     return "memory" if is_out_of_memory(error) else "exception"
 
 
 def _lines(error: BaseException, text: str | None) -> Iterator[str]:
     yield from (line.rstrip("\n") for line in traceback.format_tb(error.__traceback__))
     message = str(error)
-    if message and (text is None or _words(message) & _words(text)):
+    if message and (text is None or not _words(message).isdisjoint(_words(text))):
         message = _HIDDEN
     yield f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _chain(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
-    """The error behind what led to it, each once; a group behind its members."""
+    """Causes first, each error once; a group after its members."""
     if id(error) in seen:
         return
     seen.add(id(error))

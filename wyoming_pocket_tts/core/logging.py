@@ -14,14 +14,11 @@ from typing import Final, Literal
 
 Style = Literal["text", "json", "plain"]
 
-_CLEAR_LINE = "\r\x1b[K"
-"""On a terminal a progress line may stand where the next log line belongs."""
+_CLEAR_LINE = "\r\x1b[K"  # for a progress line on a terminal
 _PLAIN_FORMAT = "wyoming-pocket-tts: %(message)s"
 _TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-
 _BURST_LINES: Final = 100
-_LINES_PER_SECOND: Final = 1.0
-"""Of one log statement in the long run: at most some ten megabytes a day."""
+_LINES_PER_SECOND: Final = 1.0  # of one log statement in the long run: at most some ten megabytes a day
 
 _request: ContextVar[str] = ContextVar("wyoming_pocket_tts_request", default="")
 
@@ -46,7 +43,7 @@ class _Bucket:
 class RateLimitFilter(logging.Filter):
     """Passes a burst of lines from each log statement, then one per second; debug lines always. Thread-safe.
 
-    The next line that passes says how many were left out.
+    The next line that passes has their number.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -72,7 +69,7 @@ class RateLimitFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for people: the request in brackets, then the message."""
+    """The request in brackets, then the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -111,25 +108,16 @@ class JsonFormatter(logging.Formatter):
 def set_up_logging(*, level: str, style: Style) -> None:
     """Log to standard error; standard output stays free for data and the protocol. ``plain`` is the message alone."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(style))
+    plain = (_CLEAR_LINE if sys.stderr.isatty() else "") + _PLAIN_FORMAT
+    formatters = {"json": JsonFormatter(), "plain": logging.Formatter(plain), "text": TextFormatter(_TEXT_FORMAT)}
+    handler.setFormatter(formatters[style])
     if style != "plain":
         handler.addFilter(RateLimitFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)  # noqa: FBT003  (the standard library's signature)
-    # zeroconf logs each packet at debug level and warns, with a traceback, of every interface that is gone; discovery
-    # follows the interfaces by itself and logs that.
+    # zeroconf logs each packet at debug level, and a traceback for every interface that is gone; discovery logs those
     logging.getLogger("zeroconf").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(max(logging.getLogger().level, logging.INFO))
-
-
-def _formatter(style: Style) -> logging.Formatter:
-    match style:
-        case "json":
-            return JsonFormatter()
-        case "plain":
-            return logging.Formatter((_CLEAR_LINE if sys.stderr.isatty() else "") + _PLAIN_FORMAT)
-        case "text":
-            return TextFormatter(_TEXT_FORMAT)
 
 
 def _left_out(record: logging.LogRecord) -> int:

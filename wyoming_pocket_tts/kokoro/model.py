@@ -1,10 +1,4 @@
-"""The acoustic model in PyTorch: phoneme indices to log-mel frames. Knows nothing about text, audio files or training.
-
-Phonemes -> text encoder -> duration predictor -> length regulator -> autoregressive decoder, which draws
-``frames_per_step`` frames at a time from what it drew before, and a stop predictor. The regulated encoding is added to
-the decoder's input *and* the decoder cross-attends to the encoder: alignment is there from the first training step.
-Serving uses the same network as ONNX graphs (``graphs.py``), without torch.
-"""
+"""The acoustic model in PyTorch: phoneme indices to log-mel frames."""
 
 import math
 from dataclasses import dataclass
@@ -23,29 +17,23 @@ CHECKPOINT_SEGMENTS = 4
 MASKED_STEPS = 0.6  # at most this share of decoder input steps is blanked in a training sentence
 INPUT_NOISE = 0.5  # at most this deviation of noise on the decoder's input, in units of the normalised mel
 PRENET_DROPOUT = 0.5  # strong: the decoder must not copy the last frames instead of reading the text
-PLACE_DIM = 3  # numbers that say where in its phoneme a frame stands
+PLACE_DIM = 3  # numbers for the position of a frame in its phoneme
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderOutput:
-    """What the text encoder knows of a batch of sentences."""
-
     memory: Tensor  # [B, P, D]
     mask: Tensor  # [B, 1, 1, P] true where there is a phoneme
     log_durations: Tensor  # [B, P] log(1 + frames)
 
 
 class KokoroModel(nn.Module):
-    """Phoneme indices to log-mel frames (normalised per bin).
+    """Phoneme indices (0 pads) to log-mel frames (normalised per bin).
 
-    Arguments:
-        vocab_size: number of phoneme symbols; index 0 pads.
-        mel_dim: mel bins of a frame.
-        hidden_dim, n_encoder_layers, n_decoder_layers, n_heads, ff_dim: the transformer's sizes.
-        n_speakers: rows of the speaker table.
-        frames_per_step: mel frames that a decoder step draws at once.
-        gradient_checkpointing: recompute encoder and decoder in 4 segments each during the backward pass: less
-            memory, about a quarter more work.
+    Text encoder -> duration predictor -> length regulator -> autoregressive decoder of ``frames_per_step`` frames a
+    step, and a stop predictor. The regulated encoding is added to the decoder's input and the decoder cross-attends to
+    the encoder: alignment is there from the first training step. ``gradient_checkpointing`` recomputes encoder and
+    decoder in 4 segments each during the backward pass: less memory, about a quarter more work.
     """
 
     positions: Tensor  # [MAX_POSITIONS, D]
@@ -100,32 +88,20 @@ class KokoroModel(nn.Module):
         self.decoder_norm = nn.LayerNorm(hidden_dim)
         self.mel_out = nn.Linear(hidden_dim, group_dim)
         self.stop_out = nn.Linear(hidden_dim, 1)
-        self.register_buffer("positions", sinusoids(MAX_POSITIONS, hidden_dim), persistent=False)
+        self.register_buffer("positions", torch.from_numpy(sinusoids(MAX_POSITIONS, hidden_dim)), persistent=False)
         self.register_buffer("mel_mean", torch.zeros(mel_dim))
         self.register_buffer("mel_deviation", torch.ones(mel_dim))
         nn.init.normal_(self.embedding.weight, std=0.3)
         nn.init.normal_(self.speaker.weight, std=0.3)
 
     def forward(
-        self,
-        phonemes: Tensor,
-        mels: Tensor,
-        durations: Tensor,
-        stop_targets: Tensor,
-        *,
-        speakers: Tensor | None = None,
+        self, phonemes: Tensor, mels: Tensor, durations: Tensor, stop_targets: Tensor, *, speakers: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher forcing: predict every frame from the true ones before it.
 
-        Arguments:
-            phonemes: [B, P] indices, 0 pads.
-            mels: [B, T, mel_dim] true frames, T a multiple of ``frames_per_step``.
-            durations: [B, P] true frames of each phoneme.
-            stop_targets: [B, T / frames_per_step], 1 from each sentence's last step on; input after it is ignored.
-            speakers: [B] indices, default 0.
-
-        Returns:
-            mel [B, T, mel_dim], durations [B, P] as log(1 + frames), stops [B, T / frames_per_step] as logits.
+        phonemes and durations (frames) [B, P], mels [B, T, mel_dim] with T a multiple of ``frames_per_step``,
+        stop_targets [B, T / frames_per_step], 1 from each sentence's last step on (input after it is ignored),
+        speakers [B] -> mel [B, T, mel_dim], log(1 + frames) [B, P], stop logits [B, T / frames_per_step].
         """
         encoded = self.encode(phonemes, speakers)
         steps = mels.shape[1] // self.frames_per_step
@@ -155,8 +131,8 @@ class KokoroModel(nn.Module):
     def regulate(self, memory: Tensor, durations: Tensor, steps: int) -> Tensor:
         """Stretch memory [B, P, D] by durations [B, P] to one row a frame, then group: [B, steps, D].
 
-        A frame carries its phoneme's encoding and where it stands in it: relative position, log frames since the
-        phoneme's start, log frames to its end. Frames after the last phoneme are zeros.
+        A frame carries its phoneme's encoding, its relative position in it, log frames since the phoneme's start and
+        log frames to its end. Frames after the last phoneme are zeros.
         """
         frames = steps * self.frames_per_step
         ends = durations.cumsum(1)  # [B, P]
@@ -181,7 +157,6 @@ class KokoroModel(nn.Module):
         return hidden
 
     def _stack(self, layers: nn.ModuleList, x: Tensor, *context: Tensor) -> Tensor:
-        """Run ``layers`` one after another, in segments that are recomputed if the settings want that."""
         if not (self.gradient_checkpointing and self.training):
             return _run(layers, x, *context)
         size = math.ceil(len(layers) / CHECKPOINT_SEGMENTS)
@@ -200,13 +175,13 @@ class KokoroModel(nn.Module):
 
     @torch.no_grad()
     def inference(self, phonemes: Tensor, max_mel_len: int = 1000, *, speaker: int = 0) -> Tensor:
-        """Speak phonemes [P]: normalised mel [T, mel_dim] with T <= max_mel_len. The model must be in eval mode."""
+        """Phonemes [P] to normalised mel [T, mel_dim] with T <= max_mel_len. The model must be in eval mode."""
         encoded = self.encode(phonemes[None], phonemes.new_full((1,), speaker))
         durations = durations_in_frames(encoded.log_durations)
         total = min(int(durations.sum()), max_mel_len)
         steps = math.ceil(total / self.frames_per_step)
         condition = self.regulate(encoded.memory, durations, steps)
-        groups = condition.new_zeros(1, 1, self.mel_dim * self.frames_per_step)  # what precedes speech
+        groups = condition.new_zeros(1, 1, self.mel_dim * self.frames_per_step)  # ahead of the first frame
         for step in range(steps):
             hidden = self.decode(groups, condition[:, : step + 1], encoded)
             groups = torch.cat([groups, self.mel_out(hidden[:, -1:])], dim=1)
@@ -240,10 +215,6 @@ def _run(layers: nn.ModuleList, x: Tensor, *context: Tensor) -> Tensor:
 def small(*, gradient_checkpointing: bool = False) -> KokoroModel:
     """The size that ships: 5.7 M parameters."""
     return KokoroModel(
-        hidden_dim=192,
-        n_encoder_layers=4,
-        n_decoder_layers=4,
-        n_heads=4,
-        ff_dim=960,
+        hidden_dim=192, n_encoder_layers=4, n_decoder_layers=4, n_heads=4, ff_dim=960,
         gradient_checkpointing=gradient_checkpointing,
-    )
+    )  # fmt: skip

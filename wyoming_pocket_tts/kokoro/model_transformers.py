@@ -1,15 +1,13 @@
-"""Layers that the acoustic model and letter to sound are built of, in PyTorch. Knows no whole network."""
+"""Transformer layers of the acoustic model and letter to sound, in PyTorch."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 
-KERNEL = 5  # phonemes that a convolution sees at once
+KERNEL = 5  # phonemes of a convolution
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries over a memory."""
-
     def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
@@ -46,7 +44,7 @@ class TransformerEncoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x [B, T, D], mask [B, 1, 1, T] true where there is something -> [B, T, D]."""
+        """x [B, T, D], mask [B, 1, 1, T] false for padding -> [B, T, D]."""
         h = self.norm1(x)
         x = x + self.dropout(self.attention(h, h, mask))
         update: Tensor = self.dropout(self.ff(self.norm2(x)))

@@ -22,13 +22,10 @@ SYMBOLS: tuple[str, ...] = (
 schwa."""
 INDEX: dict[str, int] = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
-ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"
-"""What letter to sound reads, by index; the first pads."""
-LONGEST_WORD = 48
-"""Letters that it reads at most."""
+ALPHABET = "_abcdefghijklmnopqrstuvwxyz'"  # input of letter to sound by index; the first pads
+LONGEST_WORD = 48  # letters, for letter to sound
 
-LetterToSound = Callable[[str], Sequence[str]]
-"""Guesses the symbols of a lower-case word of letters and apostrophes."""
+LetterToSound = Callable[[str], Sequence[str]]  # lower-case word of letters and apostrophes -> symbols
 
 _CURLY = "\u2019"  # the apostrophe of printed text
 _DASHES = "\u2013\u2014"  # en and em; a plain hyphen joins words instead
@@ -46,7 +43,16 @@ _LETTER_NAMES = {
     "q": "k y uw1", "r": "aa1 r", "s": "eh1 s", "t": "t iy1", "u": "y uw1", "v": "v iy1", "w": "d ah1 b ax l y uw",
     "x": "eh1 k s", "y": "w ay1", "z": "z iy1",
 }  # fmt: skip
-_WEAK = {"a": "ax", "an": "ae n", "and": "ae n d", "the": "dh ax", "to": "t ax", "i": "ay", "of": "ah v", "or": "ao r"}
+_UNSTRESSED = {
+    "a": "ax",
+    "an": "ae n",
+    "and": "ae n d",
+    "the": "dh ax",
+    "to": "t ax",
+    "i": "ay",
+    "of": "ah v",
+    "or": "ao r",
+}
 _SIBILANTS = frozenset(["s", "z", "sh", "zh", "ch", "jh"])
 _VOICELESS = frozenset(["p", "t", "k", "f", "th"])
 
@@ -56,9 +62,9 @@ def without_stress(symbol: str) -> str:
 
 
 class Lexicon:
-    """A read-only pronouncing dictionary, one sorted line a word: the word, a tab, one character for each symbol.
+    """Sorted lines, searched by bisection: the word, a tab, one character for each symbol.
 
-    Kept as sorted lines and searched by bisection: 9 MB for 126 000 words, where a dict of lists takes 60.
+    9 MB for 126 000 words, where a dict of lists takes 60.
     """
 
     _FIRST = 33  # '!': symbol index 0; no symbol collides with tab or newline
@@ -72,7 +78,6 @@ class Lexicon:
 
     @classmethod
     def encode(cls, entries: Mapping[str, Sequence[str]]) -> bytes:
-        """The file for ``entries`` (word -> symbols)."""
         lines = (
             f"{word}\t{''.join(chr(cls._FIRST + INDEX[s]) for s in symbols)}\n".encode()
             for word, symbols in entries.items()
@@ -80,7 +85,6 @@ class Lexicon:
         return b"".join(sorted(lines))
 
     def get(self, word: str) -> list[str] | None:
-        """Symbols of ``word`` (lower case), or None."""
         key = word.encode() + b"\t"
         at = bisect_left(self._lines, key)
         if at == len(self._lines) or not self._lines[at].startswith(key):
@@ -93,7 +97,7 @@ class Lexicon:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word or a pause of a sentence with its symbols; a pause has exactly one."""
+    """A word or a pause with its symbols; a pause has exactly one."""
 
     text: str
     symbols: tuple[str, ...]
@@ -104,7 +108,7 @@ class Word:
 
 
 class Phonemizer:
-    """Reads sentences with a dictionary and a fall-back for words outside it. Safe to use from several threads."""
+    """Sentences to symbols. Thread-safe."""
 
     def __init__(self, lexicon: Lexicon, letter_to_sound: LetterToSound) -> None:
         self._lexicon = lexicon
@@ -120,7 +124,7 @@ class Phonemizer:
             if pause is None:
                 if _plain(part):  # other scripts cannot be read
                     words.append(Word(part, ()))
-            elif words and words[-1].symbols:  # two marks in a row: the stronger one speaks
+            elif words and words[-1].symbols:  # of two marks in a row the stronger one stays
                 if _STRENGTH[pause] > _STRENGTH[words[-1].symbols[0]]:
                     words[-1] = Word(part, (pause,))
             elif words:
@@ -140,18 +144,18 @@ class Phonemizer:
                 spelled = _is_letter(word) and (
                     word.text not in "AI" or any(_is_letter(w) for w in words[max(at - 1, 0) : at + 2] if w is not word)
                 )
-                word = Word(word.text, self._say(word.text, following, spelled=spelled))
+                word = Word(word.text, self._symbols(word.text, following, spelled=spelled))
             done.append(word)
         return done[::-1]
 
-    def _say(self, text: str, following: Word | None, *, spelled: bool) -> tuple[str, ...]:
+    def _symbols(self, text: str, following: Word | None, *, spelled: bool) -> tuple[str, ...]:
         word = text.lower().replace(_CURLY, "'")
         if spelled:
             return tuple(_letter_names(word))
         if word == "the" and following is not None and without_stress(following.symbols[0]) in VOWELS:
             return ("dh", "iy")
-        if word in _WEAK:
-            return tuple(_WEAK[word].split())
+        if word in _UNSTRESSED:
+            return tuple(_UNSTRESSED[word].split())
         return tuple(self.pronounce(word))
 
     def pronounce(self, word: str) -> list[str]:
@@ -211,14 +215,7 @@ def _letter_names(word: str) -> list[str]:
 
 
 def flatten(words: Sequence[Word]) -> list[str]:
-    """The symbols of a sentence for the model: start, then all words and pauses."""
     return [START, *(symbol for word in words for symbol in word.symbols)]
-
-
-def _cut_to(longest: int, words: Sequence[Word]) -> Iterator[Word]:
-    for word in words:
-        for start in range(0, len(word.symbols), longest):
-            yield Word(word.text, word.symbols[start : start + longest])
 
 
 def phrases(words: Sequence[Word], longest: int) -> list[list[Word]]:
@@ -229,7 +226,9 @@ def phrases(words: Sequence[Word], longest: int) -> list[list[Word]]:
     parts: list[list[Word]] = []
     part: list[Word] = []
     size, best = 0, 0
-    for word in _cut_to(longest - 1, words):
+    for word in (
+        Word(w.text, w.symbols[at : at + longest - 1]) for w in words for at in range(0, len(w.symbols), longest - 1)
+    ):
         while size + len(word.symbols) + 1 > longest and part:
             cut = best or len(part)
             parts.append(part[:cut])

@@ -24,37 +24,37 @@ from wyoming_pocket_tts.kokoro.phonemes import (
     indices,
     phrases,
     read_symbols,
-)
+)  # fmt: skip
 from wyoming_pocket_tts.text.normalization.pipeline import normalize
 
 VOICE_FOLDER = Path(__file__).with_name("voice")
+SAMPLE_RATE_HZ = 16000
+WINDOW = 800  # samples
+HOP = 200  # samples a frame
+FRAMES_PER_SECOND = SAMPLE_RATE_HZ // HOP
+FFT_SIZE = 1024
+MEL_DIM = 80
+FLOOR = 1e-5  # magnitude below which there is silence
+WINDOW_SUM = 1.5  # squared Hann windows, a quarter apart, add up to this
+MAX_LOG_MAGNITUDE = 5.0  # e^5 on WINDOW points: louder than full scale
 LONGEST_PHRASE = 140  # symbols; training saw no longer ones
 LONGEST_ENCODER = 256
 LONGEST_DECODER = 600  # steps, 30 s
-BLOCK_FRAMES = 24  # 0.3 s of speech at once
-CONTEXT_FRAMES = 21  # how far the vocoder's convolutions look to each side
-
-
-WINDOW = 800
-HOP = 200
-
-
+BLOCK_FRAMES = 24  # 0.3 s
+CONTEXT_FRAMES = 21  # reach of the vocoder's convolutions to each side
 OVERLAP_FRAMES = WINDOW // HOP // 2  # later frames that still add to a sample
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerEntry:
-    """A row of the acoustic model's speaker table, and the voice that clients see."""
-
-    index: int
-    gain: float
-    """Brings the speakers to one loudness."""
+    index: int  # row of the acoustic model's speaker table
+    gain: float  # to one loudness
     voice: Voice
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceManifest:
-    """``voice.json``: what the graphs do not say themselves."""
+    """``voice.json``: what is not in the graphs."""
 
     speakers: tuple[SpeakerEntry, ...]
     frames_per_step: int
@@ -107,7 +107,7 @@ class StreamingVocoder:
         self._window = hann(WINDOW)
         self._mel = np.zeros((0, mel_dim), np.float32)  # frames from self._first on
         self._first = 0
-        self._done = 0  # frames whose spectrum has been added
+        self._done = 0  # frames with their spectrum added
         self._tail = np.zeros(WINDOW, np.float32)  # unfinished samples, from (self._done * HOP - WINDOW / 2) on
 
     def push(self, frames: Floats) -> Floats:
@@ -143,11 +143,7 @@ class StreamingVocoder:
 
 
 class KokoroSynthesizer:
-    """The embedded voices. Computes on its callers' threads alone, so there is nothing to close.
-
-    Raises:
-        ModelError: a file of the voice is missing or damaged.
-    """
+    """The embedded voices, a ``Synthesizer``. ``ModelError`` if a file of the voice is missing or damaged."""
 
     busy_seconds = 0.0
     is_left_behind = False
@@ -159,7 +155,7 @@ class KokoroSynthesizer:
         self._encoder, self._decoder, self._vocoder, letters = (
             OnnxSession(folder / f"{name}.onnx") for name in ("encoder", "decoder", "vocoder", "letters")
         )
-        # not a method of ours, which would hold us: memory is to go back at once when nobody speaks with us any more
+        # no method of this object: a reference cycle would delay the release of its memory
         self._phonemizer = Phonemizer(lexicon, lru_cache(maxsize=1000)(partial(_letters_to_symbols, letters)))
         self._speakers = {speaker.voice.name: speaker for speaker in self._description.speakers}
 
@@ -170,7 +166,7 @@ class KokoroSynthesizer:
         """As ``LoadedSynthesizer``."""
 
     def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
-        """Speak ``request.text`` in blocks of about 0.3 s; nothing for a text without a word."""
+        """Generate blocks of about 0.3 s; nothing for a text without a word."""
         speaker = self._speakers[request.voice.name]
         words = self._phonemizer.words(normalize(request.text, "en"))
         for phrase in phrases(words, LONGEST_PHRASE):
@@ -182,7 +178,7 @@ class KokoroSynthesizer:
             yield _pcm(vocoder.finish() * speaker.gain)
 
     def _mel(self, phonemes: list[int], speaker: int) -> Iterator[Floats]:
-        """Draw the phrase, a decoder step at a time: normalised frames [frames_per_step, M]."""
+        """Generate the phrase, a decoder step at a time: normalised frames [frames_per_step, M]."""
         memory, log_durations, cross_keys, cross_values = self._encoder(
             phonemes=np.array(phonemes, np.int64), speaker=np.array([speaker], np.int64)
         )
@@ -201,8 +197,8 @@ class KokoroSynthesizer:
 
 
 def _letters_to_symbols(network: OnnxSession, word: str) -> tuple[str, ...]:
-    known = [ALPHABET.index(letter) for letter in word[:LONGEST_WORD]]
-    (scores,) = network(letters=np.array(known, np.int64))
+    letters = [ALPHABET.index(letter) for letter in word[:LONGEST_WORD]]
+    (scores,) = network(letters=np.array(letters, np.int64))
     return tuple(symbol for symbol in read_symbols(scores.argmax(-1).tolist()) if symbol not in PAUSES)
 
 
@@ -212,7 +208,6 @@ def _pcm(samples: Floats) -> Pcm:
 
 @contextmanager
 def _whole() -> Iterator[None]:
-    """Read files of the voice; what is wrong with them is a ``ModelError``."""
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
@@ -220,36 +215,21 @@ def _whole() -> Iterator[None]:
 
 
 def described_voices(folder: Path = VOICE_FOLDER) -> list[Voice]:
-    """The voices that ``load_kokoro`` gives, without loading them.
-
-    Raises:
-        ModelError: their description is missing or damaged.
-    """
+    """The voices of ``load_kokoro``, without loading them; ``ModelError`` if ``voice.json`` is missing or damaged."""
     with _whole():
         return [speaker.voice for speaker in VoiceManifest.load(folder / "voice.json").speakers]
 
 
 def voice_names() -> list[str]:
-    """Names of the embedded voices."""
     return [voice.name for voice in described_voices()]
 
 
 def load_kokoro(folder: Path = VOICE_FOLDER) -> KokoroSynthesizer:
     """The embedded voices, warmed up: the first sentence is as fast as all later ones."""
     synthesizer = KokoroSynthesizer(folder)
-    for voice in synthesizer.voices()[:1]:
-        for _ in synthesizer.synthesize(SynthesisRequest(text="Hello, it is 5.", voice=voice)):
-            pass
+    for _ in synthesizer.synthesize(SynthesisRequest(text="Hello, it is 5.", voice=synthesizer.voices()[0])):
+        pass
     return synthesizer
-
-
-SAMPLE_RATE_HZ = 16000
-FFT_SIZE = 1024
-MEL_DIM = 80
-FRAMES_PER_SECOND = SAMPLE_RATE_HZ // HOP
-WINDOW_SUM = 1.5  # squared Hann windows, a quarter apart, add up to this
-MAX_LOG_MAGNITUDE = 5.0  # e^5 on WINDOW points: louder than full scale
-FLOOR = 1e-5  # magnitude below which there is silence
 
 
 def hann(size: int) -> Floats:
@@ -259,29 +239,17 @@ def hann(size: int) -> Floats:
 
 def mel_filters() -> Floats:
     """Triangular filters on Slaney's mel scale, each of unit area [MEL_DIM, FFT_SIZE // 2 + 1]."""
-    edges_hz = _mel_to_hz(np.linspace(0, _hz_to_mel(SAMPLE_RATE_HZ / 2), MEL_DIM + 2))
+    mel = np.linspace(0, 15 + 27 * float(np.log(SAMPLE_RATE_HZ / 2 / 1000)) / float(np.log(6.4)), MEL_DIM + 2)
+    edges_hz = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) * (mel - 15) / 27))  # noqa: PLR2004
     bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, FFT_SIZE // 2 + 1)
     low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     triangles = np.minimum((bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)).clip(0)
     return np.asarray(triangles * 2 / (high - low), np.float32)
 
 
-def _hz_to_mel(hz: float) -> float:
-    return hz * 3 / 200 if hz < 1000 else 15 + 27 * float(np.log(hz / 1000)) / float(np.log(6.4))  # noqa: PLR2004
-
-
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) * (mel - 15) / 27))  # noqa: PLR2004
-
-
-def n_frames(n_samples: int) -> int:
-    """Frames of a signal: frame t is centred on sample ``t * HOP``."""
-    return -(-n_samples // HOP)
-
-
 def log_mel(samples: Floats) -> Floats:
-    """Natural log of the mel magnitudes of ``samples`` [n] in [-1, 1]: [n_frames(n), MEL_DIM]."""
-    count = n_frames(len(samples))
+    """Natural log of the mel magnitudes of samples [n] in [-1, 1]: [ceil(n / HOP), MEL_DIM]; frame t around t * HOP."""
+    count = -(-len(samples) // HOP)
     padded = np.pad(samples, (WINDOW // 2, count * HOP - len(samples) + WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: count * HOP : HOP]
     magnitudes = np.abs(np.fft.rfft(frames * hann(WINDOW), FFT_SIZE)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Letter to sound in PyTorch: a small transformer with a CTC output. Serving runs it as an ONNX graph."""
+"""Vocoder and letter to sound, in PyTorch."""
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,16 @@ from wyoming_pocket_tts.kokoro.phonemes import ALPHABET, LONGEST_WORD, SYMBOLS
 from wyoming_pocket_tts.kokoro.positional_encoding import sinusoids
 from wyoming_pocket_tts.kokoro.synthesizer import HOP, MAX_LOG_MAGNITUDE, MEL_DIM, WINDOW, WINDOW_SUM
 
+N_BINS = WINDOW // 2 + 1
+KERNEL = 7  # frames of a convolution
 SLOTS = 2  # outputs a letter: "x" and "u" are more than one sound
 
 
 class LetterToSound(nn.Module):
-    """Letters [B, N] (indices into ``ALPHABET``, 0 pads) to scores [B, SLOTS * N, symbols]; symbol 0 is CTC's blank."""
+    """A small transformer with a CTC output.
+
+    Letters [B, N] (indices into ``ALPHABET``, 0 pads) to scores [B, SLOTS * N, symbols]; symbol 0 is CTC's blank.
+    """
 
     positions: Tensor  # [SLOTS * LONGEST_WORD, dim]
 
@@ -26,7 +31,7 @@ class LetterToSound(nn.Module):
         self.slots = nn.Parameter(torch.randn(SLOTS, dim) * 0.3)
         self.layers = nn.ModuleList(TransformerEncoderBlock(dim, n_heads, ff_dim, dropout) for _ in range(n_layers))
         self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, len(SYMBOLS))
-        self.register_buffer("positions", sinusoids(SLOTS * LONGEST_WORD, dim), persistent=False)
+        self.register_buffer("positions", torch.from_numpy(sinusoids(SLOTS * LONGEST_WORD, dim)), persistent=False)
 
     def forward(self, letters: Tensor) -> Tensor:
         x = (self.embedding(letters)[:, :, None] + self.slots).flatten(1, 2)
@@ -36,10 +41,6 @@ class LetterToSound(nn.Module):
             x = layer(x, mask)
         scores: Tensor = self.out(self.norm(x))
         return scores
-
-
-N_BINS = WINDOW // 2 + 1
-KERNEL = 7
 
 
 class ConvNeXtBlock(nn.Module):
@@ -53,7 +54,6 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((dim,), 0.2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, D] -> [B, T, D]."""
         y = self.norm(self.conv(x.transpose(1, 2)).transpose(1, 2))
         y = self.project(F.gelu(self.expand(y)))
         update: Tensor = self.scale * y
@@ -76,7 +76,6 @@ class Vocoder(nn.Module):
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """mel [B, T, MEL_DIM] -> samples [B, T * HOP]."""
         log_magnitude, phase = self.spectrum(mel)
         magnitude = log_magnitude.clamp(max=MAX_LOG_MAGNITUDE).exp()
         frames = torch.fft.irfft(torch.polar(magnitude, phase), WINDOW) * self.window  # [B, T, WINDOW]

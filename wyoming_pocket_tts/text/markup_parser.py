@@ -11,29 +11,25 @@ LONGEST_ASIDE: Final = 4_096  # of comments, processing instructions and documen
 
 @dataclass(frozen=True, slots=True)
 class TextToken:
-    """Characters to be spoken; neighbouring ones belong together."""
-
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class StartTag:
-    """A start tag."""
-
-    name: str  # in lower case, with its prefix
-    attributes: dict[str, str] = field(default_factory=dict)  # by names in lower case, with their prefixes
+    name: str  # in lower case, with its prefix; so are those of attributes
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class EndTag:
-    """An end tag; empty-element tags give a start and an end."""
+    """Also behind each empty-element tag."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class MarkupError:
-    """A mistake, in words for the log; each kind of mistake always in the same words."""
+    """A mistake in fixed words for the log."""
 
     what: str
 
@@ -72,7 +68,7 @@ _NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U00
 
 
 class MarkupTokenizer:
-    """Reads one document. What it gives does not depend on how the text was cut, but for where ``Text`` is parted."""
+    """Reads one document. Tokens do not depend on how the text was cut, but neighbouring text may be parted."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -81,13 +77,11 @@ class MarkupTokenizer:
         self._in_cdata = False
 
     def feed(self, delta: str) -> list[Token]:
-        """What is certain with this much text."""
         self._text = self._text[self._at :] + delta
         self._at = 0
         return list(self._tokens())
 
     def finish(self) -> list[Token]:
-        """The rest; the document is over."""
         self._finished = True
         tokens = self.feed("")
         return [*tokens, UNFINISHED] if self._in_cdata else tokens
@@ -147,7 +141,7 @@ class MarkupTokenizer:
             yield from self._stray(STRAY_LESS_THAN)
 
     def _aside(self) -> Iterator[Token]:
-        """A comment, an instruction or a document type: nothing of it is spoken. Without an end it is none."""
+        """A comment, an instruction or a document type, without a token. Without an end it is text."""
         rest = self._text[self._at : self._at + LONGEST_ASIDE]
         if not self._finished and any(opening.startswith(rest) for opening in ("<!--", _CDATA)):
             return
@@ -187,7 +181,7 @@ class MarkupTokenizer:
             yield EndTag(name.lower())
 
     def _broken_tag(self, limit: int) -> Iterator[Token]:
-        """It ends at the first ``>``, or it is none."""
+        """Ends at the first ``>``, or is text."""
         match = _LENIENT_TAG.match(self._text, self._at, limit)
         if match is None:
             yield from self._stray(STRAY_LESS_THAN)
@@ -204,15 +198,14 @@ class MarkupTokenizer:
 
 
 def _attributes(text: str) -> tuple[dict[str, str], bool]:
-    """What can be read of them, and whether that is all there is."""
+    """The readable attributes, and whether nothing else is left."""
     found = {
         match[1].lower(): _ENTITY.sub(lambda entity: _character(entity) or entity.group(), match[2] or match[3] or "")
         if match[4] is None
         else match[4]
         for match in _ATTRIBUTE.finditer(text)
     }
-    rest = _ATTRIBUTE.sub("", text).strip()
-    return found, rest in ("", "/")
+    return found, _ATTRIBUTE.sub("", text).strip() in ("", "/")
 
 
 def _character(entity: re.Match[str]) -> str | None:

@@ -17,72 +17,52 @@ _CLOSINGS: Final = {
 
 
 def segment_reader_for(language: str, *, ssml: bool | None) -> SegmentReader:
-    """A reader of a text (BCP-47 tag), without its thoughts. With ``ssml`` None its beginning decides: ``<speak``."""
-    return _ThoughtlessReader(_GuessingReader(language) if ssml is None else _known_reader(language, ssml=ssml))
+    """A reader of a text (BCP-47 tag), without ``<think>``. With ``ssml`` None its beginning decides: ``<speak``."""
+    return _Reader(language, ssml=ssml)
 
 
-def _known_reader(language: str, *, ssml: bool) -> SegmentReader:
-    return SsmlReader(language) if ssml else PlainTextReader(language)
-
-
-class _ThoughtlessReader:
-    def __init__(self, reader: SegmentReader) -> None:
-        self._reader = reader
-        self._filter = ThinkTagFilter()
-
-    def feed(self, delta: str) -> list[Segment]:
-        return self._reader.feed(self._filter.feed(delta))
-
-    def finish(self) -> list[Segment]:
-        return [*self._reader.feed(self._filter.finish()), *self._reader.finish()]
-
-    def problems(self) -> list[TextWarning]:
-        return self._reader.problems()
-
-
-class _GuessingReader:
-    """Waits for the first characters."""
-
-    def __init__(self, language: str) -> None:
+class _Reader:
+    def __init__(self, language: str, *, ssml: bool | None) -> None:
         self._language = language
+        self._filter = ThinkTagFilter()
         self._beginning = ""
-        self._reader: SegmentReader | None = None
+        self._reader = None if ssml is None else self._open(ssml=ssml)
+
+    def _open(self, *, ssml: bool) -> SegmentReader:
+        return SsmlReader(self._language) if ssml else PlainTextReader(self._language)
 
     def feed(self, delta: str) -> list[Segment]:
-        if self._reader is not None:
-            return self._reader.feed(delta)
-        self._beginning = (self._beginning + delta).lstrip()
-        if any(sign.startswith(self._beginning.lower()) for sign in _SSML_BEGINNINGS):
-            return []
-        return self._decide().feed(self._beginning)
+        return self._read(self._filter.feed(delta), finished=False)
 
     def finish(self) -> list[Segment]:
-        if self._reader is not None:
-            return self._reader.finish()
-        reader = self._decide()
-        return [*reader.feed(self._beginning), *reader.finish()]
+        segments = self._read(self._filter.finish(), finished=True)
+        return segments if self._reader is None else [*segments, *self._reader.finish()]
 
     def problems(self) -> list[TextWarning]:
         return [] if self._reader is None else self._reader.problems()
 
-    def _decide(self) -> SegmentReader:
-        self._reader = _known_reader(self._language, ssml=_SSML.match(self._beginning) is not None)
-        return self._reader
+    def _read(self, text: str, *, finished: bool) -> list[Segment]:
+        if self._reader is None:
+            text = self._beginning = (self._beginning + text).lstrip()
+            if not finished and any(sign.startswith(text.lower()) for sign in _SSML_BEGINNINGS):
+                return []
+            self._reader = self._open(ssml=_SSML.match(text) is not None)
+        return self._reader.feed(text)
 
 
 class ThinkTagFilter:
     """Removes ``<think>...</think>`` from a streamed text, in linear time and however the text is cut.
 
-    Without its end tag a thought is spoken: its text comes out at the end, so that nothing is lost.
+    The text of a tag that is not closed is returned at the end, so that nothing is lost.
     """
 
     def __init__(self) -> None:
         self._held = ""  # may be the beginning of a tag
-        self._closing: re.Pattern[str] | None = None  # within a thought, its end
-        self._thought: list[str] = []
+        self._closing: re.Pattern[str] | None = None  # within an element, its end
+        self._hidden: list[str] = []
 
     def feed(self, delta: str) -> str:
-        """Take more text; return what remains of it, as far as that is certain. A space replaces a thought."""
+        """The text that is certain; a space replaces each element."""
         kept: list[str] = []
         text, self._held = self._held + delta, ""
         while text:
@@ -90,14 +70,12 @@ class ThinkTagFilter:
         return "".join(kept)
 
     def finish(self) -> str:
-        """The rest."""
-        rest = "".join(self._thought) + self._held
+        rest = "".join(self._hidden) + self._held
         self._held, self._closing = "", None
-        self._thought.clear()
+        self._hidden.clear()
         return rest
 
     def _outside(self, text: str, kept: list[str]) -> str:
-        """Keep text up to the next thought; return what is behind its opening tag."""
         opening = _OPENING.search(text)
         if opening is None:
             bracket = text.rfind("<", -max(map(len, _OPENINGS)))
@@ -110,13 +88,12 @@ class ThinkTagFilter:
         return text[opening.end() :]
 
     def _inside(self, text: str, closing: re.Pattern[str]) -> str:
-        """Collect text up to the end of the thought; return what is behind it."""
         end = closing.search(text)
         if end is None:
             certain = max(0, len(text) - len(closing.pattern) + 1)
-            self._thought.append(text[:certain])
+            self._hidden.append(text[:certain])
             self._held = text[certain:]
             return ""
-        self._thought.clear()
+        self._hidden.clear()
         self._closing = None
         return text[end.end() :]

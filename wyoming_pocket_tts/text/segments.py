@@ -40,7 +40,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TextWarning:
-    """Something in a text that cannot be done as it is written."""
+    """Something in a text that is not supported or wrong."""
 
     kind: str  # one of a few fixed words, none of them from the text: fit for any log
     what: str  # a sentence for the debug log; it quotes the text
@@ -49,13 +49,9 @@ class TextWarning:
 class SegmentReader(Protocol):
     """Reads one text. Its segments do not depend on how the text was cut into deltas."""
 
-    def feed(self, delta: str) -> list[Segment]:
-        """Take more text; return the segments that are certain now, in order."""
-        ...
+    def feed(self, delta: str) -> list[Segment]: ...
 
-    def finish(self) -> list[Segment]:
-        """End the text; return the rest."""
-        ...
+    def finish(self) -> list[Segment]: ...
 
     def problems(self) -> list[TextWarning]:
         """Mistakes in the markup since the last call."""
@@ -64,13 +60,11 @@ class SegmentReader(Protocol):
 
 class SegmentReaderFactory(Protocol):
     def __call__(self, language: str, *, ssml: bool | None) -> SegmentReader:
-        """A reader of one text in a language (``en``, ``de``); ``ssml`` is None where that is not known."""
+        """A reader of one text in a language (``en``, ``de``); ``ssml`` None: by the beginning of the text."""
         ...
 
 
 class SegmentBuilder:
-    """Cuts stretches of text into sentences and keeps their pauses and styles."""
-
     def __init__(self, language: str) -> None:
         self._language = language
         self._style = ProsodyStyle()
@@ -112,7 +106,6 @@ class SegmentBuilder:
         self._pause_seconds = min(self._pause_seconds + seconds, LONGEST_PAUSE_SECONDS)
 
     def take(self) -> list[Segment]:
-        """The segments that are certain, each once."""
         segments, self._segments = self._segments, []
         return segments
 

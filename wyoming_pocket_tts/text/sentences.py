@@ -11,13 +11,10 @@ if TYPE_CHECKING:
     from wyoming_pocket_tts.text.normalization.data import SentenceBoundaries
 
 
-FIRST_SEGMENT_CHARS: Final = 60
-"""A first sentence longer than this is cut at a clause, so that audio starts: as much as Assist sends at once."""
-FIRST_SEGMENT_MIN_CHARS: Final = 20
-"""The first segment is at least this long (a second of speech), so that the next one is ready when it ends."""
+FIRST_SEGMENT_CHARS: Final = 60  # a longer first sentence is cut at a clause; as much as Assist sends at once
+FIRST_SEGMENT_MIN_CHARS: Final = 20  # a second of speech: the next segment is ready when it ends
 SOFT_LIMIT_CHARS: Final = 300  # a longer sentence is cut at a clause or, failing that, at a space between words
-CLAUSE_MIN_CHARS: Final = 80
-"""In such a cut a clause boundary that would leave less than this is passed over for a space."""
+CLAUSE_MIN_CHARS: Final = 80  # in such a cut, a clause boundary that would leave less is passed over for a space
 HARD_LIMIT_CHARS: Final = 1000  # text without any space is cut here, wherever that is
 LINK_CHARS: Final = 200  # an opening bracket that is not closed within this length was no markdown link
 LOOKAHEAD_CHARS: Final = 32  # text after a mark that may change what it means
@@ -60,8 +57,8 @@ class SentencePart(NamedTuple):
 class SentenceSplitter:
     """Splits one text, without the space around its sentences. Not thread-safe.
 
-    The abbreviations of ``language`` (BCP-47 tag) are known or, for other languages, none. With ``cut_first_early``
-    the first segment may end at a clause, so that audio starts early.
+    Languages (BCP-47 tag) without data have no abbreviations. With ``cut_first_early`` the first segment may end at a
+    clause, so that audio starts early.
     """
 
     def __init__(self, language: str = "en", *, cut_first_early: bool = True) -> None:
@@ -83,7 +80,6 @@ class SentenceSplitter:
         self._bracket = -1  # an open "[" or the "(" of a link
 
     def feed(self, delta: str) -> list[str]:
-        """The sentences that became certain with ``delta``, in order."""
         return [part.text for part in self.feed_parts(delta)]
 
     def feed_parts(self, delta: str) -> list[SentencePart]:
@@ -98,7 +94,7 @@ class SentenceSplitter:
         return parts
 
     def finish(self) -> list[str]:
-        """The rest of the text. The splitter is then ready for another text."""
+        """The rest; the splitter is then ready for another text."""
         return [part.text for part in self.finish_parts()]
 
     def finish_parts(self) -> list[SentencePart]:
@@ -202,11 +198,10 @@ class SentenceSplitter:
         if after and not after[0].isspace():
             return at
         after = after.lstrip()
-        verdict = (
-            self._dot_ends(at, after, waiting=waiting)
-            if run == "."
-            else _mark_ends(run, closers, after, waiting=waiting)
-        )
+        if run == ".":
+            verdict = self._dot_ends(at, after, waiting=waiting)
+        else:
+            verdict = _mark_ends(run, closers, after, waiting=waiting)
         return None if verdict is None else end if verdict else at
 
     def _dot_ends(self, at: int, after: str, *, waiting: bool) -> bool | None:

@@ -47,12 +47,12 @@ VOLUMES: Final = {
 }  # fmt: skip
 """Decibels of a ``prosody volume``."""
 _SLOWEST, _FASTEST = 0.1, 10.0
+_MOST_DIGITS: Final = 15  # of a number that is read as one: few enough for a ``float`` to hold them all
+_PLUS: Final = {"es": "más", "fr": "plus", "it": "più", "pt": "mais"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """An open element."""
-
     start: StartTag
     style: ProsodyStyle
 
@@ -120,7 +120,7 @@ class SsmlReader:
             self._release_aside()
 
     def _add(self, text: str) -> None:
-        """Line ends are space like any other: documents are indented for the eye."""
+        """Line ends are space: documents are indented."""
         text = _SPACE.sub(" ", text)
         if self._after_space:
             text = text.lstrip()
@@ -193,7 +193,7 @@ class SsmlReader:
             self._part_words()
 
     def _part_words(self) -> None:
-        """Elements that are no part of a word separate words."""
+        """A space for elements that are no part of a word."""
         if self._aside is None:
             self._add(" ")
         else:
@@ -259,16 +259,13 @@ class SsmlReader:
         if written is None:
             return otherwise
         value = read(written)
-        if value is None:
-            self._problem(
-                f"<prosody {name}={quote_untrusted(written)}> cannot be understood: it is ignored", "<prosody>"
-            )
-            return otherwise
-        return value
+        if value is not None:
+            return value
+        self._problem(f"<prosody {name}={quote_untrusted(written)}> cannot be understood: it is ignored", "<prosody>")
+        return otherwise
 
 
 def _tag(name: str) -> str:
-    """For the log, shortened; names may be as long as tags."""
     return f"<{quote_untrusted(name)[1:-1]}>"
 
 
@@ -338,9 +335,8 @@ def _digits(text: str, _order: str, language: str) -> str:
 
 
 def _telephone(text: str, order: str, language: str) -> str:
-    plus = "+" if text.startswith("+") else ""
     digits = _digits(text, order, language)
-    return f"{_plus(language)} {digits}" if plus and digits else digits
+    return f"{_PLUS.get(language, 'plus')} {digits}" if digits and text.startswith("+") else digits
 
 
 def _cardinal(text: str, _order: str, language: str) -> str:
@@ -362,35 +358,22 @@ def _date(text: str, order: str, _language: str) -> str:
     return f"{year:04}-{month:02}-{day:02}"
 
 
-def _as_it_is(text: str, _order: str, _language: str) -> str:
-    return text
-
-
 _KINDS: Final[dict[str, Callable[[str, str, str], str]]] = {
-    "characters": _spelled,
-    "character": _spelled,
-    "spell-out": _spelled,
-    "verbatim": _spelled,
-    "digits": _digits,
-    "number_digit": _digits,
-    "cardinal": _cardinal,
-    "number": _cardinal,
+    **dict.fromkeys(("characters", "character", "spell-out", "verbatim"), _spelled),
+    **dict.fromkeys(("digits", "number_digit"), _digits),
+    **dict.fromkeys(("cardinal", "number"), _cardinal),
     "ordinal": _ordinal,
     "telephone": _telephone,
     "date": _date,
-    **dict.fromkeys(("time", "currency", "unit", "fraction", "address", "name", "duration", "measure"), _as_it_is),
+    **dict.fromkeys(
+        ("time", "currency", "unit", "fraction", "address", "name", "duration", "measure"),
+        lambda text, _order, _language: text,
+    ),
 }
-
-_MOST_DIGITS: Final = 15  # of a number that is read as one: few enough for a ``float`` to hold them all
-_PLUS: Final = {"es": "más", "fr": "plus", "it": "più", "pt": "mais"}
 
 
 def _digit(digit: str, language: str) -> str:
     return _number(str(int(digit)), language, "cardinal") or digit
-
-
-def _plus(language: str) -> str:
-    return _PLUS.get(language, "plus")
 
 
 @lru_cache(maxsize=1_024)  # a digit takes a tenth of a millisecond

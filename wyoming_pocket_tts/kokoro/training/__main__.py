@@ -1,6 +1,6 @@
-"""`python -m ...kokoro.training STEP`."""
+"""Training of the embedded voice, one step a command."""
 
-# ruff: noqa: PLC0415  (each command imports what it needs itself: the help comes at once, the first steps without torch)
+# ruff: noqa: PLC0415  (the help is fast, and the first steps run without torch)
 
 from pathlib import Path
 from typing import Annotated
@@ -40,7 +40,7 @@ def corpus() -> None:
 
 @app.command()
 def record(speaker: str, data: Data = Path("data")) -> None:
-    """Have a voice of the teacher (rms or slt; Debian: flite) read the corpus. Goes on where it stopped."""
+    """Record the corpus with a voice of the teacher (rms or slt; Debian: flite). Resumes after an interruption."""
     from wyoming_pocket_tts.kokoro.training import corpus as texts
     from wyoming_pocket_tts.kokoro.training import dataset as teacher
 
@@ -59,14 +59,10 @@ def prepare(data: Data = Path("data")) -> None:
 
 @app.command()
 def acoustic(
-    data: Data = Path("data"),
-    steps: int = 12_000,
-    device: Device = "cpu",
-    threads: Threads = 1,
-    *,
+    data: Data = Path("data"), steps: int = 12_000, device: Device = "cpu", threads: Threads = 1, *,
     default_size: bool = False,
-) -> None:
-    """Train the acoustic model. Goes on where it stopped."""
+) -> None:  # fmt: skip
+    """Train the acoustic model. Resumes after an interruption."""
     import torch
 
     from wyoming_pocket_tts.kokoro import model
@@ -84,15 +80,10 @@ def acoustic(
 
 @app.command()
 def vocoder(
-    data: Data = Path("data"),
-    steps: int = 10_750,
-    adversarial_from: int = 5_000,
-    mel_from: int = 7_500,
-    *,
-    device: Device = "cpu",
-    threads: Threads = 1,
-) -> None:
-    """Train the vocoder. Goes on where it stopped."""
+    data: Data = Path("data"), steps: int = 10_750, adversarial_from: int = 5_000, mel_from: int = 7_500, *,
+    device: Device = "cpu", threads: Threads = 1,
+) -> None:  # fmt: skip
+    """Train the vocoder. Resumes after an interruption."""
     import torch
 
     from wyoming_pocket_tts.kokoro.training import vocoder as training

@@ -1,4 +1,4 @@
-"""Train the acoustic model."""
+"""Train the acoustic model; the loop and checkpoints of both trainings."""
 
 import json
 import math
@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from tqdm import tqdm
 
@@ -27,23 +27,19 @@ STOP_POSITIVE = 5.0  # a sentence has one stopping step among some fifty
 Durations = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AcousticTrainingOptions:
-    """How to train."""
-
     steps: int = 12_000
     batch_size: int = 16
     learning_rate: float = 1e-3
-    warmup_steps: int = 300
-    averaging: float = 0.999
     save_every: int = 250
     seed: int = 7
+    warmup_steps: int = 300
+    averaging: float = 0.999
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded tensors of some examples."""
-
     phonemes: Tensor  # [B, P]
     durations: Tensor  # [B, P]
     mels: Tensor  # [B, T, M]
@@ -91,13 +87,73 @@ def losses(model: KokoroModel, batch: Batch) -> dict[str, Tensor]:
     return {"total": total, "mel": l1, "duration": duration, "stop": stop}
 
 
-class AcousticTrainer:
-    """Owns the model, its optimiser and its running average; everything it knows survives in ``checkpoint.pt``."""
+class Trainer:
+    """Runs steps up to ``options.steps``. ``parts``, step and epoch survive in ``checkpoint.pt``."""
+
+    title: ClassVar[str]
+    options: Any
+
+    def __init__(self, data: Dataset, folder: Path, device: str, config: Mapping[str, int]) -> None:
+        self.data, self.folder, self.device, self.config = data, folder, torch.device(device), dict(config)
+        self.parts: dict[str, Any] = {}
+        self.step, self.epoch = 0, 0
+        self._checkpoint = folder / "checkpoint.pt"
+
+    def resume(self, **parts: nn.Module | torch.optim.Optimizer) -> None:
+        """Take the parts of the training, and their states from the checkpoint if there is one."""
+        self.parts = parts
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            self.step, self.epoch = state["step"], state.get("epoch", 0)
+
+    def run(self) -> None:
+        running: dict[str, float] = {}
+        steps = self.options.steps
+        with tqdm(total=steps, initial=self.step, desc=self.title) as bar:
+            for batch in self.batches() if self.step < steps else ():
+                for name, value in self.train(batch).items():
+                    running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
+                self.step += 1
+                bar.update()
+                bar.set_postfix({name: f"{value:.3f}" for name, value in running.items()}, refresh=False)
+                if self.step % self.options.save_every == 0 or self.step >= steps:
+                    self._save(running)
+                if self.step >= steps:
+                    break
+
+    def _save(self, running: dict[str, float]) -> None:
+        """Replace the checkpoint at once, so that a run always finds a whole one; add a row to ``metrics.jsonl``."""
+        states = {name: part.state_dict() for name, part in self.parts.items()}
+        metrics = {"step": self.step, "time": time.time(), **running, **self.evaluate()}
+        with atomic_path(self._checkpoint, durable=False) as aside:
+            torch.save({"config": self.config, **states, "step": self.step, "epoch": self.epoch}, aside)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as rows:
+            rows.write(json.dumps(metrics) + "\n")
+
+    def batches(self) -> Iterator[Any]:
+        """Batches without end."""
+        raise NotImplementedError
+
+    def train(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (each training has its own)
+        """One step; errors by name."""
+        raise NotImplementedError
+
+    def evaluate(self) -> dict[str, float]:
+        """Errors of the averaged weights on held-out sentences."""
+        raise NotImplementedError
+
+
+class AcousticTrainer(Trainer):
+    title = "acoustic model"
 
     def __init__(
         self, model: KokoroModel, data: Dataset, folder: Path, options: AcousticTrainingOptions, device: str = "cpu"
     ) -> None:
-        self.options, self.data, self.folder, self.device = options, data, folder, torch.device(device)
+        super().__init__(data, folder, device, model.config)
+        self.options: AcousticTrainingOptions = options
         self.model = model.to(self.device)
         self.model.mel_mean.copy_(torch.from_numpy(data.mean))
         self.model.mel_deviation.copy_(torch.from_numpy(data.deviation))
@@ -107,38 +163,17 @@ class AcousticTrainer:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
-        self.step, self.epoch = 0, 0
-        folder.mkdir(parents=True, exist_ok=True)
-        if self._checkpoint.exists():
-            self._resume()
+        self.resume(model=self.model, average=self.average, optimizer=self.optimizer)
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    def run(self) -> None:
-        """Train up to ``options.steps``, saving and evaluating on the way."""
+    def batches(self) -> Iterator[Batch]:
         torch.manual_seed(self.options.seed + self.step)
-        running: dict[str, float] = {}
-        with tqdm(total=self.options.steps, initial=self.step, desc="acoustic model") as bar:
-            while self.step < self.options.steps:
-                for batch in self._epoch():
-                    for name, value in self._train(batch).items():
-                        running[name] = 0.98 * running.get(name, value) + 0.02 * value
-                    bar.update()
-                    bar.set_postfix({name: f"{value:.3f}" for name, value in running.items()}, refresh=False)
-                    if self.step % self.options.save_every == 0 or self.step >= self.options.steps:
-                        self._save(running)
-                    if self.step >= self.options.steps:
-                        break
-                self.epoch += 1
+        while True:
+            rng = np.random.default_rng([self.options.seed, self.epoch, self.step])
+            for examples in batches(self.data.train, self.options.batch_size, rng):
+                yield collate(self.data, examples, self.model.frames_per_step).to(self.device)
+            self.epoch += 1
 
-    def _epoch(self) -> Iterator[Batch]:
-        rng = np.random.default_rng([self.options.seed, self.epoch, self.step])
-        for examples in batches(self.data.train, self.options.batch_size, rng):
-            yield collate(self.data, examples, self.model.frames_per_step).to(self.device)
-
-    def _train(self, batch: Batch) -> dict[str, float]:
+    def train(self, batch: Batch) -> dict[str, Tensor]:
         rate = min((self.step + 1) / self.options.warmup_steps, 1 - self.step / (self.options.steps + 1))
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * rate
@@ -149,27 +184,11 @@ class AcousticTrainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        self.step += 1
-        return {name: value.item() for name, value in values.items()}
-
-    def _save(self, running: dict[str, float]) -> None:
-        state = {
-            "config": self.model.config, "model": self.model.state_dict(), "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "step": self.step, "epoch": self.epoch,
-        }  # fmt: skip
-        metrics = {"step": self.step, "time": time.time(), **running, **self.evaluate()}
-        save(self._checkpoint, state, metrics)
-
-    def _resume(self) -> None:
-        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.epoch = state["step"], state["epoch"]
+        return values
 
     @torch.no_grad()
     def evaluate(self, n_batches: int = 4) -> dict[str, float]:
-        """Errors of the averaged weights on held-out sentences; draws the first one."""
+        """Errors of the averaged weights on held-out sentences; draws one of medium length."""
         averaged = cast("KokoroModel", self.average.module)
         averaged.eval()
         size = self.options.batch_size
@@ -180,23 +199,17 @@ class AcousticTrainer:
             for at in range(0, len(held_out), size)
         ]
         example = held_out[len(held_out) // 2]
-        predicted = averaged.inference(torch.from_numpy(example.phonemes).to(self.device), speaker=example.speaker)
+        phonemes = torch.from_numpy(example.phonemes).to(self.device)
+        predicted = averaged.inference(phonemes, speaker=example.speaker)
         target = AlignmentPlot("target", self.data.mel(example), example.durations)
-        free_running = AlignmentPlot("predicted", predicted.cpu().numpy(), self._durations(averaged, example))
-        draw(target, free_running, self.folder / "mel.png")
+        encoded = averaged.encode(phonemes[None], torch.tensor([example.speaker], device=self.device))
+        durations = durations_in_frames(encoded.log_durations)[0].cpu().numpy()
+        draw(target, AlignmentPlot("predicted", predicted.cpu().numpy(), durations), self.folder / "mel.png")
         return {f"held_out_{name}": float(np.mean([row[name].item() for row in rows])) for name in rows[0]}
-
-    def _durations(self, model: KokoroModel, example: Example) -> Durations:
-        phonemes = torch.from_numpy(example.phonemes).to(self.device)[None]
-        encoded = model.encode(phonemes, torch.tensor([example.speaker], device=self.device))
-        durations: Durations = durations_in_frames(encoded.log_durations)[0].cpu().numpy()
-        return durations
 
 
 @dataclass(frozen=True, slots=True)
 class AlignmentPlot:
-    """A row of the picture."""
-
     title: str
     mel: Floats  # [T, M], normalised
     durations: Durations  # [P], frames
@@ -211,7 +224,7 @@ def draw(target: AlignmentPlot, predicted: AlignmentPlot, path: Path) -> None:
 
     figure, axes = plt.subplots(2, 1, figsize=(12, 6), sharex=True, layout="constrained")
     for axis, row in zip(axes, (target, predicted), strict=True):
-        if not len(row.mel):  # an untrained model may have nothing to say
+        if not len(row.mel):  # an untrained model may predict no frame
             continue
         axis.imshow(row.mel.T, origin="lower", aspect="auto", vmin=-2, vmax=2.5)
         axis.vlines(np.cumsum(row.durations), 0, row.mel.shape[1] - 1, colors="white", linewidth=0.4, alpha=0.7)
@@ -219,11 +232,3 @@ def draw(target: AlignmentPlot, predicted: AlignmentPlot, path: Path) -> None:
     axes[1].set(xlabel="frame (12.5 ms); white: phoneme boundaries")
     figure.savefig(path, dpi=80)
     plt.close(figure)
-
-
-def save(checkpoint: Path, state: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Replace ``checkpoint`` at once, so that a run always finds a whole one, and add a row to ``metrics.jsonl``."""
-    with atomic_path(checkpoint, durable=False) as aside:
-        torch.save(dict(state), aside)
-    with checkpoint.with_name("metrics.jsonl").open("a", encoding="utf-8") as rows:
-        rows.write(json.dumps(dict(metrics)) + "\n")

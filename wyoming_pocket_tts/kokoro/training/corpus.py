@@ -1,36 +1,50 @@
-"""Texts to read."""
+"""Texts for the training: prose and household sentences."""
 
 import gzip
+import operator
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 CORPUS = Path(__file__).with_name("corpus.txt.gz")
 DICTIONARIES = (Path("/usr/share/dictd/jargon.dict.dz"), Path("/usr/share/dictd/devil.dict.dz"))
-HELD_OUT = 400  # sentences at the end of the corpus that no training ever sees
+TEMPLATES = Path(__file__).with_name("house.yaml")
+HELD_OUT = 400  # sentences at the end of the corpus, for validation and tests
 
 _FEWEST_WORDS, _MOST_WORDS = 3, 26  # of a sentence
 _STRAIGHT_QUOTES = str.maketrans("\u201c\u201d\u2018\u2019", "\"\"''")
-
 _ALLOWED = re.compile(r"[A-Z][A-Za-z' ,;:?!-]*[.?!]")
 _UNFIT = re.compile(
     r"\b(fuck\w*|shit\w*|nigg\w*|negro\w*|jew\w*|bitch\w*|whore\w*|rape\w*|slave\w*|cunt\w*|arse\w*|ass|asshole\w*|"
     r"damn\w*|crap\w*|piss\w*|sex\w*|nazi\w*|hell|bastard\w*|woman|women|black|savage\w*|christian\w*|moslem\w*)\b",
     re.IGNORECASE,
 )
-_BROKEN = re.compile(r"\s\s|-[.?!]|\b[a-zA-Z][.?!]$|\s[,;:?!-]\s?|see also|Compare|Syn\b")
-"""Where the dictionary's mark-up was."""
+_BROKEN = re.compile(r"\s\s|-[.?!]|\b[a-zA-Z][.?!]$|\s[,;:?!-]\s?|see also|Compare|Syn\b")  # left-over mark-up
+
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_LARGEST = 999_999  # of ``cardinal``
+_PARTS_OF_DAY = ("", " in the morning", " in the afternoon", " in the evening", " at night", " A M", " P M")
+_ROUND_MINUTES = (0, 0, 5, 10, 15, 20, 30, 45)
+_ODD_MINUTES = 0.3  # share of times of day with any minute at all
+_LARGEST_TERM = 99  # of a sum or a product
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+Slot = Callable[[random.Random], str]  # draws the text of a placeholder
 
 
 def prose(text: str, words: frozenset[str]) -> Iterator[str]:
     """Sentences of 3 to 26 words out of a dictionary file, each word of which is in ``words``."""
-    paragraphs = re.split(r"\n\s*\n", text)
-    for paragraph in paragraphs:
+    for paragraph in re.split(r"\n\s*\n", text):
         flat = re.sub(r"\s+", " ", paragraph).translate(_STRAIGHT_QUOTES)
         flat = re.sub(r"[{}\"()]|\[[^\]]*\]|(?<=\s)'|'(?=[\s.,])", "", flat).replace(" -- ", ", ").replace("--", ", ")
         for sentence in re.split(r"(?<=[.?!]) +(?=[A-Z])", flat):
@@ -62,7 +76,7 @@ def _fits(sentence: str, words: frozenset[str]) -> bool:
 
 
 def build(words: frozenset[str], n_house: int = 8000, seed: int = 7) -> list[str]:
-    """A whole corpus in a fixed random order, without repeats. The last ``HELD_OUT`` are for validation and tests."""
+    """A whole corpus in a fixed random order, without repeats."""
     rng = random.Random(seed)  # noqa: S311  (chooses sentences, keeps no secret)
     unique: dict[str, None] = {}
     for path in DICTIONARIES:
@@ -85,27 +99,7 @@ def write(sentences: Iterable[str], path: Path = CORPUS) -> None:
 
 
 def read(path: Path = CORPUS) -> list[str]:
-    """The sentences of the corpus; the last ``HELD_OUT`` are for validation and tests."""
     return gzip.decompress(path.read_bytes()).decode().splitlines()
-
-
-TEMPLATES = Path(__file__).with_name("house.yaml")
-
-_ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_LARGEST = 999_999  # that ``cardinal`` can say
-_PARTS_OF_DAY = ("", " in the morning", " in the afternoon", " in the evening", " at night", " A M", " P M")
-_ROUND_MINUTES = (0, 0, 5, 10, 15, 20, 30, 45)
-_ODD_MINUTES = 0.3  # share of times of day with any minute at all
-_LARGEST_TERM = 99  # of a sum or a product
-
-_BRACES = re.compile(r"\{([^{}]*)\}")
-
-Slot = Callable[[random.Random], str]
-"""What stands for a placeholder: draws its text."""
 
 
 def cardinal(n: int) -> str:
@@ -123,7 +117,6 @@ def cardinal(n: int) -> str:
 
 
 def clock(rng: random.Random) -> str:
-    """A time of day in words, more often a round one."""
     hour = cardinal(rng.randint(1, 12))
     minute = rng.randint(1, 59) if rng.random() < _ODD_MINUTES else rng.choice(_ROUND_MINUTES)
     part_of_day = rng.choice(_PARTS_OF_DAY)
@@ -132,14 +125,16 @@ def clock(rng: random.Random) -> str:
     return f"{hour} {'oh ' if minute < 10 else ''}{cardinal(minute)}{part_of_day}"  # noqa: PLR2004  (one digit)
 
 
-def addition(rng: random.Random) -> str:
+def _sum_or_product(words: str, result: Callable[[int, int], int], rng: random.Random) -> str:
     a, b = rng.randint(1, _LARGEST_TERM), rng.randint(1, _LARGEST_TERM)
-    return f"{cardinal(a)} plus {cardinal(b)} is {cardinal(a + b)}"
+    return words.format(cardinal(a), cardinal(b), cardinal(result(a, b)))
 
 
-def multiplication(rng: random.Random) -> str:
-    a, b = rng.randint(1, _LARGEST_TERM), rng.randint(1, _LARGEST_TERM)
-    return f"{cardinal(a)} times {cardinal(b)} equals {cardinal(a * b)}"
+_PLAIN_SLOTS: dict[str, Slot] = {
+    "clock": clock,
+    "addition": partial(_sum_or_product, "{} plus {} is {}", operator.add),
+    "multiplication": partial(_sum_or_product, "{} times {} equals {}", operator.mul),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +152,6 @@ class NumberSlot:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceSlot:
-    """One of some texts."""
-
     options: tuple[str, ...]
 
     def __call__(self, rng: random.Random) -> str:
@@ -169,18 +162,14 @@ Template = tuple[str | Slot, ...]
 
 
 class SentenceGenerator:
-    """A seeded writer of household sentences.
-
-    Raises:
-        ValueError: the file of templates is not as it must be; the message says where.
-    """
+    """Household sentences. ``ValueError`` with the place if the file of templates is wrong."""
 
     def __init__(self, rng: random.Random, path: Path = TEMPLATES) -> None:
         self._rng = rng
         self._groups = load(path)
 
     def sentence(self) -> str:
-        """The next sentence: any group is as likely as any other, and so is any template of a group."""
+        """The next sentence: all groups are equally likely, and so are the templates of a group."""
         template = self._rng.choice(self._rng.choice(self._groups))
         drawn: list[str] = []
         for part in template:
@@ -224,7 +213,7 @@ def _texts(raw: object, where: str) -> dict[str, list[str]]:
 
 
 def parse(line: str, lists: Mapping[str, ChoiceSlot]) -> Template:
-    """The template that ``line`` writes down: its texts and, between them, its slots."""
+    """The texts of a line and, between them, its slots."""
     pieces = _BRACES.split(line)  # text, placeholder, text, ...
     for text in pieces[::2]:
         if "{" in text or "}" in text:
@@ -234,7 +223,7 @@ def parse(line: str, lists: Mapping[str, ChoiceSlot]) -> Template:
     except ValueError as error:
         raise ValueError(f"{line!r}: {error}") from None
     choices = [part for part in template if isinstance(part, ChoiceSlot)]
-    for choice in choices:  # ``House`` draws until it has a word that the sentence lacks: there must be one
+    for choice in choices:  # the generator draws until it has a word that the sentence lacks: there must be one
         if len(choice.options) < sum(not set(choice.options).isdisjoint(other.options) for other in choices):
             raise ValueError(f"{line!r}: too few words to choose from: {', '.join(choice.options)}")
     return template
@@ -248,9 +237,8 @@ def _slot(placeholder: str, lists: Mapping[str, ChoiceSlot]) -> Slot:
         return ChoiceSlot(options)
     if placeholder in lists:
         return lists[placeholder]
-    plain: dict[str, Slot] = {"clock": clock, "addition": addition, "multiplication": multiplication}
-    if placeholder in plain:
-        return plain[placeholder]
+    if placeholder in _PLAIN_SLOTS:
+        return _PLAIN_SLOTS[placeholder]
     numeric = re.fullmatch(r"(number|decimal) (\d+) (\d+)", placeholder)
     if numeric is None:
         raise ValueError(f"{{{placeholder}}} is not known")

@@ -27,28 +27,31 @@ from wyoming_pocket_tts.kokoro.phonemes import (
 from wyoming_pocket_tts.kokoro.synthesizer import FRAMES_PER_SECOND, MEL_DIM, log_mel
 from wyoming_pocket_tts.kokoro.training.corpus import HELD_OUT
 
+SAMPLE_RATE_HZ = 16000  # of the teacher
+SPEAKERS = ("rms", "slt")
 FULL_SCALE = 32768  # of recordings
 _GAP = 1.0  # cost of a symbol or phone that the other side lacks; a pair may differ by as much as 3
 _SAMPLED_FRAMES = 200_000  # about so many give mean and deviation of the mel
 
+Samples = NDArray[np.int16]
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One utterance: its symbols ``phonemes`` [P], their ``durations`` [P] in frames, and where audio and mel begin."""
+    """One utterance."""
 
     speaker: int
     start_frame: int
     n_frames: int
     start_sample: int
-    phonemes: NDArray[np.int64]
-    durations: NDArray[np.int64]
+    phonemes: NDArray[np.int64]  # [P]
+    durations: NDArray[np.int64]  # [P] frames
 
 
 def align(ours: Sequence[str], phones: Sequence[str], lengths: Sequence[int]) -> tuple[list[str], list[int]]:
     """Give the teacher's ``phones`` (with ``lengths`` in frames) our stress and punctuation.
 
-    The result says what the teacher said; from our reading it takes stress marks and the kind of each pause. A pause
-    that only we have keeps its place with length 0.
+    The phones are the teacher's; stress and the kind of each pause are ours. A pause that only we have gets length 0.
     """
     cost = _costs(ours, phones)
     symbols: list[str] = []
@@ -95,22 +98,18 @@ def _difference(symbol: str, phone: str) -> float:
 
 
 def _merged(symbol: str, phone: str) -> str:
-    """What a pair becomes: our kind of pause, or the teacher's sound with our stress if it can carry one."""
+    """Our kind of pause, or the teacher's sound with our stress if it can carry one."""
     if phone == "pau":
         return symbol
-    stressed = symbol.endswith("1") and phone in FULL_VOWELS
-    return f"{phone}1" if stressed else phone
+    return f"{phone}1" if symbol.endswith("1") and phone in FULL_VOWELS else phone
 
 
 def lengths_in_frames(ends_seconds: Sequence[float], n_frames: int) -> list[int]:
-    """Frames of each phone; the last takes what is left, so that they add up to ``n_frames``."""
+    """Frames of each phone; the last one is cut or stretched so that they add up to ``n_frames``."""
     ends = np.rint(np.asarray(ends_seconds) * FRAMES_PER_SECOND).astype(int).clip(0, n_frames)
     ends[-1] = n_frames
     lengths: list[int] = np.diff(np.maximum.accumulate(ends), prepend=0).tolist()
     return lengths
-
-
-SPEAKERS = ("rms", "slt")
 
 
 def prepare(root: Path, phonemizer: Phonemizer, speakers: Sequence[str] = SPEAKERS) -> None:
@@ -146,7 +145,7 @@ class Dataset:
 
     @classmethod
     def open(cls, root: Path, longest_frames: int = 1000, held_out: int = HELD_OUT) -> "Dataset":
-        """What ``prepare`` wrote to ``root``; the last ``held_out`` sentences of the text are kept back."""
+        """The output of ``prepare``; the last ``held_out`` sentences of the text are kept back."""
         frames = np.memmap(root / "frames.f16", np.float16, "r").reshape(-1, MEL_DIM)
         rows = [json.loads(line) for line in (root / "examples.jsonl").read_text().splitlines()]
         last = max(row["number"] for row in rows) + 1 - held_out
@@ -162,14 +161,11 @@ class Dataset:
 
 
 def _example(row: dict[str, Any]) -> Example:
+    phonemes, durations = [INDEX[symbol] for symbol in row["symbols"]], row["durations"]
     return Example(
-        speaker=row["speaker"],
-        start_frame=row["start_frame"],
-        n_frames=row["n_frames"],
-        start_sample=row["start_sample"],
-        phonemes=np.array([INDEX[symbol] for symbol in row["symbols"]], np.int64),
-        durations=np.array(row["durations"], np.int64),
-    )
+        row["speaker"], row["start_frame"], row["n_frames"], row["start_sample"],
+        np.array(phonemes, np.int64), np.array(durations, np.int64),
+    )  # fmt: skip
 
 
 def batches(examples: Sequence[Example], size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
@@ -181,14 +177,9 @@ def batches(examples: Sequence[Example], size: int, rng: np.random.Generator) ->
         yield [examples[i] for i in order[start : start + size]]
 
 
-SAMPLE_RATE_HZ = 16000
-
-Samples = NDArray[np.int16]
-
-
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One sentence as the teacher spoke it; ``ends_seconds[i]`` is where ``phones[i]`` ends."""
+    """One recorded sentence; ``ends_seconds[i]`` is where ``phones[i]`` ends."""
 
     text: str
     start_sample: int
@@ -197,20 +188,20 @@ class Utterance:
     ends_seconds: list[float]
 
 
-def speak(text: str, speaker: str, folder: Path) -> tuple[Samples, list[str], list[float]]:
-    """Let the teacher say ``text``: samples [n] int16, phones, end of each in seconds."""
+def synthesize(text: str, speaker: str, folder: Path) -> tuple[Samples, list[str], list[float]]:
+    """Samples [n] of the teacher, phones, end of each in seconds."""
     wav = folder / f"{speaker}.wav"
     command = ["flite", "-voice", speaker, "-psdur", "-t", text, "-o", str(wav)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  (no shell reads the text)
     pairs = [printed.rsplit(":", 1) for printed in run.stdout.split()]
     samples, rate = soundfile.read(wav, dtype="int16")
     if rate != SAMPLE_RATE_HZ:
-        raise ValueError(f"flite voice {speaker!r} speaks at {rate} Hz, expected {SAMPLE_RATE_HZ}")
+        raise ValueError(f"flite voice {speaker!r} has {rate} Hz, expected {SAMPLE_RATE_HZ}")
     return samples, [phone for phone, _ in pairs], [float(end) for _, end in pairs]
 
 
 def record(sentences: Sequence[str], speaker: str, folder: Path) -> None:
-    """Have ``speaker`` read all ``sentences`` into ``folder``; already recorded ones are kept."""
+    """Record all ``sentences`` in ``folder``; recorded ones are kept."""
     if shutil.which("flite") is None:
         raise SystemExit("the teacher is missing: apt-get install flite")
     folder.mkdir(parents=True, exist_ok=True)
@@ -226,7 +217,7 @@ def record(sentences: Sequence[str], speaker: str, folder: Path) -> None:
         audio.truncate(end * 2)
         audio.seek(end * 2)
         for text in tqdm(sentences[len(done) :], desc=speaker, initial=len(done), total=len(sentences)):
-            samples, phones, ends = speak(text, speaker, Path(scratch))
+            samples, phones, ends = synthesize(text, speaker, Path(scratch))
             audio.write(samples.tobytes())
             audio.flush()
             lines.write(json.dumps(asdict(Utterance(text, end, len(samples), phones, ends))) + "\n")
@@ -235,7 +226,7 @@ def record(sentences: Sequence[str], speaker: str, folder: Path) -> None:
 
 
 def utterances(folder: Path) -> Iterator[Utterance]:
-    """What ``folder`` holds, in order; a torn last line is dropped from the file."""
+    """The utterances in order; a torn last line is dropped from the file."""
     path = folder / "utterances.jsonl"
     if not path.exists():
         return
@@ -247,5 +238,5 @@ def utterances(folder: Path) -> Iterator[Utterance]:
 
 
 def audio(folder: Path) -> Samples:
-    """All samples of a speaker [n] int16, mapped, not read."""
+    """All samples of a speaker [n], memory-mapped."""
     return np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")

@@ -7,35 +7,24 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from wyoming_pocket_tts.core.types import Floats, WeightArrays
 from wyoming_pocket_tts.inference.graph import GraphBuilder
 from wyoming_pocket_tts.kokoro.phonemes import LONGEST_WORD
+from wyoming_pocket_tts.kokoro.positional_encoding import sinusoids
 from wyoming_pocket_tts.kokoro.synthesizer import LONGEST_DECODER, LONGEST_ENCODER
 
-# The gains bring both to -17.5 dB below full scale, measured over the frames in which they speak.
-SPEAKERS = (
-    {
-        "index": 0,
-        "gain": 1.45,
-        "name": "kokoro-ray",
-        "description": "Kokoro Ray (built in, English, male)",
-        "languages": ["en-US"],
-    },
-    {
-        "index": 1,
-        "gain": 0.67,
-        "name": "kokoro-selma",
-        "description": "Kokoro Selma (built in, English, female)",
-        "languages": ["en-US"],
-    },
-)
+# The gains bring both to -17.5 dB below full scale, measured over the frames with speech.
+SPEAKERS = tuple(
+    {"index": at, "gain": gain, "name": f"kokoro-{name.lower()}", "languages": ["en-US"],
+     "description": f"Kokoro {name} (built in, English, {sex})"}
+    for at, (name, sex, gain) in enumerate((("Ray", "male", 1.45), ("Selma", "female", 0.67)))
+)  # fmt: skip
 
 
 def _numpy(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, Floats]:
-    """The weights under ``prefix``, named without it; counters and the like are left out."""
+    """The weights under ``prefix``, named without it; counters are left out."""
     return {
         key.removeprefix(prefix): value.float().numpy()
         for key, value in state.items()
@@ -58,13 +47,13 @@ def export(data: Path, voice: Path) -> None:
     )
     weights = _numpy(acoustic["average"], "module.")
     n_heads = acoustic["config"]["n_heads"]
-    onnx.save(encoder(weights, n_heads, LONGEST_ENCODER), voice / "encoder.onnx")
-    onnx.save(decoder(weights, n_heads, LONGEST_DECODER), voice / "decoder.onnx")
-    onnx.save(vocoder_graph(_numpy(vocoder["average"], "module.")), voice / "vocoder.onnx")
-    onnx.save(
-        letters_graph(_numpy(letters["model"]), letters["config"]["n_heads"], LONGEST_WORD),
-        voice / "letters.onnx",
-    )
+    for name, graph in (
+        ("encoder", encoder(weights, n_heads, LONGEST_ENCODER)),
+        ("decoder", decoder(weights, n_heads, LONGEST_DECODER)),
+        ("vocoder", vocoder_graph(_numpy(vocoder["average"], "module."))),
+        ("letters", letters_graph(_numpy(letters["model"]), letters["config"]["n_heads"], LONGEST_WORD)),
+    ):
+        onnx.save(graph, voice / f"{name}.onnx")
     description = {
         "version": "1.0", "attribution_name": "wyoming-pocket-tts; teacher: CMU Flite (rms, slt)",
         "attribution_url": "http://cmuflite.org", "frames_per_step": acoustic["config"]["frames_per_step"],
@@ -75,8 +64,6 @@ def export(data: Path, voice: Path) -> None:
 
 
 class _Writer:
-    """A graph and the weights it is written from."""
-
     def __init__(self, name: str, weights: WeightArrays) -> None:
         self.graph = GraphBuilder(name, half_weights=True)
         self.weights = weights
@@ -119,16 +106,8 @@ class _Writer:
         return g.add(x, self.mlp(self.norm(x, f"{name}.norm2"), f"{name}.ff.0", f"{name}.ff.3"))
 
     def layers(self, name: str) -> list[str]:
-        """Names of the layers of a list of modules."""
         numbers = {int(key.split(".")[1]) for key in self.weights if key.startswith(f"{name}.")}
         return [f"{name}.{number}" for number in sorted(numbers)]
-
-
-def sinusoids(n_positions: int, dim: int) -> NDArray[np.float32]:
-    """The position table of ``model.sinusoids`` [n_positions, dim]."""
-    rates = np.exp(np.arange(dim // 2) * (-np.log(10000.0) / (dim // 2 - 1)))
-    angles = np.arange(n_positions)[:, None] * rates
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
 def encoder(weights: WeightArrays, n_heads: int, longest: int) -> ModelProto:
@@ -169,7 +148,7 @@ def encoder(weights: WeightArrays, n_heads: int, longest: int) -> ModelProto:
 def decoder(weights: WeightArrays, n_heads: int, longest: int) -> ModelProto:
     """One decoder step, of fewer than ``longest``.
 
-    Inputs: previous [1, G] (the group of frames drawn before), regulated [1, R] (see ``runtime.regulate``),
+    Inputs: previous [1, G] (the group of frames drawn before), regulated [1, R] (see ``synthesizer.regulate``),
     step [1] int64, cache [S, L, 2, H * d] (keys and values of the steps before), cross_keys, cross_values.
     Outputs: group [1, G], stop [1, 1] (logit), cache_row [1, L, 2, H * d].
     """
@@ -231,8 +210,7 @@ def vocoder_graph(weights: WeightArrays) -> ModelProto:
 def letters_graph(weights: WeightArrays, n_heads: int, longest: int) -> ModelProto:
     """Letter to sound, for words of at most ``longest`` letters.
 
-    Input: letters [N] int64.
-    Output: scores [2 * N, V]; the best symbols, repeats merged and blanks dropped, are the reading.
+    Input: letters [N] int64. Output: scores [2 * N, V] for ``read_symbols``.
     """
     w = _Writer("letters", weights)
     g = w.graph

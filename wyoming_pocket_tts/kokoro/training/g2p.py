@@ -17,9 +17,17 @@ from wyoming_pocket_tts.kokoro.vocoder import SLOTS, LetterToSound
 SHORTEST = 2  # letters; single ones are spelled
 HELD_OUT_SHARE = 32  # one word in so many is kept back
 TESTED_AT_ONCE = 512
+_EXTRA = {
+    "alexa": "ax l eh1 k s ax", "covid": "k ow1 v ih d", "extractor": "ih k s t r ae1 k t er",
+    "hectopascal": "hh eh1 k t ax p ae s k ax l", "hectopascals": "hh eh1 k t ax p ae s k ax l z",
+    "kilopascals": "k ih1 l ax p ae s k ax l z", "kwh": "k ey1 d ah1 b ax l y uw ey1 ch", "lux": "l ah1 k s",
+    "megabits": "m eh1 g ax b ih t s", "millibars": "m ih1 l ax b aa r z", "o'clock": "ax k l aa1 k",
+    "thundery": "th ah1 n d er iy", "wi": "w ay1", "wifi": "w ay1 f ay", "yaml": "y ae1 m ax l",
+    "zigbee": "z ih1 g b iy",
+}  # fmt: skip
+"""Words of a house that the dictionary lacks, or has otherwise."""
 
-Entry = tuple[str, list[str]]
-"""A word and its symbols."""
+Entry = tuple[str, list[str]]  # a word and its symbols
 
 
 def examples(lexicon: Lexicon) -> tuple[list[Entry], list[Entry]]:
@@ -28,15 +36,11 @@ def examples(lexicon: Lexicon) -> tuple[list[Entry], list[Entry]]:
     held_out: list[Entry] = []
     for word in lexicon.words():
         symbols = lexicon.get(word) or []
-        if SHORTEST <= len(word) <= LONGEST_WORD and len(symbols) <= SLOTS * len(word) - _repeats(symbols):
+        repeats = sum(a == b for a, b in pairwise(symbols))  # CTC needs a blank between equal neighbours
+        if SHORTEST <= len(word) <= LONGEST_WORD and len(symbols) <= SLOTS * len(word) - repeats:
             chosen = hashlib.sha256(word.encode()).digest()[0] % HELD_OUT_SHARE == 0
             (held_out if chosen else learned).append((word, symbols))
     return learned, held_out
-
-
-def _repeats(symbols: Sequence[str]) -> int:
-    """Equal neighbours: CTC needs a blank between them, and so one more output."""
-    return sum(a == b for a, b in pairwise(symbols))
 
 
 def encode(words: Sequence[str]) -> torch.Tensor:
@@ -50,7 +54,7 @@ def encode(words: Sequence[str]) -> torch.Tensor:
 def train(
     lexicon: Lexicon, checkpoint: Path, steps: int = 4000, batch_size: int = 128, learning_rate: float = 2e-3
 ) -> float:
-    """Train and save; the share of held-out words read without any error (stress aside)."""
+    """Train and save; the ``accuracy`` on held-out words."""
     learned, held_out = examples(lexicon)
     torch.manual_seed(7)
     rng = np.random.default_rng(7)
@@ -78,7 +82,7 @@ def train(
 
 @torch.no_grad()
 def accuracy(model: LetterToSound, words: Sequence[Entry]) -> float:
-    """The share of ``words`` that the model reads without any error, stress aside."""
+    """The share of ``words`` without any error, stress aside."""
     right = 0
     for at in range(0, len(words), TESTED_AT_ONCE):
         part = words[at : at + TESTED_AT_ONCE]
@@ -87,27 +91,6 @@ def accuracy(model: LetterToSound, words: Sequence[Entry]) -> float:
             said = read_symbols(row[: SLOTS * len(word)].tolist())
             right += [without_stress(symbol) for symbol in said] == [without_stress(symbol) for symbol in symbols]
     return right / max(len(words), 1)
-
-
-_EXTRA = {
-    "alexa": "ax l eh1 k s ax",
-    "covid": "k ow1 v ih d",
-    "extractor": "ih k s t r ae1 k t er",
-    "hectopascal": "hh eh1 k t ax p ae s k ax l",
-    "hectopascals": "hh eh1 k t ax p ae s k ax l z",
-    "kilopascals": "k ih1 l ax p ae s k ax l z",
-    "kwh": "k ey1 d ah1 b ax l y uw ey1 ch",
-    "lux": "l ah1 k s",
-    "megabits": "m eh1 g ax b ih t s",
-    "millibars": "m ih1 l ax b aa r z",
-    "o'clock": "ax k l aa1 k",
-    "thundery": "th ah1 n d er iy",
-    "wi": "w ay1",
-    "wifi": "w ay1 f ay",
-    "yaml": "y ae1 m ax l",
-    "zigbee": "z ih1 g b iy",
-}
-"""Words of a house that the dictionary lacks, or has otherwise."""
 
 
 def symbols(arpabet: Iterable[str]) -> Iterator[str]:

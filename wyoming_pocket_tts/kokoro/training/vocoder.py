@@ -1,7 +1,6 @@
 """Train the vocoder."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
-from tqdm import tqdm
 
 from wyoming_pocket_tts.core.types import Floats
 from wyoming_pocket_tts.kokoro.synthesizer import FFT_SIZE, FLOOR, HOP, WINDOW, mel_filters
-from wyoming_pocket_tts.kokoro.training.acoustic import save
+from wyoming_pocket_tts.kokoro.training.acoustic import Trainer
 from wyoming_pocket_tts.kokoro.training.dataset import SPEAKERS, Dataset, Example, audio
 from wyoming_pocket_tts.kokoro.vocoder import Vocoder
 
@@ -33,7 +31,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocoderTrainingOptions:
-    """How to train: from ``adversarial_from`` on against judges, from ``mel_from`` on with the mel error too."""
+    """Steps: from ``adversarial_from`` on against discriminators, from ``mel_from`` on with the mel error too."""
 
     steps: int = 10_750
     adversarial_from: int = 5_000
@@ -53,7 +51,10 @@ def spectral_loss(predicted: Tensor, target: Tensor) -> Tensor:
     total = predicted.new_zeros(())
     for size in FFT_SIZES:
         window = torch.hann_window(size, device=predicted.device)
-        p, t = (_magnitude(x, size, window) for x in (predicted, target))
+        p, t = (
+            torch.stft(x, size, size // 4, window=window, return_complex=True).abs().clamp(min=1e-4)
+            for x in (predicted, target)
+        )
         total = total + (p.log() - t.log()).abs().mean() + (p - t).norm() / t.norm()
     return total / len(FFT_SIZES)
 
@@ -70,13 +71,8 @@ def mel_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return (logs[0] - logs[1]).abs().mean()
 
 
-def _magnitude(x: Tensor, size: int, window: Tensor) -> Tensor:
-    spectrum = torch.stft(x, size, size // 4, window=window, return_complex=True)
-    return spectrum.abs().clamp(min=1e-4)
-
-
 class SpectrogramDiscriminator(nn.Module):
-    """Looks at complex spectrograms of one resolution; returns its verdict and its inner features."""
+    """Complex spectrograms of one resolution to a verdict and inner features."""
 
     window: Tensor  # [fft_size]
 
@@ -103,21 +99,15 @@ class SpectrogramDiscriminator(nn.Module):
         return self.verdict(x), features
 
 
-class VocoderTrainer:
-    """Owns vocoder, discriminators and optimisers; everything survives in ``checkpoint.pt``."""
+class VocoderTrainer(Trainer):
+    title = "vocoder"
 
     def __init__(
-        self,
-        vocoder: Vocoder,
-        data: Dataset,
-        *,
-        recordings: Path,
-        folder: Path,
-        options: VocoderTrainingOptions,
-        device: str = "cpu",
-        speakers: Sequence[str] = SPEAKERS,
-    ) -> None:
-        self.options, self.data, self.folder, self.device = options, data, folder, torch.device(device)
+        self, vocoder: Vocoder, data: Dataset, *, recordings: Path, folder: Path, options: VocoderTrainingOptions,
+        device: str = "cpu", speakers: Sequence[str] = SPEAKERS,
+    ) -> None:  # fmt: skip
+        super().__init__(data, folder, device, vocoder.config)
+        self.options: VocoderTrainingOptions = options
         self.audio = [audio(recordings / name) for name in speakers]
         self.vocoder = vocoder.to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(
@@ -126,26 +116,15 @@ class VocoderTrainer:
         self.judges = nn.ModuleList(SpectrogramDiscriminator(size) for size in DISCRIMINATOR_FFT_SIZES).to(self.device)
         self.optimizer = torch.optim.AdamW(self.vocoder.parameters(), options.learning_rate, betas=BETAS)
         self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), options.learning_rate, betas=BETAS)
-        self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoint = folder / "checkpoint.pt"
-        if self._checkpoint.exists():
-            self._resume()
+        self.resume(
+            vocoder=self.vocoder, average=self.average, judges=self.judges,
+            optimizer=self.optimizer, judge_optimizer=self.judge_optimizer,
+        )  # fmt: skip
 
-    def run(self) -> None:
-        """Train up to ``options.steps``."""
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         rng = np.random.default_rng([self.options.seed, self.step])
-        running: dict[str, float] = {}
-        with tqdm(total=self.options.steps, initial=self.step, desc="vocoder") as bar:
-            while self.step < self.options.steps:
-                mels, samples = self._batch(rng)
-                values = self._train(mels, samples)
-                for name, value in values.items():
-                    running[name] = 0.98 * running.get(name, value) + 0.02 * value
-                bar.update()
-                bar.set_postfix({name: f"{value:.3f}" for name, value in running.items()}, refresh=False)
-                if self.step % self.options.save_every == 0 or self.step >= self.options.steps:
-                    self._save(running)
+        while True:
+            yield self._batch(rng)
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Random pieces with random gain: mels [B, T, M], samples [B, T * HOP]."""
@@ -172,7 +151,8 @@ class VocoderTrainer:
         recorded = self.audio[example.speaker][start : start + length * HOP].astype(np.float32) * (gain / FULL_SCALE)
         return mel.astype(np.float32), np.pad(recorded, (0, length * HOP - len(recorded))).astype(np.float32)
 
-    def _train(self, mels: Tensor, samples: Tensor) -> dict[str, float]:
+    def train(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        mels, samples = batch
         rate = min((self.step + 1) / WARMUP_STEPS, 1.0 - (1 - LAST_RATE) * self.step / self.options.steps)
         for optimizer in (self.optimizer, self.judge_optimizer):
             for group in optimizer.param_groups:
@@ -194,8 +174,7 @@ class VocoderTrainer:
         torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), CLIPPED_NORM)
         self.optimizer.step()
         self.average.update_parameters(self.vocoder)
-        self.step += 1
-        return {name: value.item() for name, value in values.items()}
+        return values
 
     def _train_judges(self, predicted: Tensor, target: Tensor) -> Tensor:
         loss = predicted.new_zeros(())
@@ -220,30 +199,11 @@ class VocoderTrainer:
         self.judges.requires_grad_(requires_grad=True)
         return fooled / len(self.judges), distance / len(self.judges)
 
-    def _save(self, running: dict[str, float]) -> None:
-        state = {
-            "config": self.vocoder.config, "vocoder": self.vocoder.state_dict(), "average": self.average.state_dict(),
-            "judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "judge_optimizer": self.judge_optimizer.state_dict(), "step": self.step,
-        }  # fmt: skip
-        metrics = {"step": self.step, "time": time.time(), **running, "held_out_spectral": self.evaluate()}
-        save(self._checkpoint, state, metrics)
-
-    def _resume(self) -> None:
-        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
-        self.vocoder.load_state_dict(state["vocoder"])
-        self.average.load_state_dict(state["average"])
-        self.judges.load_state_dict(state["judges"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.judge_optimizer.load_state_dict(state["judge_optimizer"])
-        self.step = state["step"]
-
     @torch.no_grad()
-    def evaluate(self) -> float:
-        """Spectral loss of the averaged weights on held-out sentences."""
+    def evaluate(self) -> dict[str, float]:
         errors = []
         for example in self.data.held_out[:: max(1, len(self.data.held_out) // 24)]:
             mel, samples = self.piece(example, 0, example.n_frames)
             predicted = self.average(torch.from_numpy(mel)[None].to(self.device))
             errors.append(spectral_loss(predicted.cpu(), torch.from_numpy(samples)[None]).item())
-        return float(np.mean(errors))
+        return {"held_out_spectral": float(np.mean(errors))}

@@ -20,7 +20,7 @@ _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")
 
 
 class CodeRules:
-    """Reads digits that are no quantity."""
+    """Digits that are no quantity."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
@@ -62,7 +62,7 @@ class CodeRules:
         return said + (f" {words.slash} {grammar.cardinal(int(match[3]))}" if match[2] == "/" else "")
 
     def _say_version(self, match: re.Match[str]) -> str:
-        """Two parts are a number unless something says that they are a version; groups of three are thousands."""
+        """Two parts are a number unless marked as a version; groups of three are thousands."""
         parts = match["parts"].split(".")
         is_named = match["word"] or match["v"]
         if len(parts) == 2 and not (is_named or _RELEASE.fullmatch(match["parts"])):  # noqa: PLR2004

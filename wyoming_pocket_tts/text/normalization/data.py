@@ -54,8 +54,6 @@ class SymbolTable(StrictModel):
 
 
 class Noun(StrictModel):
-    """What is counted."""
-
     one: str
     many: str = ""  # empty: like the singular
     gender: str = ""  # as in ``Grammar.cardinal``: "m", "f" or "n"; empty: the language's ``genders.default``
@@ -94,8 +92,6 @@ class Abbreviation(StrictModel):
 
 
 class GrammarWords(StrictModel):
-    """Single words that the rules need."""
-
     decimal: str  # between integer and fraction: "Komma"
     minus: str
     plus: str
@@ -128,7 +124,7 @@ class ClockFormats(StrictModel):
     after: tuple[str, ...] = ()  # words that may follow a time as written and belong to it: "14:05 Uhr"
     letters: str = ""  # letters between hour and minute: "14h30"
     timer_words: frozenset[str] = frozenset()
-    """Words (lower case) in whose company "1:30:05" is a duration; without any it never is one."""
+    """Words (lower case) beside which "1:30:05" is a duration; without any it never is one."""
     instant_words: frozenset[str] = frozenset()
     """Words in front of it (lower case) that make it a time of day all the same."""
     state_words: frozenset[str] = frozenset()
@@ -164,8 +160,6 @@ class GenderRules(StrictModel):
 
 
 class LanguageData(StrictModel):
-    """The words of one language."""
-
     words: GrammarWords
     fraction: Literal["digits", "number"]
     """How digits behind the decimal mark are read: each, or as a number ("virgule quatorze")."""
@@ -198,22 +192,17 @@ class LanguageData(StrictModel):
     """Words (lower case) after which digits are read one by one: "PIN", "Notruf"."""
     leading_apostrophe: frozenset[str] = frozenset()  # words (lower case) that begin with an apostrophe: "'s"
     trailing_apostrophe: frozenset[str] = frozenset()  # words (lower case) that end with one: "po'"
-    kept_marks: str = ""  # marks that the voices of this language know beside the common ones: "¿¡"
+    kept_marks: str = ""  # marks that the voices of this language support beside the common ones: "¿¡"
     extra: dict[str, frozenset[str]] = Field(default_factory=dict)
     """Word lists that only this language's grammar asks for, by name."""
 
     @model_validator(mode="after")
     def _has_words_for_every_symbol(self) -> Self:
         table = load_symbols()
-        for kind, given, known in (
-            (
-                "units",
-                {name for name, unit in self.units.items() if name in table.units or not unit.symbols},
-                table.units,
-            ),
-            ("currencies", set(self.currencies), table.currencies),
-        ):
-            expected = known.keys() - self.without
+        units = {name for name, unit in self.units.items() if name in table.units or not unit.symbols}
+        kinds = ("units", units, table.units.keys()), ("currencies", set(self.currencies), table.currencies.keys())
+        for kind, given, known in kinds:
+            expected = known - self.without
             if given != expected:
                 missing, unknown = ", ".join(sorted(expected - given)), ", ".join(sorted(given - expected))
                 raise ValueError(
@@ -222,7 +211,6 @@ class LanguageData(StrictModel):
         return self
 
     def unit_symbols(self, name: str) -> tuple[str, ...]:
-        """The spellings of a unit in this language."""
         common = load_symbols().units.get(name)
         shared = [symbol for symbol in common.symbols if symbol not in self.without] if common else []
         return (*shared, *self.units[name].symbols)
@@ -233,7 +221,6 @@ class LanguageData(StrictModel):
 
 
 def read_yaml(name: str) -> object:
-    """The content of a file of this folder."""
     content: object = yaml.load((_FOLDER / name).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  (a safe one)
     return content
 
@@ -255,9 +242,5 @@ def load_symbols() -> SymbolTable:
 
 @cache
 def load_language(language: str) -> LanguageData:
-    """The data of a language (two letters) that has a file.
-
-    Raises:
-        pydantic.ValidationError: the file, a part of this package, does not follow the schema.
-    """
+    """The data of a language (two letters) that has a file."""
     return LanguageData.model_validate(read_yaml(f"{language}.yaml"))

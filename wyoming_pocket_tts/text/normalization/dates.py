@@ -25,8 +25,6 @@ def _positions(names: dict[str, tuple[str, ...]]) -> dict[str, int]:
 
 
 class DateTimeRules:
-    """Replaces dates, years, times and durations by words."""
-
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
         dates, clock = grammar.data.dates, grammar.data.clock
@@ -123,7 +121,7 @@ class DateTimeRules:
         return f"{match[1] or ''}{self._weekday_of[match[2] or match[4]]}{'.' if match[3] is not None else ''}"
 
     def _say_elapsed(self, match: re.Match[str], *, has_timer: bool) -> str:
-        """What a timer shows; a time of day behind a word or a date that says so is for the clock's rule."""
+        """The display of a timer; a time of day, marked by the word or date in front, is left to the clock's rule."""
         grammar, clock = self._grammar, self._grammar.data.clock
         front = grammar.word_in_front.search(before(match))
         word = front[1].lower() if front else ""

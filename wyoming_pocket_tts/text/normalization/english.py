@@ -1,4 +1,4 @@
-"""English: months before days, the clock of twelve hours, years in pairs, feet and inches, temperatures."""
+"""English."""
 
 # ruff: noqa: RUF001  (dashes of every length stand in ranges)
 
@@ -110,7 +110,6 @@ class EnglishGrammar(Grammar):
         return super().number(amount, gender)
 
     def number_in(self, amount: ParsedNumber, after: str, *, before: str) -> str:
-        del after, before
         return self.number(amount)
 
     def noun_form(self, match: re.Match[str]) -> str:
@@ -130,7 +129,6 @@ class EnglishGrammar(Grammar):
     def money_range(
         self, low: ParsedNumber, high: ParsedNumber, currency: CurrencyWords, *, before: str, form: str
     ) -> str:
-        del before
         if low.is_whole and high.is_whole:
             return f"{self.number(low)} to {self.counted(high, currency, form=form or 'many')}"
         return f"{self.money(low, currency)} to {self.money(high, currency)}"
@@ -183,14 +181,9 @@ class EnglishGrammar(Grammar):
         return (first, second) if first > 12 or mark == "." else (second, first)  # noqa: PLR2004  (months)
 
     def day(self, value: int, *, before: str = "") -> str:
-        del before
         return self.ordinal(value)
 
-    def clock(self, hour: int, minute: int, second: int = 0, *, before: str = "") -> str:
-        del before
-        return self._clock(hour, minute, second)
-
-    def _clock(self, hour: int, minute: int, second: int, half: str = "") -> str:
+    def clock(self, hour: int, minute: int, second: int = 0, *, before: str = "", half: str = "") -> str:
         """``half``: "a" or "p" of "am" and "pm", if written."""
         if not half and hour % 24 == 0 and minute == second == 0:
             return "midnight"
@@ -218,11 +211,7 @@ class EnglishGrammar(Grammar):
         ]
 
     def _say_month_day(self, match: re.Match[str]) -> str:
-        days = (
-            f"{self.ordinal(int(match[2]))} to {self.ordinal(int(match[3]))}"
-            if match[3]
-            else self.ordinal(int(match[2]))
-        )
+        days = self.ordinal(int(match[2])) + (f" to {self.ordinal(int(match[3]))}" if match[3] else "")
         return f"{self._month_of[match[1]]} {days}" + (f", {self.year(int(match[4]))}" if match[4] else "")
 
     def _say_day_month(self, match: re.Match[str]) -> str:
@@ -240,8 +229,8 @@ class EnglishGrammar(Grammar):
         ]
 
     def _say_clock(self, match: re.Match[str]) -> str:
-        words = self._clock(int(match["hour"]), int(match["minute"]), int(match["second"] or 0), match["half"] or "")
-        return words + self._kept_stop(match)
+        hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
+        return self.clock(hour, minute, second, half=match["half"] or "") + self._kept_stop(match)
 
     def _say_hour(self, match: re.Match[str]) -> str:
         return f"{self.cardinal(int(match[1]))} {match['half'].upper()} M" + self._kept_stop(match)
@@ -257,7 +246,6 @@ class EnglishGrammar(Grammar):
     # Words.
 
     def regnal(self, value: int, name: str) -> str:
-        del name
         return f"the {self.ordinal(value)}"
 
     def is_roman_one(self, word: str, match: re.Match[str]) -> bool:
@@ -279,7 +267,7 @@ class EnglishGrammar(Grammar):
         return _DECIMAL_COMMA.sub(r"\1.\2", text)
 
     def after_dates(self, text: str) -> str:
-        """ "the 80s", and "72F" where the text is about temperatures or says nothing else."""
+        """ "the 80s", and "72F" where the text is about temperatures or is nothing else."""
         text = _DECADE.sub(self._say_decade, text)
         return self._degrees.sub(self._say_degrees, text) if self._temperature.search(text) else text
 

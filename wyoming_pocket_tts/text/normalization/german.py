@@ -7,13 +7,13 @@ from typing import Final
 
 from wyoming_pocket_tts.text.normalization.data import LanguageData, Noun
 from wyoming_pocket_tts.text.normalization.grammar import (
-    TEXT_END,
     Grammar,
     ParsedNumber,
     before,
     behind,
     joined,
     number_words,
+    stop,
 )
 from wyoming_pocket_tts.text.normalization.words import roman
 
@@ -93,11 +93,9 @@ class GermanOrdinalRules:
     def _say_short_date(self, match: re.Match[str]) -> str:
         day, month = int(match[1]), int(match[2])
         front = before(match)
-        at_end = TEXT_END.match(match.string, match.end())
-        if not 1 <= day <= _DAYS or (at_end and not self._leads(front)):
+        if not 1 <= day <= _DAYS or (stop(match) and not self._leads(front)):
             return match[0]
-        said = self._grammar.date(day, month, None, before=front)
-        return said + ("." if at_end else "")
+        return self._grammar.date(day, month, None, before=front) + stop(match)
 
     def _leads(self, front: str) -> bool:
         match = _LEADER.search(front)
@@ -116,8 +114,7 @@ class GermanOrdinalRules:
         noun = word if word[:1].isupper() else ""
         gender = "m" if noun.lower() in self._months or not noun else self._grammar.gender_of(noun)
         ending = self.ending(front, gender) if noun or self._leads(front) else "e"
-        at_end = TEXT_END.match(match.string, match.end())
-        return self._grammar.ordinal(value, ending) + ("." if at_end else "")
+        return self._grammar.ordinal(value, ending) + stop(match)
 
     def _is_ordinal(self, front: str, word: str) -> bool:
         """Whether digits with a dot are one, by the text in front and the first word behind."""
@@ -140,8 +137,6 @@ def _without_one(words: str) -> str:
 
 
 class GermanGrammar(Grammar):
-    """The German grammar."""
-
     language = "de"
 
     def __init__(self, data: LanguageData) -> None:
@@ -237,19 +232,18 @@ class GermanGrammar(Grammar):
         text = self._compound.sub(lambda match: self.cardinal(int(match[1].replace(".", "")), "n"), text)
         text = self._times_a_day.sub(lambda match: f"{self.times(int(match[1]))} ", text)
         text = self._decade.sub(lambda match: f"{self.year(int(match[1]))}{match[2]}", text)
-        text = _PERSONS.sub(_say_persons, self._half.sub(self._say_half, text))
+        text = self._half.sub(self._say_half, text)
+        text = _PERSONS.sub(lambda match: f"{match[1]} Person{'en' if match[1] != '1' else ''}{stop(match)}", text)
         return self._ordinals(self.before_words(text))
 
     def before_words(self, text: str) -> str:
-        text = _STREET.sub(lambda m: f"straße{'.' if TEXT_END.match(m.string, m.end()) else ''}", text)
-        text = _CENTURY.sub(lambda m: f" Jahrhundert{'.' if TEXT_END.match(m.string, m.end()) else ''}", text)
+        text = _STREET.sub(lambda match: f"straße{stop(match)}", text)
+        text = _CENTURY.sub(lambda match: f" Jahrhundert{stop(match)}", text)
         return self._ordinals.centuries(text)
 
     def _say_half(self, match: re.Match[str]) -> str:
         """ "in 1/2 Std." is "in einer halben Stunde"."""
-        unit, end = self._units.get(match[2]), ""
-        if match[2].endswith(".") and TEXT_END.match(match.string, match.end()):
-            end = "."
+        unit, end = self._units.get(match[2]), stop(match) if match[2].endswith(".") else ""
         name, gender = (unit.one, self.gender(unit)) if unit else (match[2], self.gender_of(match[2]))
         if not gender:
             return match[0]
@@ -257,8 +251,3 @@ class GermanGrammar(Grammar):
 
     def _say_hyphened_unit(self, match: re.Match[str]) -> str:
         return f"{self.cardinal(int(match[1]), 'n')}-{self._units[match[2]].one}-"
-
-
-def _say_persons(match: re.Match[str]) -> str:
-    end = "." if TEXT_END.match(match.string, match.end()) else ""
-    return f"{match[1]} {'Person' if match[1] == '1' else 'Personen'}{end}"

@@ -40,6 +40,11 @@ def behind(match: re.Match[str]) -> str:
     return match.string[match.end() : match.end() + _CONTEXT_CHARS]
 
 
+def stop(match: re.Match[str]) -> str:
+    """The full stop of a matched abbreviation when it ends the text as well."""
+    return "." if TEXT_END.match(match.string, match.end()) else ""
+
+
 def apply(rules: Iterable[Rule], text: str) -> str:
     for pattern, replacement in rules:
         text = pattern.sub(replacement, text)
@@ -88,13 +93,12 @@ class ParsedNumber:
 
 
 class Grammar:
-    """A language without grammar of its own: words of its data file beside those of num2words.
+    """Hooks of the rules; a language overrides those that differ. ``before`` and ``after``: text around a match.
 
-    Rules call these hooks; a language overrides what it says or writes in another way. Where grammar depends on the
-    text around a match, hooks get it as ``before`` and ``after``. Has no state; safe to use from several threads.
+    Without a subclass: the words of the data file and of num2words. Thread-safe, without state.
     """
 
-    language: ClassVar[str] = ""  # two letters, as num2words knows them
+    language: ClassVar[str] = ""  # two letters, as in num2words
 
     # How the language is written.
 
@@ -164,12 +168,10 @@ class Grammar:
 
     def cardinal(self, value: int, gender: str = "") -> str:
         """A whole number. ``gender`` of the noun behind it; "" when none stands there: "eins", but "eine Lampe"."""
-        del gender
         return number_words(value, self.language)
 
     def ordinal(self, value: int, form: str = "") -> str:
         """``form`` as ``ordinal_suffixes`` gives it."""
-        del form
         return number_words(value, self.language, "ordinal")
 
     def digits(self, text: str) -> str:
@@ -177,11 +179,9 @@ class Grammar:
         return " ".join(self.cardinal(int(char)) for char in text if char.isdecimal())
 
     def phone(self, groups: list[str]) -> str:
-        """A telephone number in the groups it is written in."""
         return ", ".join(self.digits(group) for group in groups)
 
     def address_part(self, text: str) -> str:
-        """One of the four numbers of an IP address."""
         return self.digits(text)
 
     def version(self, parts: list[str]) -> str:
@@ -196,7 +196,6 @@ class Grammar:
         return self.cardinal(value)
 
     def number(self, amount: ParsedNumber, gender: str = "") -> str:
-        """A number with its decimals, without sign."""
         if amount.is_code:
             integer = self.digits(amount.integer)
         else:
@@ -204,7 +203,6 @@ class Grammar:
         return f"{integer} {self.words.decimal} {self.decimals(amount.fraction)}" if amount.fraction else integer
 
     def decimals(self, fraction: str) -> str:
-        """The digits behind the decimal mark."""
         significant = fraction.lstrip("0")
         if self.data.fraction == "digits" or not significant or len(fraction) > _HUNDREDTHS + 1:
             return self.digits(fraction)
@@ -236,7 +234,6 @@ class Grammar:
 
     def number_in(self, amount: ParsedNumber, after: str, *, before: str) -> str:
         """A number that no unit follows, between the texts around it."""
-        del before
         return self.number(amount, self.gender_behind(after))
 
     def times(self, value: int) -> str:
@@ -249,7 +246,6 @@ class Grammar:
 
     def noun_form(self, match: re.Match[str]) -> str:
         """The form of the noun in a matched amount, for ``counted``, where the text around it decides."""
-        del match
         return ""
 
     def is_one_unit(self, front: str) -> bool:
@@ -259,7 +255,6 @@ class Grammar:
 
     def counted(self, amount: ParsedNumber, noun: Noun, *, before: str = "", form: str = "") -> str:
         """An amount of something: "eine Kilowattstunde"; ``form``: "one", "many" or, by the amount, "" """
-        del before
         name = noun.one if form == "one" or (not form and self.is_singular(amount)) else noun.plural
         return f"{self.number(amount, self.gender(noun))} {self.behind_number(amount, name)}"
 
@@ -268,7 +263,6 @@ class Grammar:
 
     def behind_number(self, amount: ParsedNumber, noun: str) -> str:
         """The noun as it stands behind this amount: "de euros" after "un millón"."""
-        del amount
         return noun
 
     def behind_scale(self, noun: str) -> str:
@@ -298,13 +292,11 @@ class Grammar:
     def money_range(
         self, low: ParsedNumber, high: ParsedNumber, currency: CurrencyWords, *, before: str, form: str
     ) -> str:
-        del form
         first = self.number(low) if low.is_whole else self.money(low, currency, before=before)
         return f"{first} {self.words.range} {self.money(high, currency, before=before)}"
 
     def fraction(self, whole: int | None, top: int, bottom: int, noun: str = "") -> str | None:
         """ "2 3/4" and "¾"; ``noun``: the word behind it. None: read as two numbers."""
-        del noun
         if bottom not in self.data.denominators:
             return None
         one, many = self.data.denominators[bottom]
@@ -315,15 +307,12 @@ class Grammar:
 
     def day_and_month(self, first: int, second: int, mark: str) -> tuple[int, int]:
         """Day and month of a date in digits with this mark between them."""
-        del mark
         return (second, first) if second > 12 else (first, second)  # noqa: PLR2004  (months)
 
     def day(self, value: int, *, before: str = "") -> str:
-        del before
         return self.cardinal(value)
 
     def month(self, value: int) -> str:
-        """The name of month 1 to 12."""
         return list(self.data.dates.months)[value - 1]
 
     def date(self, day: int, month: int, year: int | None, *, before: str = "") -> str:
@@ -337,31 +326,25 @@ class Grammar:
         return month + behind_month.format(year=self.year(year))
 
     def clock(self, hour: int, minute: int, second: int = 0, *, before: str = "") -> str:
-        """A time of day."""
-        del before
         clock = self.data.clock
         template = clock.second if second else clock.minute if minute else clock.hour
         return template.format(hour=self.hour(hour), minute=self.cardinal(minute), second=self.cardinal(second))
 
     def hour(self, value: int) -> str:
-        """The number in "sieben Uhr"."""
         return self.cardinal(value)
 
     # Words.
 
     def regnal(self, value: int, name: str) -> str:
         """A ruler's number: "der Vierzehnte"."""
-        del name
         return self.cardinal(value)
 
     def is_roman_one(self, word: str, match: re.Match[str]) -> bool:
         """Whether the "I" at the end of a match is a number behind ``word``, not a letter."""
-        del word
         return _ONE_ENDS.match(match.string, match.end()) is not None
 
     def opens_sentence(self, match: re.Match[str], abbreviation: str) -> bool:
         """Whether the word behind a match begins a sentence, so that the full stop of the abbreviation ended one."""
-        del abbreviation
         following = _NEXT_WORD.match(match.string, match.end())
         return following is not None and following[1][0].isupper() and following[1].lower() in self.boundaries.starters
 

@@ -110,8 +110,7 @@ def strip_markup(text: str, kept: str = "") -> str:
 def emoji_to_words(text: str, language: str) -> str:
     """Replace each emoji by its name, as a clause of its own. One without a name in the language stays.
 
-    Repetitions in a row and skin tones are left out. Names are those of the package ``emoji``; ``emoji.yaml`` has the
-    commonest for languages that it does not know.
+    Repetitions in a row and skin tones are left out. Names are from the package ``emoji``, or from ``emoji.yaml``.
     """
     pieces = _EMOJI_RUN.split(text)
     if len(pieces) == 1:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from wyoming_pocket_tts.text.normalization.markup import emoji_to_words, strip_markup
 
@@ -51,7 +51,7 @@ def normalize_text(text: str, language: str, options: "TextOptions") -> str:
 def normalize(text: str, language: str = "en") -> str:
     """The words of a sentence: no digits, symbols or markup, only letters, apostrophes and ``. , ; : ? ! -``.
 
-    What no rule knows passes unchanged, and so does text in a language without a grammar. Line ends become spaces.
+    Unknown characters and languages without a grammar pass unchanged. Line ends become spaces.
     Normalising again changes nothing. Linear in time.
     """
     normalizer = _normalizer(language)
@@ -77,7 +77,7 @@ def _rules(tag: str) -> "RuleNormalizer | None":
 
 
 class RuleNormalizer:
-    """The rules with the grammar of one language. Has no state; safe to use from several threads."""
+    """The rules with the grammar of one language. Thread-safe, without state."""
 
     def __init__(self, grammar: "Grammar") -> None:
         from wyoming_pocket_tts.text.normalization import codes, dates, quantities, words  # noqa: PLC0415
@@ -125,19 +125,12 @@ class RuleNormalizer:
 
 @dataclass(slots=True)
 class _Node:
-    """A position in the tree of keys."""
-
     following: dict[str, "_Node"] = field(default_factory=dict)
-    words: str | None = None  # what replaces the key that ends here
+    words: str | None = None  # replacement of the key that ends here
     rank: int = 0  # of that key; the smaller is stronger
 
 
-class _Match(NamedTuple):
-    """Ordered: the longest wins, then the strongest."""
-
-    end: int
-    strength: int
-    words: str
+Match = tuple[int, int, str]  # end, strength, words: the longest wins, then the strongest
 
 
 class PhraseReplacer:
@@ -148,7 +141,6 @@ class PhraseReplacer:
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Take keys and their replacements; a blank key is never found."""
         self._as_written = _Node()
         self._in_any_case = _Node()
         for rank, (key, words) in enumerate(pairs):
@@ -167,12 +159,12 @@ class PhraseReplacer:
         while at < len(tokens):
             matches = (_longest(self._as_written, tokens, at), _longest(self._in_any_case, lowered, at))
             found = max(filter(None, matches), default=None)
-            said.append(written[at] if found is None else found.words)
-            at = at + 1 if found is None else found.end
+            at, words = (at + 1, written[at]) if found is None else (found[0], found[2])
+            said.append(words)
         return "".join(said)
 
 
-def _longest(node: _Node, tokens: Sequence[str], at: int) -> _Match | None:
+def _longest(node: _Node, tokens: Sequence[str], at: int) -> Match | None:
     """The longest key that begins at this token; takes no more steps than a key has tokens."""
     found = None
     for end in range(at, len(tokens)):
@@ -181,7 +173,7 @@ def _longest(node: _Node, tokens: Sequence[str], at: int) -> _Match | None:
             break
         node = following
         if node.words is not None:
-            found = _Match(end + 1, -node.rank, node.words)
+            found = (end + 1, -node.rank, node.words)
     return found
 
 

@@ -4,12 +4,11 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from wyoming_pocket_tts.text.normalization.data import CurrencyWords, Noun, Scale, UnitWords, load_symbols
+from wyoming_pocket_tts.text.normalization.data import CurrencyWords, Noun, UnitWords, load_symbols
 from wyoming_pocket_tts.text.normalization.grammar import (
     SIGN,
-    TEXT_END,
     Grammar,
     ParsedNumber,
     Rule,
@@ -18,6 +17,7 @@ from wyoming_pocket_tts.text.normalization.grammar import (
     behind,
     joined,
     sign_words,
+    stop,
 )
 
 VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
@@ -31,23 +31,18 @@ _NAME_HYPHEN = re.compile(r"(?<=[^\W\d_])-(?=\d)")
 _SPACED_MINUS = re.compile(r"(?<=\d)\s[-–−]\s(?=\d)")
 
 
-def _stop(match: re.Match[str], symbol: str) -> str:
-    """The full stop of a symbol that is an abbreviation ("Min.") when it ends the text as well."""
-    return "." if symbol.endswith(".") and TEXT_END.match(match.string, match.end()) else ""
-
-
 class UnitRules:
     """Numbers with a unit: "einundzwanzig Komma fünf Grad Celsius", "zwei Meter pro Sekunde"."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
         self._signs = sign_words(grammar.words)
-        self._units = grammar.data.unit_words()
+        self.words: Mapping[str, UnitWords] = grammar.data.unit_words()
         known = load_symbols().units
         of = {name: grammar.data.unit_symbols(name) for name in grammar.data.units if name in known}
         spaced = {symbol for name, symbols in of.items() for symbol in symbols if known[name].spaced}
         bare = {symbol for name, symbols in of.items() for symbol in symbols if known[name].bare}
-        tight, anything = joined(self._units.keys() - spaced), joined(self._units)
+        tight, anything = joined(self.words.keys() - spaced), joined(self.words)
         number, range_word = grammar.number_pattern, re.escape(grammar.words.range)
         per = rf"{anything}|[^\W\d_]{{2,20}}" if grammar.any_word_per else anything
         self._pattern = re.compile(
@@ -69,12 +64,9 @@ class UnitRules:
         """Unit symbols without a number: "in Grad Celsius", "pro Kilowattstunde"."""
         return self._bare.sub(self._say_bare, text)
 
-    def symbol(self, symbol: str) -> UnitWords | None:
-        return self._units.get(symbol)
-
     def per(self, symbol: str) -> str:
         """What follows a slash: a unit, or any other word."""
-        noun = self._units.get(symbol)
+        noun = self.words.get(symbol)
         return self._grammar.per(noun, noun.per) if noun else self._grammar.per(Noun(one=symbol))
 
     def _say(self, match: re.Match[str]) -> str:
@@ -85,11 +77,11 @@ class UnitRules:
             first = f"{sign}{grammar.number(grammar.parse(match['low']))} {grammar.words.range} "
             sign = first + self._signs[match["minus"] or ""]
         amount = grammar.parse(high or match["low"])
-        words = grammar.counted(amount, self._units[symbol], before=before(match), form=form)
-        return f"{sign}{words}{self._per(match)}{_stop(match, symbol)}"
+        words = grammar.counted(amount, self.words[symbol], before=before(match), form=form)
+        return f"{sign}{words}{self._per(match)}{stop(match) if symbol.endswith('.') else ''}"
 
     def _say_bare(self, match: re.Match[str]) -> str:
-        unit = self._units[match["unit"]]
+        unit = self.words[match["unit"]]
         return f"{unit.one if self._grammar.is_one_unit(before(match)) else unit.plural}{self._per(match)}"
 
     def _per(self, match: re.Match[str]) -> str:
@@ -146,7 +138,8 @@ class CurrencyRules:
     def _amount(self, match: re.Match[str], currency: CurrencyWords) -> str:
         grammar, front, form = self._grammar, before(match), self._grammar.noun_form(match)
         low, high = grammar.parse(match["low"]), grammar.parse(match["high"]) if match["high"] else None
-        scale = self._scale(match)
+        apart = match["apart"] if self._has_tight else None
+        scale = self._scales.get(match["scale"] or apart or "")
         if scale:
             first = f"{grammar.number(low)} {grammar.words.range} " if high else ""
             scaled = grammar.counted(high or low, scale, before=front)
@@ -155,19 +148,18 @@ class CurrencyRules:
             return grammar.money_range(low, high, currency, before=front, form=form)
         return grammar.money(low, currency, before=front, form=form)
 
-    def _scale(self, match: re.Match[str]) -> Scale | None:
-        return self._scales.get(match["scale"] or (match["apart"] if self._has_tight else None) or "")
-
     def _say_rate(self, match: re.Match[str]) -> str:
         """A price without an amount: "in Euro pro Kilowattstunde"."""
-        if self._units.symbol(match["per"]) is None:
+        if match["per"] not in self._units.words:
             return match[0]
         return f"{self._currencies[match['name']].plural} {self._units.per(match['per'])}"
 
     def _say_scaled(self, match: re.Match[str]) -> str:
         scale = self._scales[match["scale"]]
         words = self._grammar.counted(self._grammar.parse(match["low"]), scale, before=before(match))
-        return self._signs[(match["sign"] or "").strip()] + words + _stop(match, match["scale"])
+        return (
+            self._signs[(match["sign"] or "").strip()] + words + (stop(match) if match["scale"].endswith(".") else "")
+        )
 
 
 class NumberRules:
@@ -177,7 +169,10 @@ class NumberRules:
         self._grammar, self._units = grammar, units
         self._signs = sign_words(grammar.words)
         suffixes, number = grammar.data.ordinal_suffixes, grammar.number_pattern
-        years = [(re.compile(_YEARS), self._say_years)] if grammar.data.dates.year_words else []
+        years: list[Rule] = []
+        if grammar.data.dates.year_words:
+            year, to = grammar.year, grammar.words.range
+            years = [(re.compile(_YEARS), lambda match: f"{year(int(match[1]))} {to} {year(int(match[2]))}")]
         between = re.compile(
             rf"(?<![\w.,-])(?P<low>{number}\s?[^\W\d_]?[^\W\d_]?[°%]?[CF]?)"
             rf"(?:\s?[–—]\s?|(?<! )-|(?<=[\d%]) - )(?=[-−]?{grammar.number_start})"
@@ -223,10 +218,6 @@ class NumberRules:
     def __call__(self, text: str) -> str:
         return apply(self._rules, text)
 
-    def _say_years(self, match: re.Match[str]) -> str:
-        grammar = self._grammar
-        return f"{grammar.year(int(match[1]))} {grammar.words.range} {grammar.year(int(match[2]))}"
-
     def _say_vulgar(self, match: re.Match[str]) -> str:
         grammar = self._grammar
         top, bottom = vulgar_parts(match[2])
@@ -258,7 +249,7 @@ class NumberRules:
         """What a fraction is of: a unit's symbol or any word."""
         if not written:
             return ""
-        unit = self._units.symbol(written)
+        unit = self._units.words.get(written)
         return f" {unit.one if single else unit.plural}" if unit else f" {written}"
 
     def _say_number(self, match: re.Match[str]) -> str:

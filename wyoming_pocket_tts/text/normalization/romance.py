@@ -28,7 +28,6 @@ _NOON: Final = 12
 _CLOCK_H = re.compile(r"(?<=\d:[0-5]\d)\s?h(?:r?s)?(?!\w)")
 _QUARTER, _HALF = 15, 30
 _ONE_DIGIT = 10
-_LAST_REGNAL_ORDINAL: Final = 10
 _MASCULINE = re.compile(r"\b(um|dois)\b|(entos)\b")
 _FEMININE: Final = {"um": "uma", "dois": "duas", "entos": "entas"}
 _PLURAL_FORMS: Final = {"mp": "m", "fp": "f"}
@@ -42,8 +41,6 @@ _N = TypeVar("_N", bound=Noun)
 
 
 class FrenchGrammar(WesternGrammar):
-    """Singular below two, feminine ones, and telephone numbers in pairs."""
-
     language = "fr"
     titles: ClassVar = {"M": "Monsieur", "Me": "Maître"}
     halves: ClassVar = {"": "un demi", "m": "un demi", "f": "une demi"}
@@ -108,9 +105,8 @@ class FrenchGrammar(WesternGrammar):
 
 
 class ItalianGrammar(WesternGrammar):
-    """Elision, ordinals for rulers and centuries, and times with a dot."""
-
     language = "it"
+    last_regnal_ordinal = 99
     grouped_phones = r"3\d{2}[ .-]\d{3}[ .-]?\d{3,4}|0\d{1,3}[ /-]\d{5,8}|800 \d{3} \d{3}"
     titles: ClassVar = {"S": "San"}
     winds: ClassVar = {"O": "ovest", "E": "est"}
@@ -158,11 +154,7 @@ class ItalianGrammar(WesternGrammar):
     def time_of_day(self, hour: int, minute: int) -> str:
         return f"{self.hour(hour)} e {self.cardinal(minute)}" if minute else self.hour(hour)
 
-    def regnal(self, value: int, name: str) -> str:
-        return self.ordinal(value, "f" if name in self.data.extra["feminine_names"] else "m")
-
     def takes_ordinal(self, after: str, sign: str) -> bool:
-        del sign  # both are written for both
         return self._takes_ordinal.match(after) is not None
 
     def before_numbers(self, text: str) -> str:
@@ -186,15 +178,13 @@ class ItalianGrammar(WesternGrammar):
 
 
 def spanish_feminine(words: str) -> str:
-    """The feminine of number words; what counts millions stays masculine."""
+    """The feminine of number words; those before "millones" stay masculine."""
     head, million, tail = words.rpartition("illones")
     tail = tail.replace("cientos", "cientas").replace("quinientos", "quinientas")
     return head + million + (f"{tail[:-1]}a" if tail.endswith("uno") else tail)
 
 
 class SpanishGrammar(WesternGrammar):
-    """Short forms before nouns, feminine hundreds, and the clock of twelve hours up to noon."""
-
     language = "es"
     grouped_phones = r"[6-9]\d{2} \d{3} \d{3}|[6-9]\d{2}(?: \d{2}){3}|9\d \d{3} \d{2} \d{2}"
     titles: ClassVar = {"D": "don", "S": "san"}
@@ -237,14 +227,9 @@ class SpanishGrammar(WesternGrammar):
     def before_numbers(self, text: str) -> str:
         return super().before_numbers(thousands(_CLOCK_H.sub("", text)))
 
-    def regnal(self, value: int, name: str) -> str:
-        if value > _LAST_REGNAL_ORDINAL:
-            return self.cardinal(value)
-        return self.ordinal(value, "f" if name in self.data.extra["feminine_names"] else "m")
-
 
 def portuguese_feminine(words: str) -> str:
-    """The feminine of number words; what counts millions stays masculine."""
+    """The feminine of number words; those before "milhões" stay masculine."""
     head, million, tail = words.rpartition("ilhões")
     if not million:
         head, million, tail = words.rpartition("ilhão")
@@ -252,8 +237,6 @@ def portuguese_feminine(words: str) -> str:
 
 
 class PortugueseGrammar(WesternGrammar):
-    """Feminine ones, twos and hundreds; hours that are named when they are full."""
-
     language = "pt"
     grouped_phones = r"[289]\d{2} \d{3} \d{3}|\d{4,5}-\d{3}|[29]\d \d{3} \d{2} \d{2}|(?:\(\d{2}\)|\d{2}) ?9?\d{4}-\d{4}"
     titles: ClassVar = {"D": "dom", "S": "São"}
@@ -287,11 +270,6 @@ class PortugueseGrammar(WesternGrammar):
     def before_numbers(self, text: str) -> str:
         return super().before_numbers(thousands(text))
 
-    def regnal(self, value: int, name: str) -> str:
-        if value > _LAST_REGNAL_ORDINAL:
-            return self.cardinal(value)
-        return self.ordinal(value, "f" if name in self.data.extra["feminine_names"] else "m")
-
 
 def _in_brazil(words: str) -> str:
     return _BRAZILIAN_WORD.sub(lambda match: _BRAZILIAN[match[0]], words)
@@ -321,8 +299,6 @@ def _brazilian(data: LanguageData) -> LanguageData:
 
 
 class BrazilianGrammar(PortugueseGrammar):
-    """The Portuguese grammar with other number words and spellings, and a first of the month."""
-
     def __init__(self, data: LanguageData) -> None:
         super().__init__(_brazilian(data))
 

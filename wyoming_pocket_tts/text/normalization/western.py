@@ -41,17 +41,16 @@ def thousands(text: str) -> str:
 
 
 class WesternGrammar(Grammar):
-    """Habits of writing that its subclasses share. Has no state; safe to use from several threads."""
-
     grouped_phones: ClassVar[str] = r"(?!)"
     """A pattern of the country's telephone numbers, as far as they look like quantities."""
     titles: ClassVar[Mapping[str, str]] = {}
     """Single letters that, with a dot and a name behind them, are a title: "M. Dupont"."""
     winds: ClassVar[Mapping[str, str]] = {}
-    """Directions whose letter is also a word, so that only a preposition before it tells them apart."""
+    """Directions with a letter that is also a word: a preposition must stand before it."""
     wind_prepositions: ClassVar[str] = r"(?!)"
     halves: ClassVar[Mapping[str, str]] = {}  # gender of the noun behind "1/2", or "" -> words for it
     and_a_half: ClassVar[Mapping[str, str]] = {}  # gender -> what stands behind the noun in "2½ horas": "y media"
+    last_regnal_ordinal: ClassVar[int] = 10  # later rulers have a cardinal
     of: ClassVar[str] = ""  # between a million and what is counted; empty where nothing stands there
     articles: ClassVar[frozenset[str]] = frozenset()
     """Words (lower case) behind which "2º" is an ordinal; elsewhere it may be a degree."""
@@ -131,11 +130,15 @@ class WesternGrammar(Grammar):
         return super().clock(hour, minute)
 
     def clock(self, hour: int, minute: int, second: int = 0, *, before: str = "") -> str:
-        del before
         said = self.time_of_day(hour, minute)
         if not second:
             return said
         return f"{said} {self.data.symbols['&']} {self.counted(ParsedNumber(str(second)), self.data.units['second'])}"
+
+    def regnal(self, value: int, name: str) -> str:
+        if value > self.last_regnal_ordinal:
+            return self.cardinal(value)
+        return self.ordinal(value, "f" if name in self.data.extra["feminine_names"] else "m")
 
     # Patterns.
 
@@ -171,7 +174,6 @@ class WesternGrammar(Grammar):
 
     def title(self, letter: str, name: str) -> str:
         """What a letter of ``titles`` is before a name."""
-        del name
         return self.titles[letter]
 
     def _say_roman(self, match: re.Match[str]) -> str:
@@ -180,7 +182,6 @@ class WesternGrammar(Grammar):
         return self.ordinal_before(value, self.gender_of(match[2])) if value else match[0]
 
     def ordinal_before(self, value: int, gender: str) -> str:
-        """An ordinal in front of its noun."""
         return self.ordinal(value, gender)
 
     def _say_millions(self, match: re.Match[str]) -> str:
@@ -228,8 +229,6 @@ class WesternGrammar(Grammar):
 
 
 class DutchGrammar(WesternGrammar):
-    """Number words as the spelling rules have them, and years in hundreds."""
-
     language = "nl"
     grouped_phones = r"0\d{1,3}[ -]\d{6,8}|06(?:[ -]\d{2}){4}"
     winds: ClassVar = {"O": "oost"}
@@ -239,15 +238,13 @@ class DutchGrammar(WesternGrammar):
     def __init__(self, data: LanguageData) -> None:
         super().__init__(data)
         letters = joined(letters for letters in data.compass if len(letters) > 1)
-        self._weekday_of = {
-            word: name for name, short in data.dates.weekdays.items() for word in (name, name.capitalize(), *short)
-        }
+        days = data.dates.weekdays.items()
+        self._weekday_of = {word: name for name, short in days for word in (name, name.capitalize(), *short)}
         weekday = joined(self._weekday_of)
         self._weekdays = re.compile(rf"\b({weekday})\.? (tot en met|tot|t/m) ({weekday})(?!\w)")
         self._quarter = re.compile(rf"\b([Hh]et) ({letters})(?![\w'&]|\s[A-Z]\b)")
 
     def cardinal(self, value: int, gender: str = "") -> str:
-        del gender
         if _FIRST_HUNDREDS <= value <= _LAST_HUNDREDS and value % _HUNDRED == 0:
             return f"{number_words(value // _HUNDRED, self.language)}honderd"
         words = number_words(value, self.language)
@@ -256,11 +253,8 @@ class DutchGrammar(WesternGrammar):
         return _THOUSAND.sub("duizend ", words).replace("honderdéén", "honderdeen")
 
     def ordinal(self, value: int, form: str = "") -> str:
-        del form
-        return _THOUSAND.sub(lambda m: "duizend" if m.string[m.end() :] == "ste" else "duizend ", self._ordinal(value))
-
-    def _ordinal(self, value: int) -> str:
-        return number_words(value, self.language, "ordinal").replace("éé", "ee")
+        words = number_words(value, self.language, "ordinal").replace("éé", "ee")
+        return _THOUSAND.sub(lambda m: "duizend" if m.string[m.end() :] == "ste" else "duizend ", words)
 
     def year(self, value: int) -> str:
         hundreds, rest = divmod(value, _HUNDRED)
@@ -277,7 +271,6 @@ class DutchGrammar(WesternGrammar):
         return said if said is None or top != 1 else said.replace("één ", "een ")
 
     def regnal(self, value: int, name: str) -> str:
-        del name
         return f"de {self.ordinal(value)}"
 
     def before_numbers(self, text: str) -> str:

@@ -83,7 +83,7 @@ def _follows_name(match: re.Match[str]) -> bool:
 
 
 class NameRules:
-    """Roman numerals, compass directions and respelled words, which need the words around them."""
+    """Roman numerals, compass directions and respelled words, by the words around them."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
@@ -169,7 +169,7 @@ class AcronymRules:
 
 
 class ArithmeticRules:
-    """Signs whose meaning needs the digits beside them: "2 * 3", "10 / 2", "3 x 4 m", "#1"."""
+    """Signs between digits: "2 * 3", "10 / 2", "3 x 4 m", "#1"."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._words, self._has_products = grammar.words, grammar.products_in_equations
