@@ -3,8 +3,8 @@
     nice python -m benchmarks.fuzz [--streams 200000] [--first 0] [--processes 2]
 
 Each stream is a real conversation with something wrong (``tests/server/mutation.py``), held without sockets against
-every rule of the protocol (``tests/server/rehearsal.py``). Its time is bounded in seconds of the processor, memory by
-what the process has at its most. A number that fails is printed: it alone makes its stream again.
+every rule of the protocol (``tests/server/random_conversation.py``). Its time is bounded in processor seconds, memory
+by what the process has at its most. A number that fails is printed: it alone makes its stream again.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.server.mutation import mutant
-from tests.server.rehearsal import rehearse
+from tests.server.random_conversation import converse_at_random
 
 CPU_SECONDS = 1.0
 """For one stream; the largest that a client may send takes a tenth of it."""
@@ -85,7 +85,7 @@ async def hold(seeds: range) -> Result:
         try:
             with cpu_deadline(CPU_SECONDS):
                 async with asyncio.timeout(30 * CPU_SECONDS):  # waits for what never comes
-                    result.sent += await rehearse(stream, seed=seed)
+                    result.sent += await converse_at_random(stream, seed=seed)
         except (Exception, TooLong) as error:  # noqa: BLE001  (what is looked for)
             result.failures.append(f"seed {seed}: {type(error).__name__}: {error}")
         took = time.process_time() - start

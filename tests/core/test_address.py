@@ -56,5 +56,5 @@ def test_other_uris_are_refused_by_name(uri: str) -> None:
     ("host", "expected"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("", False), ("tts.local", False)],
 )
-def test_loopback_is_told_apart(host: str, expected: bool) -> None:
+def test_loopback_is_recognised(host: str, expected: bool) -> None:
     assert TcpAddress(host, 1).is_loopback is expected

@@ -1,18 +1,18 @@
 """The app's page: what it shows, and to whom."""
 
+import asyncio
 import http.client
-import logging
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
 
 from wyoming_pocket_tts import __version__
+from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.types import Voice
-from wyoming_pocket_tts.home_assistant.supervisor import IngressPage, render_page
+from wyoming_pocket_tts.home_assistant.supervisor import ingress_page, render_page
 
 
 def voice(name: str, *, installed: bool = True) -> Voice:
@@ -22,30 +22,35 @@ def voice(name: str, *, installed: bool = True) -> Voice:
 VOICES = [voice("Kitchen <b>"), voice("alba", installed=False)]
 
 
-@contextmanager
-def shown(visitor: str = "127.0.0.1") -> Iterator[IngressPage]:
-    page = IngressPage(lambda: VOICES, port=0, visitor=visitor)
-    page.start()
+@asynccontextmanager
+async def shown(visitor: str = "127.0.0.1") -> AsyncIterator[int]:
+    """A page that listens, on the port yielded."""
+    page = ingress_page(lambda: VOICES, port=0, visitor=visitor)
+    await page.start()
     try:
-        yield page
+        address = parse_uri(page.addresses[0].replace("http", "tcp"))
+        assert isinstance(address, TcpAddress)
+        yield address.port
     finally:
-        page.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "page"]
+        await page.aclose()
 
 
-def ask(page: IngressPage, path: str = "/", **headers: str) -> tuple[http.client.HTTPResponse, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
-    try:
-        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer, answer.read().decode()
-    finally:
-        connection.close()
+async def ask(port: int, path: str = "/", **headers: str) -> tuple[http.client.HTTPResponse, str]:
+    def get() -> tuple[http.client.HTTPResponse, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer, answer.read().decode()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(get)
 
 
-def test_it_shows_who_speaks_and_who_is_to_come() -> None:
-    with shown() as page:
-        answer, text = ask(page, X_Ingress_Path="/api/hassio_ingress/secret")
+async def test_it_shows_who_speaks_and_who_is_to_come() -> None:
+    async with shown() as page:
+        answer, text = await ask(page, X_Ingress_Path="/api/hassio_ingress/secret")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert f"Pocket TTS {__version__}" in text
     assert "1 of 2 voices" in text
@@ -53,43 +58,35 @@ def test_it_shows_who_speaks_and_who_is_to_come() -> None:
     assert "<td>alba</td><td>en, de</td><td>is still to come</td>" in text
 
 
-def test_it_speaks_german_to_those_who_do() -> None:
-    with shown() as page:
-        _, text = ask(page, Accept_Language="de-AT,de;q=0.9,en;q=0.8")
+async def test_it_speaks_german_to_those_who_do() -> None:
+    async with shown() as page:
+        _, text = await ask(page, Accept_Language="de-AT,de;q=0.9,en;q=0.8")
     assert '<html lang="de">' in text
     assert "1 von 2 Stimmen" in text
 
 
-def test_nothing_in_it_leads_anywhere() -> None:
+async def test_nothing_in_it_leads_anywhere() -> None:
     """Home Assistant shows it below a path of its own, in a frame: an absolute link would leave that."""
     for language in ("en", "de"):
         page = render_page(VOICES, language)
         links = [part.partition('"')[0] for mark in ("href=", "src=", "action=") for part in page.split(f'{mark}"')[1:]]
         assert [link for link in links if urlsplit(link).scheme != "data"] == []
-    with shown() as running:
-        answer, _ = ask(running)
-        missing, _ = ask(running, "/etc/passwd")
+    async with shown() as running:
+        answer, _ = await ask(running)
+        missing, _ = await ask(running, "/etc/passwd")
     assert "X-Frame-Options" not in answer.headers
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert missing.status == 404
 
 
-def test_only_the_supervisor_is_answered() -> None:
-    with shown(visitor="172.30.32.2") as page, pytest.raises((http.client.HTTPException, ConnectionError)):
-        ask(page)
+async def test_only_the_supervisor_is_answered() -> None:
+    async with shown(visitor="172.30.32.2") as page:
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            await ask(page)
 
 
-def test_a_client_that_leaves_in_the_middle_harms_nobody() -> None:
-    with shown() as page:
-        with socket.create_connection(("127.0.0.1", page.port)) as rude:
+async def test_a_client_that_leaves_in_the_middle_harms_nobody() -> None:
+    async with shown() as page:
+        with socket.create_connection(("127.0.0.1", page)) as rude:
             rude.sendall(b"GET / HT")
-        assert ask(page)[0].status == 200
-
-
-def test_a_port_that_is_taken_costs_the_page_alone(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken, caplog.at_level(logging.WARNING):
-        page = IngressPage(lambda: VOICES, port=taken.getsockname()[1])
-        page.start()
-        page.close()
-    assert "cannot show the app's page" in caplog.text
-    assert page.port == 0
+        assert (await ask(page))[0].status == 200

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.pocket.fake_hub import fake_hub
-from tests.server.asking import get
 from tests.server.client import Client, kinds
+from tests.server.http_client import get
 from tests.support.hub_world import (
     EMBEDDED_VOICE,
     MODEL,

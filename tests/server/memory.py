@@ -280,5 +280,5 @@ class _Notes(logging.Handler):
         text = record.getMessage().partition("] ")[2]
         assert record.levelno < logging.ERROR, record.getMessage()
         assert record.levelno < logging.WARNING or len(text) < 1_200
-        if "ignored" in text or (record.levelno >= logging.WARNING and not text.startswith("told the client")):
+        if "ignored" in text or (record.levelno >= logging.WARNING and not text.startswith("error sent")):
             self._journal.append(f"note:{record.levelname}")

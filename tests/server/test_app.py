@@ -1,4 +1,4 @@
-"""The ensemble that a service speaks with: who is told what, and what becomes of an embedded voice that breaks."""
+"""Components, signals, metrics and fallback of a whole service."""
 
 import asyncio
 import contextlib
@@ -266,7 +266,7 @@ async def served(
         async with asyncio.timeout(LIMIT_SECONDS):
             ready = (await asyncio.get_running_loop().sock_recv(systemd, 4096)).decode()
             try:
-                yield ready.partition("STATUS=Speaking at ")[2], systemd
+                yield ready.partition("STATUS=Listening at ")[2], systemd
             finally:
                 os.kill(os.getpid(), signal.SIGTERM)
                 await serving

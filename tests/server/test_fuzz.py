@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 
 from tests.server.mutation import CONVERSATIONS, mutant
-from tests.server.rehearsal import rehearse
+from tests.server.random_conversation import converse_at_random
 from wyoming_pocket_tts.server.response import Response
 
 SHARE = 3_000
 
 
-async def rehearse_all(seeds: range) -> Counter[str]:
+async def converse_all(seeds: range) -> Counter[str]:
     sent = Counter[str]()
     for seed in seeds:
         try:
-            sent += await rehearse(mutant(seed), seed=seed)
+            sent += await converse_at_random(mutant(seed), seed=seed)
         except Exception as error:
             raise AssertionError(f"the mutant of seed {seed}") from error
     return sent
 
 
 async def test_mutated_conversations_break_no_rule() -> None:
-    sent = await rehearse_all(range(SHARE))
+    sent = await converse_all(range(SHARE))
     # They go deep: most are no noise that the reader refuses.
     assert sent["synthesize-stopped"] > SHARE / 5
     assert sent["audio-stop"] > SHARE / 2
@@ -36,7 +36,7 @@ async def test_mutated_conversations_break_no_rule() -> None:
 async def test_what_clients_really_say_is_answered(number: int) -> None:
     stream = b"".join(frame.encoded(ascii_only=False) for frame in CONVERSATIONS[number])
     for seed in range(5):
-        await rehearse(stream, seed=seed)
+        await converse_at_random(stream, seed=seed)
 
 
 def test_a_mutant_follows_from_its_seed() -> None:
@@ -54,4 +54,4 @@ def test_a_missing_event_is_noticed(sent: str, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Response, "due", forgetful)
     with pytest.raises(AssertionError):
-        asyncio.run(rehearse_all(range(300)))
+        asyncio.run(converse_all(range(300)))

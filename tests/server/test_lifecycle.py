@@ -202,10 +202,10 @@ async def test_when_announcing_fails_nothing_is_left(caplog: pytest.LogCaptureFi
             await server.start()
         assert server.addresses == ()
         assert announcer.notes == ["announce: info", "withdraw: info"]
-        assert "could not be taken back" in caplog.text
+        assert "could not be withdrawn" in caplog.text
 
 
-async def test_serving_ends_when_it_is_told_to() -> None:
+async def test_serving_ends_when_stop_is_set() -> None:
     async with service() as house:
         stop = asyncio.Event()
         serving = asyncio.create_task(house.server.serve_until(stop))
@@ -242,7 +242,7 @@ async def test_draining_lets_speech_finish_and_refuses_everything_new() -> None:
         await idle.close()
 
 
-async def test_what_still_speaks_at_the_deadline_is_told_and_closed() -> None:
+async def test_response_beyond_the_deadline_ends_with_an_error() -> None:
     gate = Gate()
     async with service(ToneSynthesizer(gate=lambda _: gate)) as house, await house.connect() as client:
         await client.stream(TEXT)

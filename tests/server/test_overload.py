@@ -1,4 +1,4 @@
-"""More than can be spoken: who waits, who is told, and for whom an embedded voice speaks. Over TCP."""
+"""Overload over TCP: queue, refusals, embedded voices as fallbacks."""
 
 import asyncio
 import logging
@@ -103,7 +103,7 @@ async def test_an_embedded_voice_of_the_language_speaks_at_its_own_rate(caplog: 
         assert shape(again) == ANSWER
     assert crowd.heard.stand_ins == 2
     assert [ended.voice for ended in crowd.heard.ended if ended.outcome == "spoken"] == ["ray", "ray", "alba"]
-    assert "too much is asked for at once: 'ray' speaks instead" in caplog.text
+    assert "overload: 'ray' is used instead" in caplog.text
 
 
 async def test_the_whole_answer_is_the_embedded_voices_also_what_its_text_wants_of_others() -> None:
@@ -162,7 +162,7 @@ async def test_even_embedded_voices_are_bounded_and_an_answer_goes_on() -> None:
     assert crowd.heard.stand_ins == 2, "who was refused by them as well had no answer"
 
 
-async def test_whoever_waits_for_too_long_is_told() -> None:
+async def test_request_beyond_the_queue_time_is_refused() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda request: gate if "hold" in request.text else None)
     async with (
@@ -179,7 +179,7 @@ async def test_whoever_waits_for_too_long_is_told() -> None:
     assert told == [("overloaded", "no place became free within 0.02 s (speaking: 1); ask again later")]
 
 
-async def test_a_model_that_hangs_is_told_to_its_client_and_held_against_nobody(
+async def test_hung_model_ends_its_request_and_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gate, clock = Gate(), Clock()

@@ -1,4 +1,4 @@
-"""The bytes on the wire, held against the library that nearly every client uses."""
+"""Reading, limits and encoding of events; the info event."""
 
 import asyncio
 import io
@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wyoming.event import Event, read_event, write_event
+from wyoming.info import Info
 
+from tests.server.client import service
+from tests.support.tone import VOICES, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ProtocolError
+from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.server import connection
 from wyoming_pocket_tts.server.connection import EventWriter
-from wyoming_pocket_tts.server.protocol import EventLimits, EventReader, IdleTimeout, encode
+from wyoming_pocket_tts.server.protocol import EventLimits, EventReader, IdleTimeout, encode, info_event
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
@@ -148,7 +152,7 @@ def writer_to(peer: Peer, *, write_seconds: float = 30.0) -> EventWriter:
     return EventWriter(peer, write_seconds=write_seconds, now=lambda: peer.seconds)
 
 
-async def test_who_plays_while_it_reads_may_take_for_ever() -> None:
+async def test_client_that_plays_while_it_reads_may_take_for_ever() -> None:
     peer = Peer()
     peer.takes_seconds = 0.9
     out = writer_to(peer)
@@ -158,7 +162,7 @@ async def test_who_plays_while_it_reads_may_take_for_ever() -> None:
     assert peer.seconds == pytest.approx(900)
 
 
-async def test_who_pauses_may_go_on() -> None:
+async def test_client_that_pauses_may_go_on() -> None:
     peer = Peer()
     out = writer_to(peer)
     for _ in range(20):
@@ -171,7 +175,7 @@ async def test_who_pauses_may_go_on() -> None:
             await out.drain()
 
 
-async def test_who_takes_an_event_now_and_then_runs_out_of_time_as_a_whole() -> None:
+async def test_client_that_reads_too_slowly_times_out() -> None:
     peer = Peer()
     peer.takes_seconds = 11
     out = writer_to(peer)
@@ -185,7 +189,7 @@ async def test_who_takes_an_event_now_and_then_runs_out_of_time_as_a_whole() -> 
         await asyncio.wait_for(out.drain(), 10)
 
 
-async def test_who_reads_nothing_is_told_apart() -> None:
+async def test_client_that_reads_nothing_has_its_own_message() -> None:
     out = writer_to(Deaf(), write_seconds=0.02)
     out.write(bytes(1_000))
     with pytest.raises(TimeoutError, match=r"has read nothing for 0\.02 s"):
@@ -211,3 +215,72 @@ def test_complaints_are_short_whatever_they_are_about(key: str, value: str) -> N
     with pytest.raises(ProtocolError) as told:
         read_all(b'{"type": "ping", "' + key.encode() + b'": ' + value.encode() + b"}\n")
     assert len(str(told.value)) < 200
+
+
+def voice(number: int) -> Voice:
+    return Voice(
+        name=f"voice-{number}", description=f"Stimme für Nummer {number}", languages=("de-DE",), sample_rate_hz=24_000
+    )
+
+
+def test_the_library_understands_it() -> None:
+    [program] = Info.from_event(info_event(VOICES)).tts
+    assert (program.name, program.installed, program.supports_synthesize_streaming) == (
+        "wyoming-pocket-tts",
+        True,
+        True,
+    )
+    assert program.attribution.name
+    assert [(voice.name, voice.installed, voice.languages) for voice in program.voices] == [
+        ("tone-low", True, ["en-US"]),
+        ("tone-high", True, ["en-GB", "en-US"]),
+        ("ton", True, ["de-DE"]),
+        ("tone-away", False, ["fr-FR"]),
+    ]
+    assert [[speaker.name for speaker in voice.speakers or []] for voice in program.voices] == [
+        [],
+        [],
+        ["ruhig", "heiter"],
+        [],
+    ]
+
+
+def test_every_field_that_home_assistant_needs_is_there() -> None:
+    [program] = info_event(VOICES).data["tts"]
+    assert {"name", "attribution", "installed", "voices"} <= program.keys()
+    for listed in program["voices"]:
+        assert {"name", "attribution", "installed", "languages"} <= listed.keys()
+        assert {"name", "url"} <= listed["attribution"].keys()
+
+
+def test_without_voices_nothing_is_installed() -> None:
+    [program] = info_event([]).data["tts"]
+    assert not program["installed"]
+
+
+async def test_a_voice_added_at_run_time_is_listed_and_speaks_without_a_restart() -> None:
+    voices = [voice(1)]
+
+    class Growing(ToneSynthesizer):
+        def voices(self) -> list[Voice]:
+            return voices
+
+    async with service(Growing()) as house, await house.connect() as client:
+        await client.send("describe")
+        first = (await client.until("info"))[0]
+        await client.send("describe")
+        assert (await client.until("info"))[0] == first
+        voices.append(voice(2))
+        await client.send("describe")
+        second = (await client.until("info"))[0]
+        assert [listed["name"] for listed in second.data["tts"][0]["voices"]] == ["voice-1", "voice-2"]
+        await client.send("synthesize", text="Hallo.", voice={"name": "voice-2"})
+        assert (await client.until("audio-stop"))[0].data["rate"] == 24_000
+
+
+async def test_a_thousand_voices_do_not_break_the_clients_line_limit() -> None:
+    tone = ToneSynthesizer(voices=[voice(number) for number in range(1_000)])
+    async with service(tone) as house, await house.connect() as client:  # its reader takes lines of at most 64 KiB
+        await client.send("describe")
+        info = (await client.until("info"))[0]
+        assert len(info.data["tts"][0]["voices"]) == 1_000

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from wyoming.event import Event
 
 from tests.server.memory import MemoryConversation, choose
-from tests.server.rehearsal import Expected
-from tests.server.test_account import Heard
+from tests.server.random_conversation import Expected
+from tests.server.test_request_stats import Heard
 from tests.server.test_session import LIMITS
 from wyoming_pocket_tts.core.errors import ModelError, ServerOverloaded
 from wyoming_pocket_tts.core.types import SilenceOptions, SynthesisOptions

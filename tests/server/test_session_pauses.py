@@ -110,7 +110,7 @@ async def test_pauses_of_sentences_without_sound_are_kept_for_the_next_sound() -
     ]  # fmt: skip
 
 
-async def test_who_hears_no_speech_hears_no_silence() -> None:
+async def test_response_without_speech_has_no_silence() -> None:
     mute = ("One.", "...")
     assert await heard_of(whole("~One.~"), mute=mute) == ["audio-start", "audio-stop"]
     assert await heard_of(START, chunk("~~"), STOP) == ["audio-start", "audio-stop", "synthesize-stopped"]

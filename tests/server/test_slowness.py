@@ -37,7 +37,7 @@ async def test_a_client_that_reads_a_little_now_and_then_is_dropped(
         sipping.cancel()
         await asyncio.gather(sipping, return_exceptions=True)
         client.writer.transport.abort()
-        assert "the client reads less than 10000000 bytes per second; its speech is cancelled" in caplog.text
+        assert "the client reads less than 10000000 bytes per second; its responses are cancelled" in caplog.text
 
 
 async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None:
@@ -51,7 +51,7 @@ async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None
         assert kept < connection.SLOWEST_BYTES_PER_SECOND * LimitSettings().write_seconds * 3
 
 
-async def test_a_crowd_that_sends_byte_by_byte_holds_up_nobody_and_runs_out_of_time(
+async def test_clients_that_send_byte_by_byte_delay_no_other_and_time_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def dribble(client: Client) -> list[str]:
@@ -108,7 +108,7 @@ async def described(house: Service, neighbour: Client) -> None:
     await neighbour.until("info")
 
 
-async def test_three_long_texts_at_once_take_turns_with_everybody_else() -> None:
+async def test_long_texts_take_turns_with_other_clients() -> None:
     reader = Reader()
     text = "<speak>" + "<p/>" * 4_998
     async with service(pieces=reader) as house, await house.connect() as neighbour:

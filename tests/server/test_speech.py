@@ -122,7 +122,7 @@ async def test_describe_and_ping_are_answered_while_four_clients_speak() -> None
         await house.left()
 
 
-async def test_describe_is_answered_on_the_connection_that_speaks() -> None:
+async def test_describe_is_answered_during_a_response() -> None:
     gate = Gate()
     async with service(gated(LONG, gate)) as house, await house.connect() as client:
         await client.send("synthesize", text=LONG)
@@ -209,7 +209,7 @@ async def test_an_unknown_language_is_refused_and_the_connection_goes_on() -> No
 
 async def test_empty_and_overlong_texts_are_refused_with_what_is_owed(caplog: pytest.LogCaptureFixture) -> None:
     async with service(limits=LimitSettings(text_characters=20)) as house, await house.connect() as client:
-        for text, complaint in ((" \n", "no text to speak"), ("long " * 5, "longer than 20 characters")):
+        for text, complaint in ((" \n", "there is no text"), ("long " * 5, "longer than 20 characters")):
             await client.send("synthesize", text=text)
             events = await client.until("audio-stop")
             assert kinds(events) == ["error", "audio-stop"]

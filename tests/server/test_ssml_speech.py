@@ -1,4 +1,4 @@
-"""Marked-up text and pauses over real sockets: what is spoken by whom, and the silence that clients hear."""
+"""SSML and pauses over real sockets: voices, and the silence sent."""
 
 import asyncio
 import logging
@@ -109,15 +109,18 @@ async def test_what_is_wrong_is_spoken_all_the_same_and_logged_once(caplog: pyte
     assert " ".join(request.text for request in ear.requests) == "One & two & three"
     told = [record for record in caplog.records if record.name.endswith(".connection")]
     lines = [(record.levelno, record.getMessage().partition("] ")[2]) for record in told]
-    assert [line for level, line in lines if level == logging.DEBUG and line.startswith(("SSML", "the text"))] == [
+    assert [
+        line for level, line in lines if level == logging.DEBUG and line.startswith(("SSML", "there is no voice"))
+    ] == [
         "SSML: <blink> is not known: its text is read",
         "SSML: an '&' begins no entity; write &amp;",
-        "the text asks for voice 'zoe', which is not there; 'tone-low' reads on",
+        "there is no voice 'zoe', as the text asks: 'tone-low' is used",
         "SSML: <speak> is not closed",
     ]
     warnings = [line for level, line in lines if level == logging.WARNING]
-    kinds_told = "an unknown element, markup that is not well formed, a voice that is not there"
-    assert warnings == [f"not everything that the text asks for can be done ({kinds_told}); log.level debug says what"]
+    kinds_told = "an unknown element, markup that is not well formed, a voice that does not exist"
+    summary = "not everything that the text asks for can be done"
+    assert warnings == [f"{summary} ({kinds_told}); see the log with log.level debug"]
 
 
 async def test_the_kinds_of_what_cannot_be_done_are_of_our_own_words(caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,7 @@ async def heard(systemd: socket.socket) -> str:
         return (await asyncio.get_running_loop().sock_recv(systemd, 4096)).decode()
 
 
-async def test_states_are_told_with_a_status(systemd: socket.socket) -> None:
+async def test_states_are_sent_with_a_status(systemd: socket.socket) -> None:
     notifier = SystemdNotifier({"NOTIFY_SOCKET": str(systemd.getsockname())})
     notifier.ready("Speaking")
     notifier.stopping()
@@ -71,7 +71,7 @@ async def test_the_watchdog_is_fed_only_while_all_is_well(
         {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid() + 1)},
     ],
 )
-async def test_nobody_is_pinged_who_does_not_watch_us(environment: dict[str, str]) -> None:
+async def test_no_ping_is_sent_without_a_watchdog(environment: dict[str, str]) -> None:
     notifier = SystemdNotifier(environment)
     assert notifier.watchdog_interval_seconds is None
     async with asyncio.timeout(10):
@@ -79,10 +79,10 @@ async def test_nobody_is_pinged_who_does_not_watch_us(environment: dict[str, str
     notifier.close()
 
 
-def test_a_systemd_that_is_gone_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_socket_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notifier = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     with caplog.at_level(logging.WARNING):
         notifier.ready("Speaking")
     notifier.close()
     notifier.stopping()
-    assert caplog.text.count("Could not tell systemd") == 1
+    assert caplog.text.count("Could not send") == 1

@@ -75,7 +75,7 @@ class Service:
     async def uri(self) -> str:
         """Wait until it is ready; return where."""
         message = await self.until_reported("READY=1")
-        return message.partition("STATUS=Speaking at ")[2].splitlines()[0]
+        return message.partition("STATUS=Listening at ")[2].splitlines()[0]
 
     async def exit_code(self) -> int:
         async with asyncio.timeout(LIMIT_SECONDS):

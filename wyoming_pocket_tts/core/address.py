@@ -13,14 +13,13 @@ _MAX_UNIX_PATH_BYTES = 107  # Linux's ``sockaddr_un``
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """A host name or IP address (empty: all interfaces) and a port; port 0 asks the system for a free one."""
+    """An empty host is all interfaces; port 0 is any free one."""
 
     host: str
     port: int
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only programs on this machine can connect."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -51,7 +50,7 @@ Address = TcpAddress | UnixAddress | StdioAddress
 
 
 def parse_uri(uri: str) -> Address:
-    """Parse a URI; ``ConfigError`` if it is none of the three kinds, or a part is missing or impossible."""
+    """Raises ``ConfigError``."""
     scheme, separator, rest = uri.partition("://")
     match scheme if separator else "":
         case "tcp":

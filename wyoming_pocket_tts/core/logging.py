@@ -25,7 +25,7 @@ _request: ContextVar[str] = ContextVar("wyoming_pocket_tts_request", default="")
 
 @contextmanager
 def request_context(request: str) -> Iterator[None]:
-    """Mark what this task or thread logs within the context with the identifier of a request; empty for none."""
+    """Log lines of this task or thread get the identifier of a request; empty for none."""
     token = _request.set(request)
     try:
         yield
@@ -41,7 +41,7 @@ class _Bucket:
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes a burst of lines from each log statement, then one per second; debug lines always. Thread-safe.
+    """Passes a burst of lines of each log statement, then one per second, with a count of those left out; debug always.
 
     The next line that passes has their number.
     """
@@ -73,7 +73,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        left_out = _left_out(record)
+        left_out = getattr(record, "left_out", 0)
         return f"{line} ({left_out} lines like this one were left out)" if left_out else line
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the standard library's name)
@@ -98,7 +98,7 @@ class JsonFormatter(logging.Formatter):
         if request := _request.get():
             line["request"] = request
         line |= getattr(record, "fields", {})
-        if left_out := _left_out(record):
+        if left_out := getattr(record, "left_out", 0):
             line["left_out"] = left_out
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -106,7 +106,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(*, level: str, style: Style) -> None:
-    """Log to standard error; standard output stays free for data and the protocol. ``plain`` is the message alone."""
+    """Log to standard error. ``plain`` is the message alone."""
     handler = logging.StreamHandler(sys.stderr)
     plain = (_CLEAR_LINE if sys.stderr.isatty() else "") + _PLAIN_FORMAT
     formatters = {"json": JsonFormatter(), "plain": logging.Formatter(plain), "text": TextFormatter(_TEXT_FORMAT)}

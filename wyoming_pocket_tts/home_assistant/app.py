@@ -14,9 +14,10 @@ from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
 from wyoming_pocket_tts.home_assistant.options import TOKEN, explain_log, explained, mistakes, settings_of
-from wyoming_pocket_tts.home_assistant.supervisor import INGRESS_PORT, SUPERVISOR, IngressPage, SupervisorDiscovery
+from wyoming_pocket_tts.home_assistant.supervisor import INGRESS_PORT, SUPERVISOR, SupervisorDiscovery, ingress_page
 from wyoming_pocket_tts.server.app import run_service
 from wyoming_pocket_tts.server.components import Components, EmbeddedEngine, build_components
+from wyoming_pocket_tts.server.http import HttpServer
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -72,10 +73,13 @@ def serve(paths: AppPaths, environment: Mapping[str, str]) -> None:
             return components
         uri = str(TcpAddress(socket.gethostname(), port))
         discovery = SupervisorDiscovery(uri, token, supervisor=environment.get("SUPERVISOR_URL", SUPERVISOR))
-        page = IngressPage(components.cast.voices, port=int(environment.get("INGRESS_PORT", INGRESS_PORT)))
-        return replace(components, helpers=(*components.helpers, page, discovery))
+        return replace(components, helpers=(*components.helpers, discovery))
 
-    asyncio.run(run_service(load, settings, ends_process=True))
+    def make_page(ensemble: Components) -> HttpServer:
+        return ingress_page(ensemble.cast.voices, port=int(environment.get("INGRESS_PORT", INGRESS_PORT)))
+
+    has_supervisor = bool(environment.get("SUPERVISOR_TOKEN"))
+    asyncio.run(run_service(load, settings, ends_process=True, make_page=make_page if has_supervisor else None))
 
 
 def main(paths: AppPaths = IN_THE_APP, leave: Callable[[int], Any] = sys.exit) -> None:

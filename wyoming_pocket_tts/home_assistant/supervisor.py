@@ -3,17 +3,16 @@
 import http.client
 import json
 import logging
-import socketserver
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from html import escape
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.types import Voice
+from wyoming_pocket_tts.server.http import HttpRequest, HttpResponse, HttpServer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -26,7 +25,6 @@ _TIMEOUT_SECONDS = 4.0
 """``close`` may have to wait for it, and a container has ten seconds to stop."""
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
-_POLL_SECONDS = 0.2
 _TEXTS = {
     "en": (
         "It is running, and speaks with {here} of {all} voices; models, voices and satellites are options of this app.",
@@ -39,12 +37,7 @@ _TEXTS = {
         "kommt noch",
     ),
 }
-_HEADERS = (
-    ("Content-Type", "text/html; charset=utf-8"),
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-)
+_HEADERS = (("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),)
 
 
 class SupervisorDiscovery:
@@ -106,81 +99,16 @@ class SupervisorDiscovery:
         return final
 
 
-class IngressPage:
-    """Serves one page that lists the voices, on a thread of its own.."""
+def ingress_page(
+    voices: Callable[[], Sequence[Voice]], *, port: int = INGRESS_PORT, visitor: str = SUPERVISOR_ADDRESS
+) -> HttpServer:
+    """A server of one page that lists the voices. Clients other than ``visitor`` are not answered."""
 
-    def __init__(
-        self, voices: Callable[[], Sequence[Voice]], *, port: int = INGRESS_PORT, visitor: str = SUPERVISOR_ADDRESS
-    ) -> None:
-        """Answer clients at the address ``visitor`` alone; port 0 is any free one."""
-        self._voices = voices
-        self._port = port
-        self._visitor = visitor
-        self._server: _Server | None = None
+    async def get(request: HttpRequest) -> HttpResponse:
+        language = "de" if request.headers.get("accept-language", "").lower().startswith("de") else "en"
+        return HttpResponse(render_page(voices(), language), content_type="text/html; charset=utf-8", headers=_HEADERS)
 
-    @property
-    def port(self) -> int:
-        """0 unless it listens."""
-        return self._server.server_address[1] if self._server is not None else 0
-
-    def start(self) -> None:
-        """Listen; if the port is taken, the service runs without the page."""
-        try:
-            self._server = _Server(self._port, self._visitor, self._voices)
-        except OSError as error:
-            _LOGGER.warning("Home Assistant cannot show the app's page: port %d: %s", self._port, error.strerror)
-            return
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="ingress-page")
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Nothing to interrupt: requests are short."""
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-
-
-class _Server(socketserver.TCPServer):
-    """Without HTTPServer's look-up of this machine's name."""
-
-    allow_reuse_address = True
-
-    def __init__(self, port: int, visitor: str, voices: Callable[[], Sequence[Voice]]) -> None:
-        self.voices = voices
-        self._visitor = visitor
-        super().__init__(("0.0.0.0", port), _Handler)  # noqa: S104  (within the app; other clients are refused below)
-
-    def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:  # noqa: ARG002  (socketserver's interface)
-        return client_address[0] == self._visitor
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        _LOGGER.debug("The app's page could not be shown", exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = _TIMEOUT_SECONDS
-    server: _Server
-
-    def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/":
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        language = "de" if self.headers.get("Accept-Language", "").lower().startswith("de") else "en"
-        content = render_page(self.server.voices(), language).encode()
-        self.send_response(HTTPStatus.OK)
-        for name, value in (*_HEADERS, ("Content-Length", str(len(content)))):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def version_string(self) -> str:
-        return "wyoming-pocket-tts"  # hides the Python version
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (http.server's name)
-        """Requests are not logged."""
+    return HttpServer({"/": get}, host="0.0.0.0", port=port, only_from=visitor)  # noqa: S104  (within the app)
 
 
 def render_page(voices: Sequence[Voice], language: str) -> str:

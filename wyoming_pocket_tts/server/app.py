@@ -57,7 +57,7 @@ class ShutdownSignals:
 
 @contextmanager
 def _shutdown_signals(*, ends_process: bool) -> Iterator[ShutdownSignals]:
-    """Handle signals. Not by the loop's handlers: where it removes one, the system's default takes over, and kills."""
+    """Not by the loop's handlers: where it removes one, the system's default takes over, and kills."""
     signals = ShutdownSignals()
     loop = asyncio.get_running_loop()
 
@@ -79,11 +79,11 @@ async def run_service(
     ends_process: bool = False,
     make_page: "Callable[[Components], HttpServer] | None" = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT comes, or until the client on standard input leaves.
+    """Serve until SIGTERM or SIGINT, or until the client on standard input leaves.
 
-    ``load`` builds the engine, on a thread of its own; models that are missing are installed while it serves.
-    ``ends_process`` says that the process ends with it: then a further signal cannot make a failure of that.
-    ``make_page`` makes an HTTP server to run beside it; a port that is taken costs that alone.
+    ``load`` builds the engine, on a thread; missing models are installed while it serves. ``ends_process``: the process
+    ends with it, and a further signal then cannot make a failure of that. ``make_page`` makes an HTTP server to run
+    beside it; if its port is taken, the service runs without it.
 
     Raises ``ConfigError`` if the address cannot be listened on, ``ModelError`` if the engine cannot be loaded.
     """
@@ -91,78 +91,78 @@ async def run_service(
     notifier = SystemdNotifier()
     try:
         with _shutdown_signals(ends_process=ends_process) as signals:
-            ensemble = await asyncio.to_thread(load)
+            components = await asyncio.to_thread(load)
             if not signals.stop.is_set():
-                page = make_page(ensemble) if make_page is not None else None
-                await _serve(ensemble, settings, notifier, signals, page)
+                page = make_page(components) if make_page is not None else None
+                await _serve(components, settings, notifier, signals, page)
     finally:
         notifier.close()
 
 
 async def _serve(
-    ensemble: Components,
+    components: Components,
     settings: Settings,
     notifier: SystemdNotifier,
     signals: ShutdownSignals,
     page: "HttpServer | None",
 ) -> None:
-    metrics = None if settings.metrics.port is None else _prometheus()
+    metrics = None
+    if settings.metrics.port is not None:
+        from wyoming_pocket_tts.server.metrics import PrometheusObserver  # noqa: PLC0415  (prometheus_client: 3 MB)
+
+        metrics = PrometheusObserver()
     observer = CompositeObserver([RequestLog()] if metrics is None else [RequestLog(), metrics])
-    ensemble.observe(observer)
+    components.observe(observer)
     limits = settings.server.limits
     async with Scheduler(
-        ensemble.synthesizer,
+        components.synthesizer,
         max_active=limits.active_streams,
         max_waiting=limits.waiting_streams,
         queue_seconds=limits.queue_seconds,
         real_time=limits.real_time,
         observer=observer,
     ) as workers:
-        endpoints = _endpoints(ensemble.cast, settings)
-        fallbacks = FallbackVoices(ensemble.cast, ensemble.embedded if limits.overload == "embedded" else ())
+        endpoints = _endpoints(components.cast, settings)
+        fallbacks = FallbackVoices(components.cast, components.embedded if limits.overload == "embedded" else ())
         server = Server(workers, endpoints=endpoints, limits=limits, find_fallback=fallbacks.find, observer=observer)
         # Where the default voice fails, the embedded one may not: then speech is possible.
-        embedded = ensemble.embedded[0] if ensemble.embedded else None
+        embedded = components.embedded[0] if components.embedded else None
         probe = ReadinessProbe(workers, fallback=embedded, reserve=True, limit_seconds=_PROBE_SECONDS)
         liveness = LivenessMonitor(workers, probe)
 
         def is_healthy() -> bool:
             return workers.healthy and bool(server.addresses) and liveness.is_alive
 
-        monitoring = (
-            None
-            if metrics is None
-            else _monitoring(
-                metrics, settings, ensemble=ensemble, workers=workers, server=server, is_healthy=is_healthy
-            )
-        )
+        monitoring = None
+        if metrics is not None:
+            monitoring = _monitoring(metrics, settings, components, workers, server, is_healthy=is_healthy)
         await server.start()
-        watching = [asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")]
-        if notifier.watchdog_interval_seconds is not None or monitoring is not None:  # is_healthy is asked for
-            watching.append(asyncio.create_task(liveness.run(), name="liveness"))
+        tasks = [asyncio.create_task(notifier.keep_alive(is_healthy), name="watchdog")]
+        if notifier.watchdog_interval_seconds is not None or monitoring is not None:  # is_healthy is used
+            tasks.append(asyncio.create_task(liveness.run(), name="liveness"))
         try:
             if monitoring is not None:
                 await monitoring.start()
             if page is not None:
                 await _start_page(page)
             _log_how_to_connect(server.addresses, announced=endpoints[0].announcer is not None)
-            notifier.ready(f"Speaking at {', '.join(server.addresses)}")
-            for service in ensemble.helpers:
+            notifier.ready(f"Listening at {', '.join(server.addresses)}")
+            for service in components.helpers:
                 service.start()
             await server.serve_until(signals.stop)
         finally:
             notifier.stopping()
-            for task in watching:
+            for task in tasks:
                 task.cancel()
-            for service in ensemble.helpers:
+            for service in components.helpers:
                 service.stop()
             await _close(server, signals, settings.server.shutdown_seconds)
             for http_server in (monitoring, page):
                 if http_server is not None:
                     await http_server.aclose()
-            for service in ensemble.helpers:
+            for service in components.helpers:
                 await asyncio.to_thread(service.close)
-            await asyncio.gather(*watching, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
     _LOGGER.info("Stopped")
 
 
@@ -187,63 +187,56 @@ async def _close(server: Server, signals: ShutdownSignals, deadline_seconds: flo
     await server.aclose(0)
 
 
-def _prometheus() -> "PrometheusObserver":
-    from wyoming_pocket_tts.server.metrics import PrometheusObserver  # noqa: PLC0415  (prometheus_client: 3 MB)
-
-    return PrometheusObserver()
-
-
 def _monitoring(
     metrics: "PrometheusObserver",
     settings: Settings,
-    *,
-    ensemble: Components,
+    components: Components,
     workers: Scheduler,
     server: Server,
+    *,
     is_healthy: Callable[[], bool],
 ) -> "HttpServer":
     from wyoming_pocket_tts.server.http import MonitoringServer  # noqa: PLC0415  (h11, only with metrics.port)
     from wyoming_pocket_tts.server.metrics import ServerSnapshot  # noqa: PLC0415
 
-    def snapshot() -> ServerSnapshot:
-        return ServerSnapshot(
+    metrics.watch(
+        lambda: ServerSnapshot(
             connections=server.connections,
             active_streams=workers.active,
             waiting_streams=workers.waiting,
-            voices=ensemble.synthesizer.voices(),
-            models=ensemble.models(),
+            voices=components.synthesizer.voices(),
+            models=components.models(),
         )
-
-    metrics.watch(snapshot)
+    )
     return MonitoringServer(metrics, workers, is_healthy, host=settings.metrics.host, port=settings.metrics.port or 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _CastView:
+class _CatalogView:
     """The voice catalog as a ``server.CatalogView``."""
 
-    cast: VoiceCatalog
+    catalog: VoiceCatalog
     satellite: str | None = None
 
     def voices(self) -> Sequence[Voice]:
-        return self.cast.voices(satellite=self.satellite)
+        return self.catalog.voices(satellite=self.satellite)
 
     def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
-        return self.cast.resolve(
+        return self.catalog.resolve(
             name=name, speaker=speaker, language=language, address=address, satellite=self.satellite
         )
 
 
-def _endpoints(cast: VoiceCatalog, settings: Settings) -> list[ListenEndpoint]:
+def _endpoints(catalog: VoiceCatalog, settings: Settings) -> list[ListenEndpoint]:
     """The main endpoint, and one for each satellite with a port of its own."""
     main = parse_uri(settings.server.uri)
     announcer = _announcer(settings, settings.discovery.name)
-    endpoints = [ListenEndpoint(uris=(str(main),), catalog=_CastView(cast), announcer=announcer)]
-    for satellite in cast.satellites:
+    endpoints = [ListenEndpoint(uris=(str(main),), catalog=_CatalogView(catalog), announcer=announcer)]
+    for satellite in catalog.satellites:
         if isinstance(main, TcpAddress) and satellite.port is not None:
             endpoint = ListenEndpoint(
                 uris=(str(TcpAddress(main.host, satellite.port)),),
-                catalog=_CastView(cast, satellite.name),
+                catalog=_CatalogView(catalog, satellite.name),
                 program=f"{PROGRAM} {satellite.name}",  # the title of its entry in Home Assistant
                 announcer=_announcer(settings, satellite.announced_as),
                 setting=f"satellites.{satellite.name}.port",
@@ -253,7 +246,7 @@ def _endpoints(cast: VoiceCatalog, settings: Settings) -> list[ListenEndpoint]:
 
 
 def _announcer(settings: Settings, name: str | None) -> ZeroconfAnnouncer | None:
-    """An announcer, if the settings want one for their address; without a name it makes one for the port."""
+    """An announcer, if wanted; without a name it makes one for the port."""
     address = parse_uri(settings.server.uri)
     wanted = settings.discovery.announce
     if not isinstance(address, TcpAddress):

@@ -21,19 +21,18 @@ from wyoming_pocket_tts.server.session import Session
 _LOGGER = logging.getLogger(__name__)
 
 SLOWEST_BYTES_PER_SECOND: Final = 8_000
-"""How fast a client must read on the whole: half of what it takes to play telephone sound while it comes."""
+"""Least average speed of a client: half the rate of telephone sound."""
 WRITE_BUFFER_BYTES: Final = 64 * 1024
-"""Bytes that may wait in this process for a slow reader (the kernel keeps its own buffer besides)."""
+"""For a slow reader, beside the kernel's own buffer."""
 _MAX_WARNINGS: Final = 20
-"""About one connection; further ones are sent to the client alone."""
+"""In the log, for one connection."""
 
 
 class EventWriter:
-    """Writes events to a stream that it borrows. Any number of tasks may wait for the reader.
+    """Writes events to a borrowed stream; any number of tasks may wait for the reader.
 
-    With a time-out for each event, a client that takes one now and then would keep its place for ever. So time spent
-    waiting for the client is a debt, what it reads pays at ``SLOWEST_BYTES_PER_SECOND``, and the debt may not exceed
-    ``write_seconds``. A client that plays while it reads never owes much.
+    A time-out for each event would let a client that takes one now and then stay for ever. So time spent waiting is a
+    debt, bytes read pay it at ``SLOWEST_BYTES_PER_SECOND``, and it may not exceed ``write_seconds``.
     """
 
     def __init__(
@@ -47,15 +46,12 @@ class EventWriter:
         self._waiting_since = 0.0
 
     def write(self, event: bytes) -> None:
-        """Send as soon as the client reads; does not wait."""
+        """Does not wait."""
         self._debt_seconds = max(0.0, self._debt_seconds - len(event) / SLOWEST_BYTES_PER_SECOND)
         self._stream.write(event)
 
     async def drain(self) -> None:
-        """Wait until a slow client has made room.
-
-        Raises ``TimeoutError``, with a message, if it reads nothing or too little; ``ConnectionError`` if it is gone.
-        """
+        """Wait for a slow client. Raises ``TimeoutError`` if it reads nothing or too little, ``ConnectionError``."""
         if not self._waiters:
             self._waiting_since = self._now()
         self._waiters += 1
@@ -77,9 +73,8 @@ class EventWriter:
 async def watch_disconnect(writer: asyncio.StreamWriter) -> None:
     """Return when the connection is reset or closed in both directions; never where that cannot be seen.
 
-    After the end of a client's input two cases look alike: a client that closed its sending side and waits for audio,
-    and one that left. Only the kernel can tell them apart, and asyncio asks it no sooner than at the next write. An
-    epoll set that asks for no event at all still reports hang-ups and errors, and can itself be waited for.
+    After the end of its input a client may wait for audio or be gone; asyncio sees the difference only at the next
+    write. An epoll set that asks for no event still reports hang-ups and errors, and can itself be waited for.
     """
     hung_up = asyncio.Event()
     peer = writer.get_extra_info("socket")
@@ -97,7 +92,7 @@ async def watch_disconnect(writer: asyncio.StreamWriter) -> None:
 
 
 class _Disconnected(Exception):  # noqa: N818  (a state, not a fault)
-    """Nothing can be sent any more. Has been logged."""
+    """Nothing can be sent any more; it is logged already."""
 
 
 class Connection:
@@ -115,11 +110,7 @@ class Connection:
         peer: str = "",
         observer: Observer | None = None,
     ) -> None:
-        """Take over a client's streams; ``run`` closes them.
-
-        ``reader``'s buffer limit should be ``event_limits.header_bytes``. ``info`` and ``program`` are as in
-        ``Session``, ``peer`` is the client's name in the log.
-        """
+        """``run`` closes the streams. The buffer limit of ``reader`` should be ``event_limits.header_bytes``."""
         self._reader = reader
         self._writer = writer
         self._limits = context.limits
@@ -133,10 +124,7 @@ class Connection:
         self._is_gone = False
 
     async def run(self) -> None:
-        """Serve the client until it leaves, breaks the protocol, or ``refuse`` or ``give_up`` end it.
-
-        Cancelling closes the connection at once.
-        """
+        """Until the client leaves or breaks the protocol, ``refuse`` or ``give_up`` end it, or it is cancelled."""
         self._writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         try:
             await self._converse()
@@ -148,14 +136,18 @@ class Connection:
             abort(self._writer)
 
     def refuse(self, error: TtsError) -> None:
-        """Answer what was asked so far, accept nothing else, then end ``run``."""
+        """Answer the requests so far, accept no others, then end ``run``."""
         self._session.refuse(error)
 
     def give_up(self, error: TtsError) -> None:
-        """Send the error with the closing events that the client waits for, and end ``run``."""
+        """Send the error and the closing events due, and end ``run``."""
         self._session.abort(error)
         if self._reading is not None:
             self._reading.cancel()
+
+    @property
+    def is_debug(self) -> bool:
+        return self._log.isEnabledFor(logging.DEBUG)
 
     def send(self, events: Sequence[Event], request: str = "") -> None:
         """Write events in one packet; errors are logged and counted too."""
@@ -164,11 +156,10 @@ class Connection:
         for event in events:
             if Error.is_type(event.type):
                 self._observer.failed(event.data["code"])
-                self.log(logging.WARNING, f"told the client: {event.data['text']}", request)
+                self.log(logging.WARNING, f"error sent: {event.data['text']}", request)
         self._events_out.write(b"".join(map(encode, events)))
 
     async def drain(self) -> None:
-        """Let a slow client catch up. The engine meanwhile works no further ahead than its own limits allow."""
         try:
             await self._events_out.drain()
         except TimeoutError as error:
@@ -177,18 +168,18 @@ class Connection:
             raise self._gone("the client is gone") from None
 
     def log(self, level: int, text: str, request: str = "") -> None:
-        """Write a log line about the client, which may cause only so many."""
+        """A client can cause only so many warnings."""
         if level >= logging.WARNING:
             self._warnings += 1
             if self._warnings > _MAX_WARNINGS:
                 return
             if self._warnings == _MAX_WARNINGS:
-                text += " (the last of so many warnings about this connection)"
+                text += " (no further warnings about this connection)"
         with request_context(request):
             self._log.log(level, "%s", text)
 
     async def _converse(self) -> None:
-        """Read and answer until one of the two is over."""
+        """Until reading or answering is over."""
         self._reading = asyncio.create_task(self._read(), name="wyoming-read")
         tasks = (self._reading, asyncio.create_task(self._session.run(), name="wyoming-respond"))
         try:
@@ -214,7 +205,7 @@ class Connection:
                 if self._session.is_active:
                     continue
                 idle = f"{self._limits.idle_seconds:g} s (server.limits.idle_seconds)"
-                self._session.abort(ProtocolError(f"nothing was asked for {idle}: ask anew when there is something"))
+                self._session.abort(ProtocolError(f"no event came for {idle}"))
                 return
             except ProtocolError as error:
                 self._session.abort(error)
@@ -233,7 +224,7 @@ class Connection:
     def _gone(self, reason: str, level: int = logging.DEBUG) -> _Disconnected:
         if not self._is_gone:
             self._is_gone = True
-            what = "its speech is cancelled" if self._session.is_active else "closing"
+            what = "its responses are cancelled" if self._session.is_active else "closing"
             self._log.log(level, "%s; %s", reason, what)
         return _Disconnected(reason)
 

@@ -6,7 +6,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -24,9 +24,9 @@ SERVICE_TYPE: Final = "_wyoming._tcp.local."
 IpAddress = IPv4Address | IPv6Address
 
 _POLL_SECONDS: Final = 10.0
-"""How often to look for changes, and to try again after a failure."""
+"""Between two looks for changes, and before another try."""
 _MAX_LABEL_BYTES: Final = 63
-"""The longest name that DNS can hold."""
+"""Of DNS."""
 _MAX_NAMES_TRIED: Final = 20
 
 _LOCAL_LINKS = re.compile(r"(docker|veth|virbr|lxcbr|lxdbr|cni|flannel|podman|tun|wg|tailscale)|br-[0-9a-f]{12}$")
@@ -38,28 +38,24 @@ _IPV6_UNSTABLE_FLAGS: Final = 0x01 | 0x08 | 0x20 | 0x40
 
 @dataclass(frozen=True, slots=True)
 class _Reachability:
-    """What an announcement rests on."""
+    """The input of an announcement; another one needs another responder."""
 
-    addresses: Mapping[int, tuple[IpAddress, ...]]
-    """Those to announce, by port."""
-    interfaces: frozenset[int]
-    """Network interfaces that have them. Other ones need another responder, whatever their addresses."""
+    addresses: Mapping[int, tuple[IpAddress, ...]] = field(default_factory=dict)
+    """By port."""
+    interfaces: frozenset[int] = frozenset()
+    """By the system's numbers."""
 
     @property
     def all_addresses(self) -> tuple[IpAddress, ...]:
         return tuple(address for of_port in self.addresses.values() for address in of_port)
 
 
-_NOWHERE = _Reachability({}, frozenset())
-
-
 def reachable_addresses(
     bound_hosts: Collection[str], adapters: Iterable[ifaddr.Adapter] | None = None
 ) -> tuple[IpAddress, ...]:
-    """List where other machines reach sockets bound to ``bound_hosts``, IPv4 first, in a stable order.
+    """Addresses where other machines reach sockets bound to ``bound_hosts``, IPv4 first, in a stable order.
 
-    ``0.0.0.0`` stands for every routable IPv4 address, ``::`` for every IPv6 one; any other address for itself.
-    ``adapters`` are the machine's, looked up now unless given.
+    ``0.0.0.0`` stands for every routable IPv4 address, ``::`` for every IPv6 one. ``adapters``: None for the machine's.
     """
     bound = {ip_address(host.partition("%")[0]) for host in bound_hosts}
     found = {address for address in bound if not address.is_unspecified and not address.is_link_local}
@@ -73,10 +69,7 @@ def reachable_addresses(
 def multicast_interfaces(
     addresses: Iterable[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None
 ) -> list[str | int | tuple[tuple[str, int, int], int]]:
-    """Name the interfaces on which to announce ``addresses``, as ``zeroconf`` wants them.
-
-    Every IPv4 one, loopback included, and the IPv6 ones among ``addresses``: other IPv6 interfaces lead nowhere.
-    """
+    """Interfaces for zeroconf: every IPv4 one, loopback included, and the IPv6 ones among ``addresses``."""
     found = ifaddr.get_adapters() if adapters is None else adapters
     ipv4 = {ip.ip for adapter in found for ip in adapter.ips if isinstance(ip.ip, str)}
     ipv6 = {str(address) for address in addresses if isinstance(address, IPv6Address)}
@@ -84,10 +77,9 @@ def multicast_interfaces(
 
 
 def interfaces_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Adapter] | None = None) -> frozenset[int]:
-    """Find the network interfaces that have these addresses, by the system's numbers.
+    """Numbers of the network interfaces that have these addresses.
 
-    An interface that went and came back, as a Wi-Fi stick does that resets, has another number: sockets on the old one
-    receive nothing on the new one, though its name and addresses are the same.
+    An interface that went and came back, such as a Wi-Fi stick, has another number: sockets on the old one get nothing.
     """
     found = ifaddr.get_adapters() if adapters is None else adapters
     wanted = set(map(str, addresses))
@@ -100,7 +92,7 @@ def interfaces_of(addresses: Collection[IpAddress], adapters: Iterable[ifaddr.Ad
 
 
 def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
-    """The addresses of the real links, or of the local ones when there are no others (in a container, say)."""
+    """Addresses of the real links, or of the local ones if there are no others, as in a container."""
     unstable = _unstable_ipv6()
     real: set[IpAddress] = set()
     local: set[IpAddress] = set()
@@ -115,7 +107,7 @@ def _routable(adapters: Iterable[ifaddr.Adapter]) -> set[IpAddress]:
 
 
 def _unstable_ipv6() -> set[IPv6Address]:
-    """IPv6 addresses that change by themselves or do not work; none where the system does not say."""
+    """IPv6 addresses that change or do not work; none if the system has no such table."""
     try:
         lines = _IPV6_TABLE.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -125,10 +117,7 @@ def _unstable_ipv6() -> set[IPv6Address]:
 
 
 class ZeroconfAnnouncer:
-    """Keeps a server announced under the addresses that the machine has at the time (a ``server.Announcer``).
-
-    Network errors are logged and tried again, never raised.
-    """
+    """A ``server.Announcer`` that follows the machine's addresses. Network errors are logged, never raised."""
 
     def __init__(
         self,
@@ -139,20 +128,20 @@ class ZeroconfAnnouncer:
         poll_seconds: float = _POLL_SECONDS,
         service_type: str = SERVICE_TYPE,
     ) -> None:
-        """``name_for`` gives the name to announce for a port."""
+        """``name_for`` makes the name to announce from a port."""
         self._name_for = name_for
         self._find_addresses = find_addresses
         self._find_interfaces = find_interfaces
         self._poll_seconds = poll_seconds
         self._service_type = service_type
         self._bound_hosts: dict[int, list[str]] = {}
-        self._announced = _NOWHERE
+        self._announced = _Reachability()
         self._zeroconf: AsyncZeroconf | None = None
         self._task: asyncio.Task[None] | None = None
         self._last_problem = ""
 
     async def announce(self, addresses: Sequence[str]) -> None:
-        """Begin to announce the listening URIs among ``addresses`` that are TCP; goes on in the background."""
+        """Begin to announce the TCP URIs of ``addresses``; goes on in the background."""
         for address in map(parse_uri, addresses):
             if isinstance(address, TcpAddress):
                 self._bound_hosts.setdefault(address.port, []).append(address.host)
@@ -160,7 +149,7 @@ class ZeroconfAnnouncer:
             self._task = asyncio.create_task(self._keep_announced(), name="zeroconf")
 
     async def withdraw(self) -> None:
-        """Take the announcement back and release the sockets. May be called more than once."""
+        """May be called more than once."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -183,11 +172,11 @@ class ZeroconfAnnouncer:
 
     def _find(self) -> _Reachability:
         found = {port: self._find_addresses(hosts) for port, hosts in self._bound_hosts.items()}
-        reachable = _Reachability({port: addresses for port, addresses in found.items() if addresses}, frozenset())
+        reachable = _Reachability({port: addresses for port, addresses in found.items() if addresses})
         return replace(reachable, interfaces=self._find_interfaces(reachable.all_addresses))
 
     async def _replace(self, wanted: _Reachability) -> None:
-        """Replace the announcement. A new responder each time: its sockets belong to the interfaces there were."""
+        """Replace the responder too: its sockets belong to the former interfaces."""
         await self._close()
         self._zeroconf = _responder(wanted.all_addresses)
         for port, addresses in wanted.addresses.items():
@@ -198,7 +187,8 @@ class ZeroconfAnnouncer:
 
     async def _register(self, zeroconf: AsyncZeroconf, port: int, addresses: tuple[IpAddress, ...]) -> str:
         for attempt in range(1, _MAX_NAMES_TRIED + 1):
-            name = _label(self._name_for(port), "" if attempt == 1 else f"-{attempt}")
+            suffix = "" if attempt == 1 else f"-{attempt}"
+            name = self._name_for(port).encode()[: _MAX_LABEL_BYTES - len(suffix)].decode(errors="ignore") + suffix
             try:
                 sent = await zeroconf.async_register_service(_describe(name, self._service_type, addresses, port))
             except NonUniqueNameException:
@@ -209,7 +199,7 @@ class ZeroconfAnnouncer:
         raise ZeroconfError(f"{_MAX_NAMES_TRIED} servers are called '{self._name_for(port)}'")
 
     async def _close(self) -> None:
-        self._announced = _NOWHERE
+        self._announced = _Reachability()
         if self._zeroconf is None:
             return
         try:
@@ -225,10 +215,9 @@ class ZeroconfAnnouncer:
 
 
 def stable_name(data_dir: Path, port: int) -> str:
-    """Make the name that this server announces unless it is given one; the same after every restart.
+    """The name to announce by default, by which Home Assistant identifies a server: the same after every restart.
 
-    Home Assistant identifies a server by it. It is made of the host's name and chance at the first start, and then kept
-    in ``data_dir``: containers change their host names. Servers that share the directory differ by port.
+    Kept in ``data_dir``, since containers change their host names. Servers that share the directory differ by port.
     """
     kept = data_dir / "zeroconf-name"
     try:
@@ -241,7 +230,7 @@ def stable_name(data_dir: Path, port: int) -> str:
             data_dir.mkdir(parents=True, exist_ok=True)
             kept.write_text(name + "\n", encoding="utf-8")
         except OSError as error:
-            # What cannot be kept must follow from what stays: the host alone.
+            # A name that cannot be kept must follow from the host alone.
             name = f"pocket-tts-{_host_label()}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{uuid.getnode():x}').hex[:6]}"
             _LOGGER.warning("Cannot keep the server's name in %s (%s); using '%s'", kept, error, name)
     return f"{name}-{port}"
@@ -253,15 +242,8 @@ def _host_label() -> str:
 
 
 def _responder(addresses: Collection[IpAddress]) -> AsyncZeroconf:
-    if all(address.is_loopback for address in addresses):
-        # The multicast stays on this machine, where alone such an address means anything.
-        return AsyncZeroconf(interfaces=["127.0.0.1"])
-    return AsyncZeroconf(interfaces=multicast_interfaces(addresses))
-
-
-def _label(name: str, suffix: str) -> str:
-    """Join the two, cutting the name so that DNS can hold the whole."""
-    return name.encode()[: _MAX_LABEL_BYTES - len(suffix)].decode(errors="ignore") + suffix
+    is_local = all(address.is_loopback for address in addresses)
+    return AsyncZeroconf(interfaces=["127.0.0.1"] if is_local else multicast_interfaces(addresses))
 
 
 def _describe(label: str, service_type: str, addresses: tuple[IpAddress, ...], port: int) -> AsyncServiceInfo:
@@ -270,6 +252,6 @@ def _describe(label: str, service_type: str, addresses: tuple[IpAddress, ...], p
         f"{label}.{service_type}",
         port=port,
         addresses=[address.packed for address in addresses],
-        # A host name of its own: were it shared, one server's farewell would take the other's address.
+        # A unique host name: if one server withdraws, the address of another one must stay.
         server=f"pocket-tts-{uuid.uuid4().hex[:12]}.local.",
     )

@@ -19,20 +19,18 @@ from wyoming_pocket_tts.server.metrics import PrometheusObserver
 _LOGGER = logging.getLogger(__name__)
 _READ_BYTES: Final = 4 * 1024
 _HEAD_BYTES: Final = 8 * 1024
-"""Longest request line and headers together; proxies send no more either."""
+"""Longest request line and headers together."""
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLimits:
-    """What clients may take."""
+    """Limits of each server."""
 
     connections: int = 16
     """At once; more are closed without an answer."""
     request_seconds: float = 5.0
-    """For a request to arrive whole."""
     response_seconds: float = 5.0
-    """For the response to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class HttpResponse:
 
 
 class HttpError(Exception):
-    """Bytes that are no request, or one that is not supported; ``response`` is what to answer."""
+    """Bytes that are no request, or one that is not supported."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status.phrase)
@@ -73,11 +71,7 @@ class HttpConnection:
         self._wants_body = True
 
     def receive(self, data: bytes) -> HttpRequest | None:
-        """Take more bytes, none at the stream's end; return the request once it is whole.
-
-        Raises ``HttpError`` if it will never be one. If the client left before it sent anything, the response to that
-        encodes to nothing.
-        """
+        """Take more bytes, none at the stream's end; return the request once it is whole. Raises ``HttpError``."""
         try:
             self._connection.receive_data(data)
             event = self._connection.next_event()
@@ -128,10 +122,7 @@ class HttpServer:
         setting: str = "",
         limits: HttpLimits | None = None,
     ) -> None:
-        """Port 0 is any that is free. Clients of other addresses than ``only_from`` are closed without an answer.
-
-        ``setting`` is the setting that opens the port, for messages.
-        """
+        """Clients of other addresses than ``only_from`` get no answer. ``setting`` opens the port, for messages."""
         self._routes = dict(routes)
         self._where = TcpAddress(host, port)
         self._only_from = only_from
@@ -142,19 +133,18 @@ class HttpServer:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """As ``http://host:port``; empty unless it listens."""
         bound = () if self._listener is None else self._listener.addresses
         return tuple(address.replace("tcp://", "http://") for address in bound)
 
     async def start(self) -> None:
-        """Listen; ``ConfigError`` if that is not possible."""
+        """Raises ``ConfigError``."""
         try:
             self._listener = await listen(str(self._where), self._accept, buffer_bytes=_READ_BYTES)
         except ConfigError as error:
             raise ConfigError(f"{self._setting}: {error}" if self._setting else str(error)) from error
 
     async def aclose(self) -> None:
-        """Accept no more, and close what is open. May be called more than once."""
+        """May be called more than once."""
         if self._listener is not None:
             self._listener.close()
         for client in self._clients:
@@ -198,11 +188,11 @@ class HttpServer:
             return await route(request)
         except Exception as error:  # noqa: BLE001  (monitoring must not break the service)
             _LOGGER.error("%s failed:\n%s", request.path, format_exception_without_text(error, text=None))  # noqa: TRY400  (messages may quote a text)
-            return HttpResponse("The server's log says more\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+            return HttpResponse("Failed; see the server's log\n", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class MonitoringServer(HttpServer):
-    """``/metrics`` for Prometheus, ``/health`` (liveness) and ``/ready`` (speaks a word)."""
+    """``/metrics`` for Prometheus, ``/health`` (liveness) and ``/ready`` (synthesises a word)."""
 
     def __init__(
         self, metrics: PrometheusObserver, workers: Scheduler, is_healthy: Callable[[], bool], *, host: str, port: int
@@ -225,15 +215,15 @@ class MonitoringServer(HttpServer):
         return HttpResponse(self._metrics.exposition(), content_type=self._metrics.content_type)
 
     async def _get_health(self, _: HttpRequest) -> HttpResponse:
-        text = "ok\n" if (ok := self._is_healthy()) else "Speech is not possible, or nothing listens: see the log\n"
-        return _health_response(text, ok=ok)
+        ok = self._is_healthy()
+        return _health_response("ok" if ok else "Speech is not possible, or nothing listens: see the log", ok=ok)
 
     async def _get_ready(self, _: HttpRequest) -> HttpResponse:
         result = await self._probe.run()
-        return _health_response(f"{result.text}\n", ok=result.speaks)
+        return _health_response(result.text, ok=result.ok)
 
 
 def _health_response(text: str, *, ok: bool) -> HttpResponse:
     if ok:
-        return HttpResponse(text)
-    return HttpResponse(text, HTTPStatus.SERVICE_UNAVAILABLE, headers=(("Retry-After", "5"),))
+        return HttpResponse(f"{text}\n")
+    return HttpResponse(f"{text}\n", HTTPStatus.SERVICE_UNAVAILABLE, headers=(("Retry-After", "5"),))

@@ -15,12 +15,11 @@ from wyoming_pocket_tts.core.address import Address, StdioAddress, TcpAddress, U
 from wyoming_pocket_tts.core.errors import ConfigError
 
 _SEND_BUFFER_BYTES: Final = 128 * 1024
-"""Kernel buffer for a client that does not read; the kernel takes about twice that for itself. Its default grows to
-4 MB and wakes a writer when a third of that is free, so a client that reads as fast as it plays would look for half a
-minute like one that reads nothing. Home Assistant reads faster than it plays; a second of audio is 48 kB."""
+"""Kernel buffer of a client. The default grows to 4 MB and wakes a writer when a third is free: a client that reads as
+fast as it plays (48 kB a second) would look for half a minute like one that reads nothing."""
 _DISCARD_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 1.0
-"""For a client to read the last events, before its connection is closed."""
+"""For a client to read the last events."""
 
 _TCP_ERRORS: Final = {
     errno.EADDRINUSE: "another program has it, perhaps a second copy of this one: ss -ltnp 'sport = :{port}' names it;"
@@ -30,29 +29,24 @@ _TCP_ERRORS: Final = {
 }
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], None]
-"""Takes over a new client's streams and its address, empty where there is none. Must not block."""
+"""Takes a new client's streams and address, which may be empty. Must not block."""
 
 
 class Listener(Protocol):
-    """Accepts clients until it is closed."""
-
     addresses: tuple[str, ...]
     """Bound URIs, with real port numbers."""
 
     def close(self) -> None:
-        """Accept no more. Clients stay."""
+        """Clients stay connected."""
         ...
 
     async def wait_closed(self) -> None:
-        """Release what is left, after the clients have gone."""
+        """After the clients have gone."""
         ...
 
 
 async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:
-    """Listen on a URI; ``ConfigError`` if it cannot be understood or bound.
-
-    ``buffer_bytes`` is the limit of each client's input buffer.
-    """
+    """Raises ``ConfigError``. ``buffer_bytes`` limits each client's input buffer."""
     address = parse_uri(uri)
     try:
         match address:
@@ -143,7 +137,7 @@ class _StdioListener:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket file that a killed server left; ``OSError`` if a server listens there or it is no socket."""
+    """Remove the socket file of a killed server; ``OSError`` if a server listens there or it is no socket."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -160,10 +154,10 @@ def _remove_stale(path: Path) -> None:
 
 
 async def close_gracefully(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, write_seconds: float) -> None:
-    """Close so that the client can still read what was written, then release the transport. Never raises for the peer.
+    """Close so that the client can read what was written; no error of the peer is raised.
 
-    A socket that is closed with unread input resets the connection, and a reset destroys what the client has not read
-    yet (an ``error`` event, say). So: send all, end our side, discard input for a moment, then close.
+    Closing with unread input resets the connection, and the client loses what it has not read. So: send all, end our
+    side, discard input for a moment, then close.
     """
     writer.transport.set_write_buffer_limits(high=0)  # draining means: all is sent
     try:
@@ -183,7 +177,7 @@ async def close_gracefully(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 def abort(writer: asyncio.StreamWriter) -> None:
-    """Release the transport at once; what was not sent is lost."""
+    """Unsent data is lost."""
     transport = writer.transport
     if not transport.is_closing() or transport.get_write_buffer_size():  # a pipe must not be closed twice
         transport.abort()

@@ -16,7 +16,7 @@ from wyoming_pocket_tts.core.types import Voice
 
 PREFIX: Final = "wyoming_pocket_tts"
 MAX_VOICES: Final = 100
-"""Voices with time series of their own; the others are counted together as ``other``."""
+"""Voices with a time series each; the others are counted together as ``other``."""
 
 _LATENCY_SECONDS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0)
 """Listeners take less than 0.25 s as immediate; the buckets are narrow there."""
@@ -29,7 +29,7 @@ _BATCH_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
-    """What a server is at one moment."""
+    """The state of a server at one moment."""
 
     connections: int
     active_streams: int
@@ -41,69 +41,75 @@ class ServerSnapshot:
     """Names in the settings -> ``ready``, ``coming``, ``failed`` or another of a few words."""
 
 
+_FORMER_NAMES: Final = {
+    "requests_in_progress": "requests_open",
+    "connections_rejected": "connections_refused",
+    "time_to_first_audio_seconds": "first_audio_seconds",
+    "fallbacks": "stand_ins",
+    "queue_time_seconds": "stream_wait_seconds",
+    "batch_size": "batch_streams",
+    "decode_step_seconds": "step_seconds",
+    "engine_faults": "faults",
+    "model_reloads": "model_rebuilds",
+    "streams_running": "active_streams",
+    "streams_waiting": "waiting_streams",
+}
+"""Metrics that are exposed under the name of an earlier release too."""
+
+
 class PrometheusObserver(NullObserver):
-    """Counts what it is told. Thread-safe."""
+    """Counts events. Thread-safe."""
 
     content_type: Final = CONTENT_TYPE_LATEST
-    """Of ``exposition``."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._voices: set[str] = set()
         self._lock = threading.Lock()
         ProcessCollector(registry=self._registry)
-        self._requests = self._counter("requests", "Finished requests", ("outcome", "voice"))
-        self._in_progress = Gauge(
-            f"{PREFIX}_requests_in_progress", "Requests in progress or queued", registry=self._registry
-        )
-        self._alias(self._in_progress, "requests_open")
-        self._errors = self._counter("errors", "Errors sent to clients", ("code",))
-        self._rejected = self._counter("connections_rejected", "Connections rejected", old="connections_refused")
+        self._requests = self._counter("requests", "Finished requests", "outcome", "voice")
+        self._in_progress = Gauge(f"{PREFIX}_requests_in_progress", "Requests in progress or queued", registry=None)
+        self._register("requests_in_progress", self._in_progress)
+        self._errors = self._counter("errors", "Errors sent to clients", "code")
+        self._rejected = self._counter("connections_rejected", "Connections rejected")
         self._characters = self._counter("characters", "Characters in the texts of finished requests")
         self._audio = self._counter("audio_seconds", "Speech made for finished requests")
-        self._first_audio = self._histogram(
-            "time_to_first_audio_seconds", "Until the first sound", _LATENCY_SECONDS, old="first_audio_seconds"
-        )
+        self._first_audio = self._histogram("time_to_first_audio_seconds", "Until the first sound", _LATENCY_SECONDS)
         self._factor = self._histogram("real_time_factor", "Seconds waited for a second of audio", _FACTORS)
-        self._fallbacks = self._counter("fallbacks", "Answers of embedded voices because of load", old="stand_ins")
+        self._fallbacks = self._counter("fallbacks", "Answers of embedded voices because of load")
         self._underruns = self._counter("underruns", "Gaps for a client that plays at once")
         self._underrun_seconds = self._counter("underrun_seconds", "Length of these gaps together")
-        self._queue_time = self._histogram(
-            "queue_time_seconds", "Wait for a place among streams", _LATENCY_SECONDS, old="stream_wait_seconds"
-        )
+        self._queue_time = self._histogram("queue_time_seconds", "Wait for a place among streams", _LATENCY_SECONDS)
         self._cancellation = self._histogram("cancellation_seconds", "Cancelled until free", _LATENCY_SECONDS)
-        self._batch = self._histogram("batch_size", "Sequences in a step of a model", _BATCH_SIZES, old="batch_streams")
-        self._step = self._histogram(
-            "decode_step_seconds", "Time of a step of a model", _STEP_SECONDS, old="step_seconds"
-        )
-        self._faults = self._counter("engine_faults", "Faults in the engine", ("kind",), old="faults")
-        self._reloads = self._counter(
-            "model_reloads", "Models reloaded after a fault", ("model",), old="model_rebuilds"
-        )
+        self._batch = self._histogram("batch_size", "Sequences in a step of a model", _BATCH_SIZES)
+        self._step = self._histogram("decode_step_seconds", "Time of a step of a model", _STEP_SECONDS)
+        self._faults = self._counter("engine_faults", "Faults in the engine", "kind")
+        self._reloads = self._counter("model_reloads", "Models reloaded after a fault", "model")
 
     def watch(self, snapshot: Callable[[], ServerSnapshot]) -> None:
         """Expose the present state too, asked for on the event loop at each exposition. Call once."""
-        self._registry.register(StateCollector(snapshot))
+        self._registry.register(_Collector(lambda: _state_metrics(snapshot())))
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, help_text: str, labels: tuple[str, ...] = (), *, old: str = "") -> Counter:
-        counter = Counter(f"{PREFIX}_{name}", help_text, labels, registry=self._registry)
-        self._alias(counter, old)
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        counter = Counter(f"{PREFIX}_{name}", help_text, labels, registry=None)
+        self._register(name, counter)
         return counter
 
-    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...], *, old: str = "") -> Histogram:
-        histogram = Histogram(f"{PREFIX}_{name}", help_text, buckets=buckets, registry=self._registry)
-        self._alias(histogram, old)
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        histogram = Histogram(f"{PREFIX}_{name}", help_text, buckets=buckets, registry=None)
+        self._register(name, histogram)
         return histogram
 
-    def _alias(self, metric: Collector, old: str) -> None:
-        if old:
-            self._registry.register(_Alias(metric, old))
+    def _register(self, name: str, metric: Collector) -> None:
+        self._registry.register(metric)
+        if name in _FORMER_NAMES:
+            self._registry.register(_Collector(lambda: map(_under_former_name, metric.collect())))
 
-    def _label_of(self, voice: str | None) -> str:
+    def _voice_label(self, voice: str | None) -> str:
         if voice is None:
             return "none"
         with self._lock:
@@ -112,8 +118,6 @@ class PrometheusObserver(NullObserver):
                     return "other"
                 self._voices.add(voice)
         return voice
-
-    # Observer
 
     def refused(self) -> None:
         self._rejected.inc()
@@ -133,7 +137,7 @@ class PrometheusObserver(NullObserver):
 
     def request_ended(self, ended: RequestStats) -> None:
         self._in_progress.dec()
-        self._requests.labels(ended.outcome, self._label_of(ended.voice)).inc()
+        self._requests.labels(ended.outcome, self._voice_label(ended.voice)).inc()
         self._characters.inc(ended.characters)
         self._audio.inc(ended.audio_seconds)
         if ended.real_time_factor is not None:
@@ -159,45 +163,39 @@ class PrometheusObserver(NullObserver):
         self._reloads.labels(model).inc()
 
 
-class _Alias(Collector):
-    """A metric once more, under the name of an earlier release."""
+class _Collector(Collector):
+    """Metrics that are made at each exposition."""
 
-    def __init__(self, metric: Collector, old: str) -> None:
-        self._metric = metric
-        self._old = f"{PREFIX}_{old}"
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
 
-    def describe(self) -> Iterator[Metric]:
-        return iter(())
+    def describe(self) -> Iterable[Metric]:
+        return ()  # registering must not collect
 
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._metric.collect():
-            old = Metric(self._old, f"Former name of {metric.name}", metric.type)
-            old.samples = [s._replace(name=self._old + s.name.removeprefix(metric.name)) for s in metric.samples]
-            yield old
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
 
 
-class StateCollector(Collector):
-    """Makes gauges of a snapshot at each exposition."""
+def _under_former_name(metric: Metric) -> Metric:
+    name = f"{PREFIX}_{_FORMER_NAMES[metric.name.removeprefix(f'{PREFIX}_')]}"
+    former = Metric(name, f"Former name of {metric.name}", metric.type)
+    former.samples = [sample._replace(name=name + sample.name.removeprefix(metric.name)) for sample in metric.samples]
+    return former
 
-    def __init__(self, snapshot: Callable[[], ServerSnapshot]) -> None:
-        self._snapshot = snapshot
 
-    def describe(self) -> Iterator[Metric]:
-        """Nothing: registering must not ask for a snapshot."""
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        now = self._snapshot()
-        yield _info("build", "The version that runs", ("version",), [(__version__,)])
-        yield _gauge("connections", "Clients connected", now.connections)
-        yield _gauge("streams_running", "Segments that are synthesised", now.active_streams)
-        yield _gauge("active_streams", "Former name of streams_running", now.active_streams)
-        yield _gauge("streams_waiting", "Segments that wait to be synthesised", now.waiting_streams)
-        yield _gauge("waiting_streams", "Former name of streams_waiting", now.waiting_streams)
-        yield _gauge("voices_installed", "Voices that can speak", sum(voice.installed for voice in now.voices))
-        voices = [(v.name, v.languages[0], "yes" if v.installed else "no") for v in now.voices[:MAX_VOICES]]
-        yield _info("voice", "Voices", ("voice", "language", "installed"), voices)
-        yield _info("model", "Models", ("model", "state"), now.models.items())
+def _state_metrics(now: ServerSnapshot) -> Iterator[Metric]:
+    yield _info("build", "The version that runs", ("version",), [(__version__,)])
+    yield _gauge("connections", "Clients connected", now.connections)
+    for name, help_text, value in (
+        ("streams_running", "Segments that are synthesised", now.active_streams),
+        ("streams_waiting", "Segments that wait to be synthesised", now.waiting_streams),
+    ):
+        yield _gauge(name, help_text, value)
+        yield _gauge(_FORMER_NAMES[name], f"Former name of {name}", value)
+    yield _gauge("voices_installed", "Voices that can speak", sum(voice.installed for voice in now.voices))
+    voices = [(v.name, v.languages[0], "yes" if v.installed else "no") for v in now.voices[:MAX_VOICES]]
+    yield _info("voice", "Voices", ("voice", "language", "installed"), voices)
+    yield _info("model", "Models", ("model", "state"), now.models.items())
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.info import Attribution, Info, TtsProgram, TtsVoice, TtsVoiceSpeaker
@@ -21,46 +20,46 @@ if TYPE_CHECKING:
 
 
 PROGRAM: Final = "wyoming-pocket-tts"
-"""Name of the program in ``info``. Home Assistant identifies a server by it, so it never changes."""
+"""In ``info``. Home Assistant identifies a server by it: never change it."""
 SAMPLE_BYTES: Final = 2
 """Samples are little-endian signed 16 bit, mono."""
 
 
 class IdleTimeout(Exception):  # noqa: N818  (a state, not a fault)
-    """No event began in time. The reader can go on reading."""
+    """No event began in time; reading can go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLimits:
-    """What one event of a peer may take."""
+    """Limits of one event of a peer."""
 
     header_bytes: int = 64 * 1024
     """Longest header line, its newline included."""
     data_bytes: int = 256 * 1024
     payload_bytes: int = 64 * 1024
-    """No event of a text-to-speech client needs a payload; it is read and dropped."""
+    """Read and dropped: no event of a text-to-speech client needs one."""
     nesting_depth: int = 16
     """Of lists and objects in the JSON."""
     event_seconds: float = 10.0
-    """For an event to arrive whole, from its first byte on."""
+    """From the first byte of an event to its last."""
 
 
 class EventReader:
-    """Reads events from a stream that it borrows; one task at a time."""
+    """Reads events from a borrowed stream; one task at a time."""
 
     def __init__(
         self, stream: asyncio.StreamReader, limits: EventLimits | None = None, *, idle_seconds: float | None = None
     ) -> None:
-        """Read from ``stream``, whose own limit should be ``limits.header_bytes``."""
+        """The limit of ``stream`` should be ``limits.header_bytes``."""
         self._stream = stream
         self._limits = limits or EventLimits()
         self._idle_seconds = idle_seconds
 
     async def read(self) -> Event | None:
-        """Return the next event, or None when the peer has closed its side between two events.
+        """The next event; None when the peer has closed its side between two events.
 
-        Raises ``ProtocolError`` for bytes that are no event or beyond a limit: what follows cannot be understood.
-        Raises ``IdleTimeout`` if none begins within ``idle_seconds``, ``ConnectionError`` if the connection is lost.
+        Raises ``ProtocolError`` for bytes that are no event, after which nothing can be read; ``IdleTimeout`` if none
+        begins within ``idle_seconds``; ``ConnectionError``.
         """
         try:
             async with asyncio.timeout(self._idle_seconds):
@@ -114,10 +113,7 @@ class EventReader:
 
 
 def encode(event: Event) -> bytes:
-    """Return the event as bytes, its data behind the header line, which stays short.
-
-    Half surrogate pairs, which JSON can carry but UTF-8 cannot, become question marks.
-    """
+    """The event as bytes, its data behind a short header line. Lone surrogates become question marks."""
     header: dict[str, Any] = {"type": event.type, "version": _WYOMING_VERSION}
     data = b""
     if event.data:
@@ -146,7 +142,6 @@ def _object(text: bytes, what: str, limits: EventLimits) -> dict[str, Any]:
 
 
 def _is_deeper_than(value: object, levels: int) -> bool:
-    """Whether lists and objects nest deeper than that, the outermost being the first level."""
     containers = [value]
     for _ in range(levels):
         containers = [
@@ -172,10 +167,12 @@ def _length(header: dict[str, Any], key: str, most: int) -> int:
 
 
 def _described(value: object) -> str:
-    names: dict[type, str] = {dict: "an object", list: "a list", type(None): "nothing"}
     if isinstance(value, str):
         return f"a text ({json.dumps(value[:40])})"
-    return names.get(type(value)) or (json.dumps(value) if isinstance(value, bool) else quote_untrusted(value))
+    if isinstance(value, bool):
+        return json.dumps(value)
+    names: dict[type, str] = {dict: "an object", list: "a list", type(None): "nothing"}
+    return names.get(type(value)) or quote_untrusted(value)
 
 
 # Fields of requests, which may hold anything
@@ -186,7 +183,7 @@ def request_text(data: dict[str, Any]) -> str:
     text = data.get("text")
     if not isinstance(text, str):
         raise ProtocolError("the event's 'text' is missing or is no text")
-    # Clients that cut text between the halves of a surrogate pair leave what no encoding accepts.
+    # Clients may cut text between the halves of a surrogate pair.
     return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
 
 
@@ -201,7 +198,7 @@ def request_is_ssml(data: dict[str, Any]) -> bool | None:
 
 
 def request_voice(data: dict[str, Any]) -> dict[str, str | None]:
-    """The ``name``, ``speaker`` and ``language`` asked for; the library's own class drops some combinations."""
+    """The ``name``, ``speaker`` and ``language``; the library's own class drops some combinations."""
     asked = data.get("voice")
     if asked is None:
         asked = {}
@@ -217,41 +214,12 @@ def request_voice(data: dict[str, Any]) -> dict[str, str | None]:
 # Events of the server
 
 
-class AudioEventEncoder:
-    """Makes the audio events of one response, with running timestamps."""
-
-    def __init__(self, *, rate_hz: int, chunk_seconds: float) -> None:
-        self.rate_hz = rate_hz
-        self.chunk_samples = max(1, round(chunk_seconds * rate_hz))
-        """Most samples of one event."""
-        self._samples_sent = 0
-
-    def start(self) -> Event:
-        return AudioStart(rate=self.rate_hz, width=SAMPLE_BYTES, channels=1, timestamp=0).event()
-
-    def chunks(self, pcm: bytes) -> list[Event]:
-        chunk_bytes = self.chunk_samples * SAMPLE_BYTES
-        return [self._chunk(pcm[start : start + chunk_bytes]) for start in range(0, len(pcm), chunk_bytes)]
-
-    def stop(self) -> Event:
-        return AudioStop(timestamp=self._milliseconds).event()
-
-    @property
-    def _milliseconds(self) -> int:
-        return self._samples_sent * 1_000 // self.rate_hz
-
-    def _chunk(self, audio: bytes) -> Event:
-        chunk = AudioChunk(rate=self.rate_hz, width=SAMPLE_BYTES, channels=1, audio=audio, timestamp=self._milliseconds)
-        self._samples_sent += chunk.samples
-        return chunk.event()
-
-
 def error_event(error: TtsError) -> Event:
     return Error(text=str(error), code=error.code).event()
 
 
 def info_event(voices: "Sequence[Voice]", *, program: str = PROGRAM) -> Event:
-    """Describe the voices, in their order. Home Assistant rebuilds its list of voices when anything of it changes."""
+    """The voices, in their order; Home Assistant rebuilds its list when any of it changes."""
     described = TtsProgram(
         name=program,
         description="Text to speech that streams, offline",

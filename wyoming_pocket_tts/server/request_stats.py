@@ -3,14 +3,13 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from wyoming_pocket_tts.core.errors import quote_untrusted
 from wyoming_pocket_tts.core.events import SPOKEN, NullObserver, Observer, RequestStats
 from wyoming_pocket_tts.core.logging import request_context
-from wyoming_pocket_tts.core.types import SilenceOptions, SynthesisOptions, TextOptions
+from wyoming_pocket_tts.core.types import SynthesisOptions
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 _LOGGER = logging.getLogger(__name__)
@@ -19,20 +18,16 @@ _MILLISECONDS: Final = 1_000
 
 
 class RequestTimer:
-    """Timing of one request. Measures only time spent waiting for the engine; a slow client or late text do not count.
-
-    Belongs to the event loop. ``peer`` is the client's name in the log.
-    """
+    """Timing of one request: waits for the engine count, slow clients and late text do not. Event loop only."""
 
     def __init__(
         self, observer: Observer | None = None, *, peer: str = "", now: Callable[[], float] = time.monotonic
     ) -> None:
         self.request = secrets.token_hex(_IDENTIFIER_BYTES)
-        """Identifies the request in the log, also among other runs of the service."""
+        """Identifies the request in the log; unique among runs of the service."""
         self.audio_seconds = 0.0
-        """Of speech so far, without the silence around."""
+        """Without the silence around."""
         self.waited_seconds = 0.0
-        """Up to the last time that a wait ended."""
         self._observer = observer or NullObserver()
         self._peer = peer
         self._now = now
@@ -49,16 +44,20 @@ class RequestTimer:
         if self._first_wait is None:
             self._first_wait = self._waiting_since
 
-    def stop_waiting(self) -> None:
-        """The segment is complete or cancelled."""
-        self._stop_waiting(self._now())
+    def stop_waiting(self) -> float:
+        """The wait ends with a block, or the segment; returns when it began."""
+        now = self._now()
+        since = now if self._waiting_since is None else self._waiting_since
+        self.waited_seconds += now - since
+        self._waiting_since = None
+        return since
 
     def add_audio(self, seconds: float) -> None:
         """A block of speech has come; ends the wait."""
-        now = self._now()
-        since = self._stop_waiting(now)
+        since = self.stop_waiting()
         if seconds <= 0:
             return
+        now = self._now()
         if self._first_audio_seconds is None:
             self._first_audio_seconds = now - (since if self._first_wait is None else self._first_wait)
             self._observer.first_audio(self._first_audio_seconds)
@@ -68,19 +67,19 @@ class RequestTimer:
         self._played_until = max(self._played_until, now) + seconds
 
     def add_silence(self, seconds: float) -> None:
-        """Silence was sent, which a client plays too."""
+        """Silence was sent; a client plays it too."""
         self._played_until = max(self._played_until, self._now()) + seconds
 
     def fallback_used(self) -> None:
         self._observer.stood_in()
 
     def finish(self, *, outcome: str = SPOKEN, voice: str | None, characters: int) -> None:
-        """Report the request once. ``outcome`` is ``SPOKEN`` or the code of an error."""
+        """Report the request, once. ``outcome`` is ``SPOKEN`` or the code of an error."""
         if self._is_over:
             return
         self._is_over = True
         self.stop_waiting()
-        ended = RequestStats(
+        stats = RequestStats(
             request=self.request,
             peer=self._peer,
             outcome=outcome,
@@ -90,45 +89,34 @@ class RequestTimer:
             first_audio_seconds=self._first_audio_seconds,
             waited_seconds=self.waited_seconds,
         )
-        self._observer.request_ended(ended)
-
-    def _stop_waiting(self, now: float) -> float:
-        """Return when the wait began."""
-        since = now if self._waiting_since is None else self._waiting_since
-        self.waited_seconds += now - since
-        self._waiting_since = None
-        return since
+        self._observer.request_ended(stats)
 
 
 class RequestLog(NullObserver):
     """Writes one line for each finished request: numbers, no text."""
 
     def request_ended(self, ended: RequestStats) -> None:
+        parts = [f"{ended.characters} characters", f"{ended.audio_seconds:.2f} s of audio"]
+        fields: dict[str, object] = {
+            "peer": ended.peer,
+            "outcome": ended.outcome,
+            "voice": ended.voice,
+            "characters": ended.characters,
+            "audio_seconds": round(ended.audio_seconds, 3),
+            "first_audio_ms": None,
+            "real_time_factor": None,
+        }
+        if ended.first_audio_seconds is not None:
+            milliseconds = ended.first_audio_seconds * _MILLISECONDS
+            parts.append(f"the first after {milliseconds:.0f} ms")
+            fields["first_audio_ms"] = round(milliseconds, 1)
+        if ended.real_time_factor is not None:
+            parts.append(f"real-time factor {ended.real_time_factor:.3f}")
+            fields["real_time_factor"] = round(ended.real_time_factor, 4)
+        outcome = ended.outcome if ended.outcome == SPOKEN else f"ended with {ended.outcome}"
+        by = "" if ended.voice is None else f" by {ended.voice}"
         with request_context(ended.request):
-            _LOGGER.info("%s", _line(ended), extra={"fields": _fields(ended)})
-
-
-def _line(ended: RequestStats) -> str:
-    parts = [f"{ended.characters} characters", f"{ended.audio_seconds:.2f} s of audio"]
-    if ended.first_audio_seconds is not None:
-        parts.append(f"the first after {ended.first_audio_seconds * _MILLISECONDS:.0f} ms")
-    if ended.real_time_factor is not None:
-        parts.append(f"real-time factor {ended.real_time_factor:.3f}")
-    by = f" by {ended.voice}" if ended.voice is not None else ""
-    outcome = ended.outcome if ended.outcome == SPOKEN else f"ended with {ended.outcome}"
-    return f"[{ended.peer}] {outcome}{by}: {', '.join(parts)}"
-
-
-def _fields(ended: RequestStats) -> dict[str, object]:
-    first, factor = ended.first_audio_seconds, ended.real_time_factor
-    fields = asdict(ended)
-    del fields["request"], fields["first_audio_seconds"], fields["waited_seconds"]
-    return {
-        **fields,
-        "audio_seconds": round(ended.audio_seconds, 3),
-        "first_audio_ms": None if first is None else round(first * _MILLISECONDS, 1),
-        "real_time_factor": None if factor is None else round(factor, 4),
-    }
+            _LOGGER.info("[%s] %s%s: %s", ended.peer, outcome, by, ", ".join(parts), extra={"fields": fields})
 
 
 def voice_choice_text(choice: VoiceMatch, asked: Mapping[str, str | None], *, ssml: bool | None) -> str:
@@ -141,40 +129,23 @@ def voice_choice_text(choice: VoiceMatch, asked: Mapping[str, str | None], *, ss
 
 def options_text(options: SynthesisOptions) -> str:
     """The options that differ from the voice's own."""
-    return ", ".join(_options(options)) or "in its own manner"
+    plain, pauses, reading = SynthesisOptions(), options.pauses, options.reading
+    texts = {
+        f"speed {options.speed:g}": options.speed != plain.speed,
+        f"volume {options.volume_db:+g} dB": options.volume_db != plain.volume_db,
+        f"{options.rate_hz} Hz": options.rate_hz is not None,
+        f"temperature {options.temperature or 0:g}": options.temperature is not None,
+        f"eos threshold {options.eos_threshold or 0:g}": options.eos_threshold is not None,
+        f"silence before {pauses.before:g} s": pauses.before,
+        f"silence between {pauses.between:g} s": pauses.between,
+        f"silence after {pauses.after:g} s": pauses.after,
+        "not normalised": not reading.normalize,
+        f"emoji {reading.emoji}": reading.emoji != plain.reading.emoji,
+        f"{len(reading.replacements)} replacements": reading.replacements,
+        f"{len(reading.pronunciations)} pronunciations": reading.pronunciations,
+    }
+    return ", ".join(text for text, differs in texts.items() if differs) or "default options"
 
 
 def segment_text(audio_seconds: float, waited_seconds: float) -> str:
     return f"made {audio_seconds:.2f} s of audio in {waited_seconds * _MILLISECONDS:.0f} ms"
-
-
-def _options(options: SynthesisOptions) -> Iterator[str]:
-    plain = SynthesisOptions()
-    if options.speed != plain.speed:
-        yield f"speed {options.speed:g}"
-    if options.volume_db != plain.volume_db:
-        yield f"volume {options.volume_db:+g} dB"
-    if options.rate_hz is not None:
-        yield f"{options.rate_hz} Hz"
-    if options.temperature is not None:
-        yield f"temperature {options.temperature:g}"
-    if options.eos_threshold is not None:
-        yield f"eos threshold {options.eos_threshold:g}"
-    yield from _silences(options.pauses)
-    yield from _text_options(options.reading)
-
-
-def _silences(pauses: SilenceOptions) -> Iterator[str]:
-    for place, seconds in (("before", pauses.before), ("between", pauses.between), ("after", pauses.after)):
-        if seconds:
-            yield f"silence {place} {seconds:g} s"
-
-
-def _text_options(reading: TextOptions) -> Iterator[str]:
-    if not reading.normalize:
-        yield "not normalised"
-    if reading.emoji != TextOptions().emoji:
-        yield f"emoji {reading.emoji}"
-    for what, pairs in (("replacements", reading.replacements), ("pronunciations", reading.pronunciations)):
-        if pairs:
-            yield f"{len(pairs)} {what}"

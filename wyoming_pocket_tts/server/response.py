@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from wyoming.audio import AudioStop
+from wyoming.audio import AudioStart, AudioStop
 from wyoming.event import Event
 from wyoming.tts import SynthesizeStopped
 
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import Cancelled, ProtocolError, ServerOverloaded, TtsError
 from wyoming_pocket_tts.core.events import SPOKEN
-from wyoming_pocket_tts.core.types import (
-    Pcm,
-    SynthesisOptions,
-    SynthesisRequest,
-    TextOptions,
-)
+from wyoming_pocket_tts.core.types import SynthesisRequest
 from wyoming_pocket_tts.engine.scheduler import Scheduler
-from wyoming_pocket_tts.server.protocol import SAMPLE_BYTES, AudioEventEncoder, error_event
+from wyoming_pocket_tts.server.protocol import SAMPLE_BYTES, error_event
 from wyoming_pocket_tts.server.request_stats import RequestTimer, segment_text
 from wyoming_pocket_tts.server.segments import (
     FindFallback,
@@ -39,12 +34,12 @@ CHUNK_SECONDS: Final = 0.1
 """Longest audio in one ``audio-chunk``."""
 
 _SILENCE_CHUNKS: Final = 5
-"""Silence is written so many chunks at a time, and then the client may read."""
+"""Written at a time; then the client may read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """What the requests of a connection are answered with."""
+    """What all responses of a connection share."""
 
     resolve: ResolveVoice
     workers: Scheduler
@@ -56,6 +51,11 @@ class RequestContext:
 
 class Output(Protocol):
     """A connection as responses use it."""
+
+    @property
+    def is_debug(self) -> bool:
+        """Whether debug lines are written."""
+        ...
 
     def send(self, events: Sequence[Event], request: str = "") -> None:
         """Write events that answer a request; does not wait."""
@@ -69,7 +69,7 @@ class Output(Protocol):
 
 
 class RequestKind(Enum):
-    """What the client asked with, which decides what it waits for."""
+    """The event of the request, which decides the closing events."""
 
     WHOLE = auto()
     """``synthesize``: ends with ``audio-stop``."""
@@ -99,16 +99,32 @@ class _Synthesis:
         self.builder = RequestBuilder(choice, context.resolve)
         self.segments = SegmentQueue(context.pieces(primary_language(choice.voice.languages[0]), ssml=ssml))
         self.pauses = PauseTracker(choice.manner.pauses, rate_hz=self.builder.rate_hz)
-        self.audio = AudioEventEncoder(rate_hz=self.builder.rate_hz, chunk_seconds=CHUNK_SECONDS)
+        self.samples_sent = 0
         self.segments_begun = 0
         self.uses_fallback = False
         self.has_words = False
-        self.failed_wishes: dict[str, None] = {}  # kinds of what the text asked for in vain, in their order
+        self.problem_kinds: dict[str, None] = {}  # problems of the text, in their order
+
+    @property
+    def chunk_samples(self) -> int:
+        """At most, of one ``audio-chunk``."""
+        return max(1, round(CHUNK_SECONDS * self.builder.rate_hz))
 
     def use_fallback(self, builder: RequestBuilder) -> None:
         self.uses_fallback, self.builder = True, builder
         self.pauses.change_rate(builder.rate_hz)
-        self.audio = AudioEventEncoder(rate_hz=builder.rate_hz, chunk_seconds=CHUNK_SECONDS)
+
+    def audio_chunks(self, pcm: bytes) -> Iterator[Event]:
+        chunk_bytes = SAMPLE_BYTES * self.chunk_samples
+        for start in range(0, len(pcm), chunk_bytes):
+            audio = pcm[start : start + chunk_bytes]
+            format_ = {"rate": self.builder.rate_hz, "width": SAMPLE_BYTES, "channels": 1}
+            yield Event("audio-chunk", {**format_, "timestamp": self.milliseconds_sent}, audio)
+            self.samples_sent += len(audio) // SAMPLE_BYTES
+
+    @property
+    def milliseconds_sent(self) -> int:
+        return self.samples_sent * 1_000 // self.builder.rate_hz
 
 
 class Response:
@@ -117,13 +133,13 @@ class Response:
     def __init__(
         self, kind: RequestKind, context: RequestContext, *, choice: VoiceMatch | None = None, ssml: bool | None = None
     ) -> None:
-        """Without a voice the response can only fail. ``ssml`` says whether the text is marked up, None: unknown."""
+        """Without a voice the response can only fail. ``ssml``: whether the text is marked up, None: unknown."""
         self.kind = kind
         self.timer = context.new_timer()
         self.state = ResponseState.SILENT
         self.error: TtsError | None = None
         self.fatal: TtsError | None = None
-        """The error, if the connection must end with it: the engine failed, or a part of the audio was sent."""
+        """The error that the connection must end with: the engine failed, or a part of the audio was sent."""
         self.is_active = False
         """Whether audio is being made or sent."""
         self._context = context
@@ -136,7 +152,6 @@ class Response:
 
     @property
     def is_over(self) -> bool:
-        """Nothing more is to be synthesised."""
         return self._is_given_up or self.error is not None
 
     def add_text(self, text: str) -> None:
@@ -150,14 +165,13 @@ class Response:
             self._changed.set()
 
     def end_text(self) -> None:
-        """No more text will come."""
         self._is_text_complete = True
         if self._synthesis is not None:
             self._synthesis.segments.end()
         self._changed.set()
 
     def fail(self, error: TtsError) -> None:
-        """Stop synthesising: the error is due, then what is owed. The first error counts."""
+        """Stop synthesising; the error is sent, then the closing events. The first error counts."""
         if self.error is None:
             self.error = error
             if self.state is ResponseState.SOUNDING:
@@ -197,7 +211,7 @@ class Response:
             output.send(self.due(), self.timer.request)
 
     def due(self) -> list[Event]:
-        """Events that can be sent now that nothing is synthesised any more. Moves the state."""
+        """Closing events that can be sent now that nothing is synthesised. Changes the state."""
         events: list[Event] = []
         if self.state in {ResponseState.SILENT, ResponseState.SOUNDING}:
             is_sounding = self.state is ResponseState.SOUNDING
@@ -263,14 +277,13 @@ class Response:
                 raise
             synthesis.use_fallback(fallback)
             request = fallback.build(segment)
-            text = f"too much is asked for at once: {request.voice.name!r} speaks instead"
-            output.log(logging.WARNING, text, self.timer.request)
+            output.log(logging.WARNING, f"overload: {request.voice.name!r} is used instead", self.timer.request)
             await self._send_audio(synthesis, request, output, continues=False)
 
     async def _send_audio(
         self, synthesis: _Synthesis, request: SynthesisRequest, output: Output, *, continues: bool
     ) -> None:
-        """Synthesise one segment and send its blocks as they come: the one place that uses the engine."""
+        """Synthesise one segment and send its blocks as they come."""
         timer = self.timer
         audio_seconds, waited_seconds = timer.audio_seconds, timer.waited_seconds
         stream = self._context.workers.synthesize(request, continuation=continues, reserve=synthesis.uses_fallback)
@@ -287,22 +300,23 @@ class Response:
                     await output.drain()
                     timer.start_waiting()
         except TtsError:
-            output.log(logging.DEBUG, f"{request.text!r} was not spoken", timer.request)
+            output.log(logging.DEBUG, f"not synthesised: {request.text!r}", timer.request)
             raise
         finally:
             timer.stop_waiting()
-        text = segment_text(timer.audio_seconds - audio_seconds, timer.waited_seconds - waited_seconds)
-        output.log(logging.DEBUG, text, timer.request)
+        if output.is_debug:
+            text = segment_text(timer.audio_seconds - audio_seconds, timer.waited_seconds - waited_seconds)
+            output.log(logging.DEBUG, text, timer.request)
 
     async def _send_silence(self, synthesis: _Synthesis, output: Output) -> None:
-        """Send the silence that is owed, as fast as the client reads."""
-        while samples := synthesis.pauses.take(_SILENCE_CHUNKS * synthesis.audio.chunk_samples):
-            self.timer.add_silence(samples / synthesis.audio.rate_hz)
+        """Send the silence owed, as fast as the client reads."""
+        while samples := synthesis.pauses.take(_SILENCE_CHUNKS * synthesis.chunk_samples):
+            self.timer.add_silence(samples / synthesis.builder.rate_hz)
             self._send_pcm(synthesis, bytes(SAMPLE_BYTES * samples), output)
             await output.drain()
 
     def _send_pcm(self, synthesis: _Synthesis, pcm: bytes, output: Output) -> None:
-        output.send([*self._start(synthesis), *synthesis.audio.chunks(pcm)], self.timer.request)
+        output.send([*self._start(synthesis), *synthesis.audio_chunks(pcm)], self.timer.request)
 
     def _start(self, synthesis: _Synthesis) -> list[Event]:
         if self.state is not ResponseState.SILENT:
@@ -310,12 +324,12 @@ class Response:
         self.state = ResponseState.SOUNDING
         if synthesis.uses_fallback:
             self.timer.fallback_used()  # not before: the fallback may be overloaded as well
-        return [synthesis.audio.start()]
+        return [AudioStart(rate=synthesis.builder.rate_hz, width=SAMPLE_BYTES, channels=1, timestamp=0).event()]
 
     def _stop(self) -> list[Event]:
         if self.kind not in {RequestKind.WHOLE, RequestKind.STREAM}:
             return []
-        return [AudioStop(timestamp=0).event() if self._synthesis is None else self._synthesis.audio.stop()]
+        return [AudioStop(timestamp=0 if self._synthesis is None else self._synthesis.milliseconds_sent).event()]
 
     def _stop_synthesis(self) -> None:
         if self._synthesis is not None:
@@ -326,24 +340,18 @@ class Response:
         self._changed.set()
 
     def _log_problems(self, synthesis: _Synthesis, output: Output) -> None:
-        """Log in the text's own words, which are for the debug log alone; the summary is for everything else."""
+        """Quotes the text: debug level only; the summary has none of it."""
         for problem in (*synthesis.segments.problems(), *synthesis.builder.warnings()):
-            synthesis.failed_wishes[problem.kind] = None
+            synthesis.problem_kinds[problem.kind] = None
             output.log(logging.DEBUG, problem.what, self.timer.request)
 
     def _log_summary(self, synthesis: _Synthesis, output: Output) -> None:
         self._log_problems(synthesis, output)
-        if synthesis.failed_wishes:
-            kinds = ", ".join(synthesis.failed_wishes)
-            text = f"not everything that the text asks for can be done ({kinds}); log.level debug says what"
+        if synthesis.problem_kinds:
+            kinds = ", ".join(synthesis.problem_kinds)
+            text = f"not everything that the text asks for can be done ({kinds}); see the log with log.level debug"
             output.log(logging.WARNING, text, self.timer.request)
         if self.state is ResponseState.SILENT and synthesis.has_words and not self.is_over:
             name = synthesis.builder.choice.voice.name
-            text = f"the voice {name!r} can say nothing of this text: it has no word in its letters"
+            text = f"the voice {name!r} cannot read this text: no word of it is in its letters"
             output.log(logging.WARNING, text, self.timer.request)
-
-
-_LOGGER = logging.getLogger(__name__)
-
-Read = Callable[[str, str, TextOptions], str]
-Shape = Callable[[Iterator[Pcm], int, SynthesisOptions], Iterator[Pcm]]

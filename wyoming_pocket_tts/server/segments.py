@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from wyoming_pocket_tts.core.errors import VoiceError, quote_untrusted
-from wyoming_pocket_tts.core.types import SILENT_DB, SilenceOptions, SynthesisOptions, SynthesisRequest
-from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment, SegmentReader, TextWarning
+from wyoming_pocket_tts.core.types import SILENT_DB, SilenceOptions, SynthesisRequest
+from wyoming_pocket_tts.text.segments import Segment, SegmentReader, TextWarning
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 MAX_PAUSE_SECONDS: Final = 60.0
@@ -28,15 +28,11 @@ class ResolveVoice(Protocol):
 
 
 FindFallback = Callable[[VoiceMatch], VoiceMatch | None]
-"""Finds a voice to speak instead of one whose engine is overloaded."""
+"""Finds the voice to use while the engine of another one is overloaded."""
 
 
 class SegmentQueue:
-    """Reads a text no further than to its next segment.
-
-    Cutting a long text takes event loop time. Text that waits is kept as it came and read on in bounded slices;
-    readers give the same segments however the text is cut.
-    """
+    """Reads a text no further than to its next segment, in slices, so that a long text does not block the loop."""
 
     def __init__(self, reader: SegmentReader) -> None:
         self._reader = reader
@@ -54,11 +50,9 @@ class SegmentQueue:
             self._unread.append(text)
 
     def end(self) -> None:
-        """No more text will come."""
         self._is_complete = True
 
     def drop(self) -> None:
-        """Forget what was not taken, and read no more."""
         self._unread.clear()
         self._segments.clear()
         self._is_complete = self._is_finished = True
@@ -83,15 +77,12 @@ class SegmentQueue:
         return self._segments.popleft()
 
     def problems(self) -> list[TextWarning]:
-        """What was wrong with the text, as far as it is read, since the last call."""
+        """Faults of the text read since the last call."""
         return self._reader.problems()
 
 
 class PauseTracker:
-    """Counts the silence that one response owes, in samples.
-
-    Silence is owed only beside sound: before a segment that makes some, and at the end of a response that did.
-    """
+    """Samples of silence that one response owes: before a segment that makes sound, and after the last of them."""
 
     def __init__(self, pauses: SilenceOptions, *, rate_hz: int) -> None:
         self.owed_samples = 0
@@ -104,31 +95,29 @@ class PauseTracker:
         self._has_ended = False
 
     def change_rate(self, rate_hz: int) -> None:
-        """Count at another rate; possible before the first sound."""
+        """Only before the first sound."""
         self._text_samples_left = round(self._text_samples_left * rate_hz / self._rate_hz)
         self._rate_hz = rate_hz
 
     def begin_segment(self, segment: Segment) -> None:
-        """The segment is synthesised next; it may turn out to make no sound."""
         self._text_seconds += segment.pause_seconds
         self._sentence_begins |= not segment.continues
 
     def begin_sound(self) -> None:
-        """A sound is there: what is owed before it can be taken."""
-        if not self._has_sounded:
-            self._owe(self._pauses.before)
-        else:
+        """Before the first block of a segment, and again for the others."""
+        if self._has_sounded:
             self._owe(self._pauses.between if self._sentence_begins else 0.0)
+        else:
+            self._owe(self._pauses.before)
         self._has_sounded, self._sentence_begins = True, False
 
     def end(self) -> None:
-        """All is synthesised, and there was sound: what is owed at the end can be taken."""
+        """All is synthesised, and there was sound."""
         if not self._has_ended:
             self._owe(self._pauses.after)
         self._has_ended = True
 
     def take(self, most_samples: int) -> int:
-        """Take of what is owed, at most so much."""
         taken = min(self.owed_samples, most_samples)
         self.owed_samples -= taken
         return taken
@@ -141,32 +130,36 @@ class PauseTracker:
 
 
 class RequestBuilder:
-    """Turns the segments of one response into requests for the engine.
-
-    A response has one sample rate, that of its first voice: clients take the format from the first ``audio-start``, so
-    other voices that the text asks for are resampled.
-    """
+    """Makes the requests of one response, all at one rate: clients take the format from the first ``audio-start``."""
 
     def __init__(self, choice: VoiceMatch, resolve: ResolveVoice) -> None:
         self.choice = choice
         self.rate_hz = choice.manner.rate_hz or choice.voice.sample_rate_hz
         self._resolve = resolve
-        self._others: dict[tuple[str | None, str | None], VoiceMatch] = {}
+        self._choices: dict[tuple[str | None, str | None], VoiceMatch] = {}  # bounded by what the longest text names
         self._warnings: list[TextWarning] = []
 
     def build(self, segment: Segment) -> SynthesisRequest:
         style = segment.style
-        choice = self._choice(style)
+        key = (style.voice, style.language)
+        if (choice := self._choices.get(key)) is None:
+            choice = self._choices[key] = self._choose(*key)
+        options = choice.manner
         return SynthesisRequest(
             text=segment.text,
             voice=choice.voice,
             speaker=choice.speaker,
-            manner=self._options(choice.manner, style),
+            manner=replace(
+                options,
+                speed=min(max(options.speed * style.speed, _MIN_SPEED), _MAX_SPEED),
+                volume_db=min(max(options.volume_db + style.volume_db, SILENT_DB), _MAX_VOLUME_DB),
+                rate_hz=self.rate_hz,
+            ),
             language=style.language,
         )
 
     def with_fallback(self, find: FindFallback) -> "RequestBuilder | None":
-        """The same with fallback voices, whichever voice the text asks for; None if there is none."""
+        """The same with fallback voices for all that the text asks for; None if there is none."""
         choice = find(self.choice)
 
         def resolve(*, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch:
@@ -178,48 +171,27 @@ class RequestBuilder:
         return None if choice is None else RequestBuilder(choice, resolve)
 
     def warnings(self) -> list[TextWarning]:
-        """What the text asked for in vain since the last call; each once."""
+        """Voices and languages that the text asked for in vain since the last call; each once."""
         warnings, self._warnings = self._warnings, []
         return warnings
 
-    def _options(self, options: SynthesisOptions, style: ProsodyStyle) -> SynthesisOptions:
-        speed = min(max(options.speed * style.speed, _MIN_SPEED), _MAX_SPEED)
-        volume_db = min(max(options.volume_db + style.volume_db, SILENT_DB), _MAX_VOLUME_DB)
-        return replace(options, speed=speed, volume_db=volume_db, rate_hz=self.rate_hz)
-
-    def _choice(self, style: ProsodyStyle) -> VoiceMatch:
-        wanted = (style.voice, style.language)
-        if wanted not in self._others:  # bounded by what the longest text can name
-            if style.voice is not None:
-                self._others[wanted] = self._named(style.voice)
-            elif style.language is not None and not _speaks(self.choice, style.language):
-                self._others[wanted] = self._speaking(style.language)
-            else:
-                self._others[wanted] = self.choice
-        return self._others[wanted]
-
-    def _named(self, name: str) -> VoiceMatch:
+    def _choose(self, name: str | None, language: str | None) -> VoiceMatch:
+        """The voice of that name, else one of the language, else the response's own with a warning."""
+        if name is None and (language is None or _has_language(self.choice, language)):
+            return self.choice
         try:
-            choice = self._resolve(name=name, speaker=None, language=None)
+            found = self._resolve(name=name, speaker=None, language=None if name is not None else language)
         except VoiceError:
-            choice = None
-        if choice is not None and not choice.warnings:
-            return choice
-        text = (
-            f"the text asks for voice {quote_untrusted(name)}, which is not there; {self.choice.voice.name!r} reads on"
-        )
-        self._warnings.append(TextWarning("a voice that is not there", text))
-        return self.choice
-
-    def _speaking(self, language: str) -> VoiceMatch:
-        try:
-            choice = self._resolve(name=None, speaker=None, language=language)
-        except VoiceError:
-            choice = None
-        if choice is not None and _speaks(choice, language):
-            return choice
-        text = f"no voice speaks {quote_untrusted(language)}; {self.choice.voice.name!r} reads on"
-        self._warnings.append(TextWarning("a language without a voice", text))
+            found = None
+        if name is not None:
+            if found is not None and not found.warnings:
+                return found
+            kind, problem = "a voice that does not exist", f"there is no voice {quote_untrusted(name)}"
+        else:
+            if found is not None and _has_language(found, language or ""):
+                return found
+            kind, problem = "a language without a voice", f"no voice has the language {quote_untrusted(language)}"
+        self._warnings.append(TextWarning(kind, f"{problem}, as the text asks: {self.choice.voice.name!r} is used"))
         return self.choice
 
 
@@ -228,5 +200,5 @@ def primary_language(tag: str) -> str:
     return tag.replace("_", "-").partition("-")[0].lower()
 
 
-def _speaks(choice: VoiceMatch, language: str) -> bool:
+def _has_language(choice: VoiceMatch, language: str) -> bool:
     return primary_language(language) in map(primary_language, choice.voice.languages)

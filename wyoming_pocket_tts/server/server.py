@@ -34,11 +34,11 @@ class Announcer(Protocol):
     """Announces a listening server on the network."""
 
     async def announce(self, addresses: Sequence[str]) -> None:
-        """Announce the bound addresses (URIs as in ``Server.addresses``). Called once, after all of them listen."""
+        """Called once, with the bound URIs, after all of them listen."""
         ...
 
     async def withdraw(self) -> None:
-        """Take the announcement back. Called before the server stops accepting; again if that was cancelled."""
+        """Called before the server stops accepting; again if that was cancelled."""
         ...
 
 
@@ -46,11 +46,11 @@ class CatalogView(Protocol):
     """The voice catalog as clients of one endpoint see it. Called on the event loop, for every request: cheap."""
 
     def voices(self) -> Sequence[Voice]:
-        """What is listed there, the default voice first."""
+        """The default voice first."""
         ...
 
     def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
-        """Find the voice that a client means; ``VoiceError`` if there is none. ``address``: its IP, if any."""
+        """Find a client's voice; raises ``VoiceError``. ``address``: the client's IP, if any."""
         ...
 
 
@@ -63,10 +63,10 @@ class ListenEndpoint:
     ``unix:///path`` or ``stdio://``."""
     catalog: CatalogView
     program: str = PROGRAM
-    """The name of the program in ``info``, and of its entry in Home Assistant."""
+    """Name in ``info``, and of the entry in Home Assistant."""
     announcer: Announcer | None = None
     setting: str = ""
-    """The setting that opens it, for messages; empty where the address says enough."""
+    """The setting that opens it, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,7 @@ class _Client:
 
 
 class Server:
-    """Speaks the Wyoming protocol on every address given. Borrows the workers: their owner starts and closes them.
-
-    Usage::
-
-        async with Workers(synthesizer, threads=2) as workers:
-            server = Server(workers, uris=["tcp://0.0.0.0:10200"])
-            await server.start()
-            try:
-                await server.serve_until(stop)
-            finally:
-                await server.aclose(deadline_seconds=10)
-    """
+    """Serves the Wyoming protocol. ``start``, ``serve_until``, ``aclose``; the owner of ``workers`` closes them."""
 
     def __init__(
         self,
@@ -102,11 +91,10 @@ class Server:
         find_fallback: FindFallback = lambda _: None,
         observer: Observer | None = None,
     ) -> None:
-        """Take what to serve and where.
+        """``uris`` offer all voices, with ``default_voice`` (None: the first installed) and ``announcer``.
 
-        ``uris`` offer all of the workers' voices, with ``default_voice`` for clients that choose none (None: the first
-        installed) and ``announcer``; ``endpoints`` have catalogs of their own. ``find_fallback`` finds the voice that
-        speaks, in the workers' reserve, where they refuse the one that a client wants.
+        ``endpoints`` have a catalog each. ``find_fallback`` finds the voice to use, in the reserve of ``workers``, when
+        they refuse that of a request.
         """
         self._workers = workers
         plain = ListenEndpoint(uris=tuple(uris), catalog=_AllVoices(workers, default_voice), announcer=announcer)
@@ -128,19 +116,15 @@ class Server:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The bound addresses as URIs, with real port numbers; empty before ``start``."""
+        """Bound URIs, with real port numbers."""
         return tuple(address for listener in self._listeners for address in listener.addresses)
 
     @property
     def connections(self) -> int:
-        """Clients connected now."""
         return len(self._clients)
 
     async def start(self) -> None:
-        """Listen on all addresses, then announce. On return clients are served.
-
-        Raises ``ConfigError`` for an address that cannot be understood or bound; nothing listens then.
-        """
+        """Listen on all addresses, then announce. Raises ``ConfigError``; then nothing listens."""
         self._make_pieces("en", ssml=False)  # loads its tables now, which would stall the loop under the first client
         try:
             opened = [(endpoint, await self._open(endpoint)) for endpoint in self._endpoints]
@@ -165,11 +149,16 @@ class Server:
             await asyncio.wait({stopped})
 
     async def aclose(self, deadline_seconds: float) -> None:
-        """Withdraw, stop accepting, refuse new requests, let responses finish until the deadline, cancel the rest.
+        """Withdraw, stop accepting, refuse requests, let responses finish until the deadline, cancel the rest.
 
-        On return no task, socket or socket file of this server is left. May be called more than once.
+        On return no task, socket or socket file is left. May be called more than once.
         """
-        await self._withdraw()
+        while self._announced:
+            try:
+                await self._announced[-1].withdraw()
+            except Exception:  # the rest must still be closed
+                _LOGGER.exception("The announcement could not be withdrawn")
+            self._announced.pop()  # only now: a close that was cancelled leaves the withdrawal to the next one
         self._is_closing = True
         for listener in self._listeners:
             listener.close()
@@ -179,7 +168,6 @@ class Server:
         self._listeners.clear()
 
     async def _open(self, endpoint: ListenEndpoint) -> tuple[str, ...]:
-        """Listen; return the bound addresses."""
         addresses: list[str] = []
         for uri in endpoint.uris:
             accept = functools.partial(self._accept, endpoint)
@@ -193,21 +181,13 @@ class Server:
         _LOGGER.info("Listening on %s", ", ".join(addresses))
         return tuple(addresses)
 
-    async def _withdraw(self) -> None:
-        while self._announced:
-            try:
-                await self._announced[-1].withdraw()
-            except Exception:  # the rest must still be closed
-                _LOGGER.exception("The announcement could not be taken back")
-            self._announced.pop()  # only now: a close that was cancelled leaves the withdrawal to the next one
-
     async def _drain(self, deadline_seconds: float) -> None:
         stopping = ServerOverloaded("the server is stopping")
         for client in self._clients.values():
             client.connection.refuse(stopping)
         await self._wait(deadline_seconds)
         if self._clients:
-            _LOGGER.warning("Breaking off %d connections that still speak", len(self._clients))
+            _LOGGER.warning("Breaking off %d connections with unfinished responses", len(self._clients))
         for client in self._clients.values():
             client.connection.give_up(Cancelled("the server is stopping"))
         await self._wait(_GIVE_UP_SECONDS)
@@ -226,10 +206,8 @@ class Server:
     def _accept(
         self, endpoint: ListenEndpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
     ) -> None:
-        try:
-            self._check_room(address)
-        except ServerOverloaded as error:
-            self._turn_away(reader, writer, address, error)
+        if refusal := self._refusal_for(address):
+            self._refuse(reader, writer, address, ServerOverloaded(refusal))
             return
         peer = f"{address or 'local'} #{next(self._numbers)}"
         context = RequestContext(
@@ -254,25 +232,22 @@ class Server:
         self._clients[task] = _Client(address, connection)
         task.add_done_callback(self._clients.pop)
 
-    def _check_room(self, address: str) -> None:
+    def _refusal_for(self, address: str) -> str:
+        """Why a client of this address is refused; empty if it is not."""
         if self._is_closing:
-            raise ServerOverloaded("the server is stopping")
-        most = self._limits.connections
+            return "the server is stopping"
+        most, here = self._limits.connections, sum(client.address == address for client in self._clients.values())
         if len(self._clients) >= most:
-            raise ServerOverloaded(
-                f"all connections are taken, {most} of {most} (server.limits.connections); come again later"
-            )
-        here = sum(client.address == address for client in self._clients.values())
+            return f"all connections are taken, {most} of {most} (server.limits.connections); try again later"
         if address and here >= self._limits.connections_per_address:
-            raise ServerOverloaded(
-                f"all connections from {address} are taken, {here} of {self._limits.connections_per_address}"
-                " (server.limits.connections_per_address); come again later"
-            )
+            taken = f"{here} of {self._limits.connections_per_address} (server.limits.connections_per_address)"
+            return f"all connections from {address} are taken, {taken}; try again later"
+        return ""
 
-    def _turn_away(
+    def _refuse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, error: TtsError
     ) -> None:
-        _LOGGER.warning("Turned %s away: %s", address or "a local client", error)
+        _LOGGER.warning("Refused %s: %s", address or "a local client", error)
         self._observer.refused()
         self._observer.failed(error.code)
         if len(self._refusals) >= self._limits.connections:  # answers to refused clients are bounded too
@@ -286,7 +261,7 @@ class Server:
 
 
 class _AllVoices:
-    """A catalog without satellites: all voices of the workers, and one default for all clients."""
+    """A catalog without satellites, and with one default voice."""
 
     def __init__(self, workers: Scheduler, default: str | None) -> None:
         self._workers = workers

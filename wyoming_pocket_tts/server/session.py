@@ -17,12 +17,12 @@ from wyoming_pocket_tts.server.response import Output, RequestContext, RequestKi
 
 
 class Session:
-    """Owns the responses; writes to a connection that it borrows."""
+    """Owns the responses of a connection."""
 
     def __init__(
         self, output: Output, context: RequestContext, *, info: Callable[[], Event], program: str = PROGRAM
     ) -> None:
-        """``info`` makes the answer to ``describe``, ``program`` is the name in it."""
+        """``info`` makes the answer to ``describe``; ``program`` is the name in it."""
         self._output = output
         self._context = context
         self._info = info
@@ -31,7 +31,7 @@ class Session:
         self._stream: Response | None = None
         """Between ``synthesize-start`` and ``synthesize-stop``."""
         self._refusal: TtsError | None = None
-        """What further requests are answered with, after which the connection closes."""
+        """Answers further requests; then the connection closes."""
         self._has_input_ended = False
         self._is_closed = False
         self._changed = asyncio.Event()
@@ -42,7 +42,7 @@ class Session:
         return bool(self._queue) and self._queue[0].is_active
 
     async def run(self) -> None:
-        """Answer requests until none is left and no more can come. Then the connection is to be closed."""
+        """Answer requests until none is left and no more can come; then the connection is to be closed."""
         while not self._is_closed and (self._queue or not (self._has_input_ended or self._refusal)):
             if not self._queue:
                 self._changed.clear()
@@ -57,7 +57,6 @@ class Session:
         self._is_closed = True
 
     def receive(self, event: Event) -> None:
-        """Take an event of the client."""
         if self._has_input_ended or self._is_closed:
             return
         match event.type:
@@ -82,7 +81,7 @@ class Session:
                 self._output.log(logging.DEBUG, f"ignored an event of type {quote_untrusted(event.type)}")
 
     def end_input(self) -> None:
-        """The client closed its side. What it asked for completely is still answered."""
+        """The client closed its side; complete requests are still answered."""
         if self._stream is not None:
             self._stream.give_up(ProtocolError("the connection ended before synthesize-stop"))
             self._stream = None
@@ -90,12 +89,12 @@ class Session:
         self._changed.set()
 
     def refuse(self, error: TtsError) -> None:
-        """Answer what was asked so far, refuse further requests, then end ``run``."""
+        """Answer the requests so far, refuse others, then end ``run``."""
         self._refusal = self._refusal or error
         self._changed.set()
 
     def abort(self, error: TtsError) -> None:
-        """Send the error and what the current request is owed. Nothing is answered any more."""
+        """Send the error and the closing events due, and end ``run``."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -109,7 +108,7 @@ class Session:
         self._changed.set()
 
     def abandon(self) -> None:
-        """The connection is closed: open requests end without an answer."""
+        """The connection is closed: open requests end unanswered."""
         self._is_closed = True
         self._conclude_all(Cancelled("the client is gone"))
 
@@ -123,7 +122,7 @@ class Session:
             response.fail(error)
         else:
             if not text.strip():
-                response.fail(ProtocolError("there is no text to speak"))
+                response.fail(ProtocolError("there is no text"))
             response.add_text(text)
             response.end_text()
         self._enqueue(response)
@@ -137,7 +136,7 @@ class Session:
 
     def _add_to_stream(self, data: dict[str, Any]) -> None:
         if self._stream is None:
-            error = ProtocolError("synthesize-chunk without synthesize-start: the text is not spoken")
+            error = ProtocolError("synthesize-chunk without synthesize-start: the text is dropped")
             self._enqueue(self._failed(RequestKind.STRAY_TEXT, error))
             return
         try:
@@ -154,7 +153,7 @@ class Session:
         self._stream = None
 
     def _new_response(self, kind: RequestKind, data: dict[str, Any]) -> Response:
-        """A response with the voice that the client wants, or one that has failed; what is refused costs nothing."""
+        """A response with the client's voice, or one that has failed."""
         if self._current_refusal is not None:
             return self._failed(kind, self._current_refusal)
         try:
@@ -164,7 +163,8 @@ class Session:
         except TtsError as error:
             return self._failed(kind, error)
         response = Response(kind, self._context, choice=choice, ssml=ssml)
-        self._output.log(logging.DEBUG, voice_choice_text(choice, asked, ssml=ssml), response.timer.request)
+        if self._output.is_debug:
+            self._output.log(logging.DEBUG, voice_choice_text(choice, asked, ssml=ssml), response.timer.request)
         for warning in choice.warnings:
             self._output.log(logging.WARNING, warning, response.timer.request)
         return response

@@ -34,7 +34,7 @@ _TURNS: Final = 200_000
 _SHOWN: Final = 300
 
 
-async def rehearse(stream: bytes, *, seed: int) -> Counter[str]:
+async def converse_at_random(stream: bytes, *, seed: int) -> Counter[str]:
     """Hold one conversation and return what was sent, by type.
 
     Raises:

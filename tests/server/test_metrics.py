@@ -1,12 +1,21 @@
-"""What Prometheus reads."""
+"""Metrics: values, documentation, and a service that exposes them."""
 
+import json
+import re
+import socket
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
 
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.server.asking import values
+from tests.server.client import Client
+from tests.server.http_client import get, values
+from tests.support.service import Service, service
 from tests.support.tone import VOICES
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.events import RequestStats
@@ -130,3 +139,116 @@ def test_threads_lose_nothing() -> None:
         for _ in range(4_000):
             pool.submit(instruments.batch, 2, 0.01)
     assert seen(instruments)["batch_streams_count"] == 4_000
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PREFIX = "wyoming_pocket_tts_"
+
+
+def offered() -> dict[str, tuple[str, frozenset[str]]]:
+    """Names as people write them in queries -> type and labels."""
+    instruments = PrometheusObserver()
+    instruments.failed("x")
+    instruments.fault("x")
+    instruments.rebuilt("x")
+    ended = RequestStats(
+        request="r",
+        peer="p",
+        outcome="spoken",
+        voice="v",
+        characters=1,
+        audio_seconds=1.0,
+        first_audio_seconds=0.1,
+        waited_seconds=0.1,
+    )
+    instruments.request_ended(ended)
+    state = ServerSnapshot(
+        connections=0, active_streams=0, waiting_streams=0, voices=VOICES, models={"english": "ready"}
+    )
+    instruments.watch(lambda: state)
+    found = {}
+    for family in text_string_to_metric_families(instruments.exposition().decode()):
+        if family.name.startswith(PREFIX) and not family.name.endswith("_created"):
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            name = family.name.removeprefix(PREFIX) + ("_total" if family.type == "counter" else "")
+            found[name] = (family.type, frozenset(labels))
+    return found
+
+
+def test_every_metric_is_described_with_its_labels() -> None:
+    table = PAGE.partition("<!-- metrics:")[2].partition("<!-- /metrics -->")[0]
+    rows = re.findall(r"^\| `(\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", table, re.MULTILINE)
+    described = {name: (kind, frozenset(labels.split(",")) - {""}) for name, labels, kind in rows}
+    assert described == offered()
+
+
+def test_the_queries_ask_for_what_there_is() -> None:
+    names = {name.removesuffix("_bucket") for name in re.findall(rf"{PREFIX}(\w+)", PAGE)}
+    assert len(names) > 4
+    assert names <= offered().keys() | {""}
+
+
+TEXT = "Marzipan for Anneliese."
+
+
+@asynccontextmanager
+async def watched(tmp_path: Path, *options: str) -> AsyncIterator[tuple[Service, str, str]]:
+    """A service that has spoken once, with the addresses of its two doors."""
+    async with service("--metrics-port", "0", *options, tmp_path=tmp_path) as running:
+        uri = await running.uri()
+        await running.until_logged("Metrics at ")
+        found = re.search(r"http://127\.0\.0\.1:\d+", running.log)
+        assert found is not None
+        async with await Client.connect(uri) as client:
+            await client.send("synthesize", text=TEXT)
+            await client.until("audio-stop")
+            yield running, uri, found[0]
+
+
+async def test_it_answers_from_start_to_stop(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (running, _, address):
+        assert (await get(address, "/health")).body == "ok\n"
+        assert (await get(address, "/ready")).status == HTTPStatus.OK
+        found = values((await get(address, "/metrics")).body)
+        assert found['wyoming_pocket_tts_requests_total{outcome="spoken",voice="tone-low"}'] == 1
+        assert found["wyoming_pocket_tts_connections"] == 1
+        assert found["wyoming_pocket_tts_voices_installed"] == 5, "three, and the styles of one of them"
+        assert found["process_resident_memory_bytes"] > 0
+        assert await running.stop() == 0
+        assert "Traceback" not in running.log
+
+
+async def test_a_request_has_its_line_in_the_log_without_its_text(tmp_path: Path) -> None:
+    async with watched(tmp_path, "--log-format", "json") as (running, _, _):
+        await running.until_logged("request_stats")
+        assert await running.stop() == 0
+    (line,) = [line for line in map(json.loads, running.log.splitlines()) if line["logger"].endswith("request_stats")]
+    assert (line["outcome"], line["voice"], line["characters"]) == ("spoken", "tone-low", len(TEXT))
+    assert "Marzipan" not in running.log
+
+
+async def test_models_being_installed_are_exposed(tmp_path: Path) -> None:
+    environment = {"WYOMING_POCKET_TTS_MODELS_NAMES": "english", "WYOMING_POCKET_TTS_MODELS_LOCAL_FILES_ONLY": "true"}
+    async with service("--metrics-port", "0", tmp_path=tmp_path, **environment) as running:
+        await running.until_logged("Metrics at ")
+        found = re.search(r"http://127\.0\.0\.1:\d+", running.log)
+        assert found is not None
+        got = values((await get(found[0], "/metrics")).body)
+    assert got['wyoming_pocket_tts_model_info{model="english",state="coming"}'] == 1
+
+
+async def test_a_taken_port_ends_the_start_with_the_settings_name(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with service("--metrics-port", port, tmp_path=tmp_path) as running:
+            assert await running.exit_code() == 2
+    assert f"metrics.port: cannot listen on tcp://127.0.0.1:{port}: " in running.log
+    assert "address already in use" in running.log.lower()
+    assert "Traceback" not in running.log
+
+
+async def test_without_a_port_there_is_no_endpoint(tmp_path: Path) -> None:
+    async with service(tmp_path=tmp_path) as running:
+        await running.uri()
+        assert await running.stop() == 0
+    assert "Metrics at" not in running.log
