@@ -16,7 +16,13 @@ from wyoming_pocket_tts.pocket.schema import ModelConfig
 
 
 def run(*arguments: str, stdin: bytes = b"", at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """What ``main`` writes, and its exit status. Leaves the log, the streams and the working directory as they were."""
+    """What ``main`` writes, and its exit status. Leaves the log, the streams and the working directory as they were.
+
+    With the option ``--engine``, which only the tests' program has, it is a process of its own.
+    """
+    if "--engine" in arguments:
+        command = [sys.executable, "-m", "tests.support.tone_app", *arguments]
+        return subprocess.run(command, input=stdin, cwd=at, capture_output=True, check=False, timeout=60)
     stdout, stderr = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(stream, "utf-8", write_through=True) for stream in (stdout, stderr))
     log = logging.getLogger()

@@ -158,7 +158,7 @@ def test_generate_says_what_of_a_text_cannot_be_done(tmp_path: Path) -> None:
     text = "<speak>One.<voice name='Zoe'>Two.</voice></speak>"
     done = run("generate", "--engine", "tone", text, "-o", str(tmp_path / "out.wav"))
     assert done.returncode == 0
-    assert b"the text asks for voice 'Zoe', which is not there" in done.stderr
+    assert b"there is no voice 'Zoe', as the text asks: 'tone-low' is used" in done.stderr
     assert run("generate", "--engine", "tone", "-q", text, "-o", str(tmp_path / "out.wav")).stderr == b""
 
 

@@ -181,7 +181,8 @@ class _Job:
 
     def _clear_leftovers(self) -> None:
         """Delete the staging directories of killed conversions: we hold the lock, so none of them is alive."""
-        for path in self.target.parent.glob(f".{self.target.name}.*"):
+        folder, name = self.target.parent, self.target.name
+        for path in [*folder.glob(f".{name}.*.partial"), *folder.glob(f".{name}.*.old")]:
             if looks_like_ours(path):
                 _LOGGER.info("%s: is left of a conversion that was killed; it is deleted", path)
                 shutil.rmtree(path, ignore_errors=True)
