@@ -57,7 +57,7 @@ class LimitSettings(SettingsModel):
     connections_per_address: int = setting(
         24, "Connections from one client address; a whole house shares Home Assistant's", ge=1
     )
-    # fewer than active_streams: an address whose clients all stop reading must leave places to others
+    # fewer than active_streams: one address of clients that stop reading must leave places for the rest
     queued_requests: int = setting(8, "Requests that may wait on one connection behind the one that speaks", ge=0)
     text_characters: int = setting(20_000, "Longest text of one request", ge=1, le=1_000_000)
     idle_seconds: float = setting(

@@ -225,6 +225,11 @@ class Backoff:
         self._next = self._first
 
 
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder that must not be deleted; return its new path."""
+    return path.rename(path.with_name(f"{path.name}.set-aside-{secrets.token_hex(4)}"))
+
+
 _POLL_SECONDS = 0.1
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 
@@ -233,12 +238,12 @@ _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 def locked(path: Path, *, stop: Event, waits: Callable[[], None]) -> Iterator[int]:
     """Hold the lock on a file, which is made and stays; give its descriptor.
 
-    A child that inherits the descriptor holds the lock as well: it is free when all who hold it let go or are dead.
+    A child that inherits the descriptor holds the lock as well: it is free when the last holder closes it or dies.
 
     Args:
         path: the file.
         stop: gives up the wait when it is set.
-        waits: is called once if somebody else holds it.
+        waits: is called once if another process holds it.
 
     Raises:
         Cancelled: ``stop`` was set.

@@ -17,7 +17,6 @@ from typing import Generic, Self, TypeVar
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, TtsError, fault_kind, format_exception_without_text
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import (
-    NEWCOMER_SECONDS,
     Pcm,
     Pending,
     PlaybackClock,
@@ -25,6 +24,7 @@ from wyoming_pocket_tts.core.types import (
     SynthesisRequest,
     Synthesizer,
     close,
+    deadline,
     start,
 )
 from wyoming_pocket_tts.engine.admission import AdmissionController, ThroughputMeter, max_realtime_streams
@@ -111,12 +111,12 @@ class SynthesisStream(AsyncIterator[Pcm]):
         self.over = False
 
     @property
-    def due(self) -> float:
-        """Deadline of its next block; cancelled streams come first, since closing them frees what others need."""
+    def position(self) -> float:
+        """Its place in the queue, by its deadline. Cancelled streams come first: they free resources."""
         if self.is_cancelled:
             return -math.inf
         until = self.playback.until
-        return self.came_at - NEWCOMER_SECONDS if until is None else until
+        return deadline(self.came_at if until is None else until, is_new=until is None)
 
     async def __anext__(self) -> Pcm:
         item = await self.items.get()
@@ -178,8 +178,10 @@ class Scheduler:
         self._reserve = AdmissionController(max_active=reserve, max_waiting=0)
         self._active: set[SynthesisStream] = set()
         self._next_check: asyncio.TimerHandle | None = None
-        self._lock = threading.Condition()  # guards what follows, and the flags of streams and workers
-        self._ready: DeadlineQueue[SynthesisStream] = DeadlineQueue(lambda stream: stream.due)
+        self._lock = threading.Lock()  # guards what follows, and the flags of streams and workers
+        self._idle: list[threading.Condition] = []
+        """Of workers without a stream. The last one is woken first, so that a lone stream stays on one thread."""
+        self._ready: DeadlineQueue[SynthesisStream] = DeadlineQueue(lambda stream: stream.position)
         self._throughput = ThroughputMeter()
         self._stopping = False
         self._pool = WorkerPool(self._work, size=threads, lock=self._lock, stuck_seconds=stuck_seconds, now=now)
@@ -217,7 +219,8 @@ class Scheduler:
             self._cancel(stream)
         with self._lock:
             self._stopping = True
-            self._lock.notify_all()
+            while self._idle:
+                self._idle.pop().notify()
         await asyncio.to_thread(self._pool.join, deadline_seconds)
 
     async def __aenter__(self) -> Self:
@@ -332,7 +335,8 @@ class Scheduler:
 
     def _push(self, stream: SynthesisStream) -> None:
         self._ready.push(stream)
-        self._lock.notify()
+        if self._idle:
+            self._idle.pop().notify()
 
     def _note_wanting(self, stream: SynthesisStream) -> None:
         """From now on its consumer waits, so that what comes tells of the machine's speed."""
@@ -361,7 +365,9 @@ class Scheduler:
             while (stream := self._ready.pop()) is None:
                 if self._stopping:
                     return None
-                self._lock.wait()
+                idle = threading.Condition(self._lock)
+                self._idle.append(idle)
+                idle.wait()
             stream.has_worker, stream.was_woken = True, False
             worker.assign(stream, self._now())
             return stream

@@ -70,7 +70,7 @@ class WorkerPool(Generic[T]):
         run: Callable[[Worker[T]], None],
         *,
         size: int,
-        lock: threading.Condition,
+        lock: threading.Lock,
         stuck_seconds: float,
         now: Callable[[], float],
         most_left_behind: int = MOST_LEFT_BEHIND,

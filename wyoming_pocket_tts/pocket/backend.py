@@ -24,7 +24,7 @@ class SamplingParams:
 
     Attributes:
         temperature: variance of the noise; 0 makes speech the same each time.
-        steps: steps of the sampler, for models whose head takes any.
+        steps: steps of the sampler, for models with a head that takes any.
         noise_clamp: the noise is drawn within plus and minus this; None for no limit.
 
     Raises:
@@ -162,7 +162,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class BatchedBackend(Backend, Protocol):
-    """A model whose speeches can be computed together."""
+    """A model that computes several sequences together."""
 
     def open_rows(self) -> BatchRunner[Any]:
         """Begin with no speech; may be called again, for others beside these."""

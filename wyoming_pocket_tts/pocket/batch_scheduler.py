@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from wyoming_pocket_tts.core.types import NEWCOMER_SECONDS
+from wyoming_pocket_tts.core.types import deadline
 
 T = TypeVar("T")
 
@@ -35,11 +35,6 @@ class SequenceStatus(Generic[T]):
     is_new: bool = False
     """It has no frame so far."""
 
-    @property
-    def need(self) -> float:
-        """The lowest goes first."""
-        return self.supply_seconds - (NEWCOMER_SECONDS if self.is_new else 0.0)
-
 
 @dataclass(frozen=True, slots=True)
 class PrefillStep(Generic[T]):
@@ -61,7 +56,7 @@ def schedule(statuses: Sequence[SequenceStatus[T]], *, steps_since_text: int) ->
     steppers = [each for each in statuses if not each.reads and each.waiting_frames < MOST_WAITING]
     if all(each.waiting_frames >= ENOUGH_WAITING for each in steppers):
         steppers = []
-    reader = min(readers, key=lambda each: each.need, default=None)
+    reader = min(readers, key=lambda each: deadline(each.supply_seconds, is_new=each.is_new), default=None)
     if not steppers:
         return None if reader is None else PrefillStep(reader.speech)
     least = min(each.supply_seconds for each in steppers)

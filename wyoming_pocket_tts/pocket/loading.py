@@ -46,7 +46,7 @@ def find_model(
     else:
         source = str(config)
         if not is_config(source):
-            raise ConfigError(f"{source}: a model's config is a YAML file, whose name ends with .yaml")
+            raise ConfigError(f"{source}: a model's config is a YAML file with a name that ends with .yaml")
         found = registry.load_config(fetch(source))
     if checkpoint is None:
         return name, found

@@ -92,7 +92,7 @@ class SafetensorsFile:
     def read(self, entry: TensorEntry, *, mapped: bool = True) -> Floats:
         """The tensor as float32: a view into the file where that is its type, otherwise converted.
 
-        Not ``mapped`` it is always a copy, whose memory is free after use; pages of a mapping count as this process's
+        Not ``mapped`` it is always a copy, which is freed after use; pages of a mapping count as this process's
         memory for as long as the system likes. Raises ModelError for integers.
         """
         if entry.dtype not in _FLOATS:
@@ -167,7 +167,7 @@ def _read_header(file: BinaryIO, *, max_bytes: int | None = None) -> tuple[list[
     entries = [_entry(name, values, data_start) for name, values in header.items()]
     entries.sort(key=lambda entry: (entry.offset, entry.n_bytes))
     end = data_start
-    for entry in entries:  # a small file whose tensors overlap could fill the memory
+    for entry in entries:  # overlapping tensors of a small file could fill the memory
         if entry.offset != end:
             raise _FormatError("is damaged: its tensors overlap, or there are gaps between them")
         end += entry.n_bytes
@@ -179,20 +179,24 @@ def _read_header(file: BinaryIO, *, max_bytes: int | None = None) -> tuple[list[
 
 
 def _entry(name: str, values: object, data_start: int) -> TensorEntry:
-    where = f"tensor {quote_untrusted(name)}"
+    # Quoting is for errors only: a model has hundreds of tensors.
     if not isinstance(values, dict):
-        raise _FormatError(f"{where}: is not described as a tensor")
+        raise _FormatError(f"{_where(name)}: is not described as a tensor")
     dtype, shape, offsets = values.get("dtype"), values.get("shape"), values.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _FormatError(f"{where}: has the type {quote_untrusted(dtype)}; allowed are {', '.join(_DTYPES)}")
+        raise _FormatError(f"{_where(name)}: has the type {quote_untrusted(dtype)}; allowed are {', '.join(_DTYPES)}")
     if not _are_sizes(shape) or len(shape) > _MAX_RANK:
-        raise _FormatError(f"{where}: {quote_untrusted(shape)} is no shape of a tensor")
+        raise _FormatError(f"{_where(name)}: {quote_untrusted(shape)} is no shape of a tensor")
     if not _are_sizes(offsets) or len(offsets) != 2:  # noqa: PLR2004  (a beginning and an end)
-        raise _FormatError(f"{where}: its place in the file is damaged")
+        raise _FormatError(f"{_where(name)}: its place in the file is damaged")
     entry, found = TensorEntry(name, dtype, tuple(shape), data_start + offsets[0]), offsets[1] - offsets[0]
     if found != entry.n_bytes:
-        raise _FormatError(f"{where}: {found} bytes cannot hold the shape {quote_untrusted(shape)} of {dtype}")
+        raise _FormatError(f"{_where(name)}: {found} bytes cannot hold the shape {quote_untrusted(shape)} of {dtype}")
     return entry
+
+
+def _where(name: str) -> str:
+    return f"tensor {quote_untrusted(name)}"
 
 
 def _are_sizes(values: object) -> TypeGuard[list[int]]:

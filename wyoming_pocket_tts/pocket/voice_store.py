@@ -275,7 +275,7 @@ def download_voices(
 def _clear_leftovers(directory: Path) -> None:
     """Delete what was left aside by downloads that were killed, which no process still writes to."""
     for path in directory.glob(".*"):
-        with suppress(FileNotFoundError):  # somebody else was faster
+        with suppress(FileNotFoundError):  # another process was faster
             if time.time() - path.stat().st_mtime > _READY_MADE_ABANDONED_SECONDS:
                 path.unlink()
 
@@ -403,7 +403,7 @@ def style_files(path: Path) -> dict[str, Path]:
     """The file of each style, the default one first: ``default`` if there is one, else the first by name.
 
     Args:
-        path: a folder of recordings or exported voices, or one of these alone, whose style has no name: ``""``.
+        path: a folder of recordings or exported voices, or a single file, with the style ``""``.
 
     Returns:
         Nothing if it is not there or cannot be read. Of files that differ in their suffix an exported voice counts.
@@ -461,5 +461,5 @@ def about(file: Path, reason: str) -> str:
 def _size_bytes(file: Path) -> int:
     try:
         return file.stat().st_size
-    except OSError:  # who reads it says more
+    except OSError:  # reading it raises a better error
         return 0

@@ -165,7 +165,7 @@ class SatelliteIndex:
         return next((satellite for satellite in alike if satellite.listed or satellite.name == of_port), None)
 
     def asking(self, *, address: str, satellite: str | None) -> Satellite | None:
-        """The satellite of that name, whose own port it is, else that of the narrowest network with the address.
+        """The satellite of that port, else that of the narrowest network with the address.
 
         The address may have a zone; empty or none (a Unix socket), it belongs to no satellite.
         """
@@ -241,7 +241,7 @@ class VoiceCatalog:
     def voices(self, *, satellite: str | None = None) -> list[Voice]:
         """What clients can ask for: the default voice, satellites, configured voices, and the engine's own.
 
-        The default is never a satellite. With ``satellite``, whose own port is asked, that one alone; it is installed
+        The default is never a satellite. With ``satellite``, for its own port, that one alone; it is installed
         if any voice is, since another takes its place while its own is missing.
         """
         now = self._snapshot()
@@ -272,7 +272,7 @@ class VoiceCatalog:
             speaker: a style.
             language: a tag; with a name it counts only where that name is not there.
             address: the client's IP address, empty if it has none.
-            satellite: the name of the satellite whose own port the client connected to.
+            satellite: name of the satellite that owns the port of the connection.
 
         Raises:
             VoiceError: no voice is installed, or none is named and none has the language.
@@ -391,7 +391,7 @@ class _Snapshot(NamedTuple):
 
 
 def _found(entries: Iterable[CatalogEntry], name: str) -> CatalogEntry | None:
-    """The entry with the very name, else the first whose name differs only in case."""
+    """The entry with exactly this name, else the first with one that differs only in case."""
     alike = [entry for entry in entries if same_name(entry.voice.name, name)]
     return next((entry for entry in alike if entry.voice.name == name), alike[0] if alike else None)
 

@@ -107,7 +107,7 @@ class VoiceLibrary:
         self._seen: dict[Path, Identity] = {}
         self._logged: set[tuple[Path, str]] = set()
         self._errors: dict[tuple[Path, Identity], str] = {}
-        """What is wrong with files whose model is not installed; empty if nothing is."""
+        """What is wrong with files for a model that is not installed; empty if nothing is."""
         self._thread = Thread(target=self._run, name="library", daemon=True)
 
     def start(self) -> None:
@@ -184,7 +184,7 @@ class VoiceLibrary:
                 yield UserVoice(source.voice_name, spec.label, style_files(path), path)
 
     def _dropped(self) -> Iterator[UserVoice]:
-        """Voices of the folder whose name is free and whose model is configured."""
+        """Voices of the folder that have a free name and a configured model."""
         elsewhere = [source.path for source in self._sources if source.path is not None]
         found = user_voices(self._data_dir, self._labels)
         for voice in accepted(found, labels=self._labels, taken=self._taken, elsewhere=elsewhere):

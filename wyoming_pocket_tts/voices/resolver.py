@@ -289,7 +289,7 @@ class NameIndex:
             problems.missing(elsewhere)
         else:
             few = dict.fromkeys([*self._own, *self._dropped, *self._models.all_names()[:1], "...", *self._embedded])
-            # No error that keeps the service from starting: it may be a voice whose file was taken away.
+            # No error that keeps the service from starting: the file of the voice may have been removed.
             problems.missing(
                 f"there is no voice '{name}'{self._suggest(name)}; allowed are those of 'voices', those "
                 f"that lie in the data directory's folder 'voices', and those that the service lists: {', '.join(few)}"

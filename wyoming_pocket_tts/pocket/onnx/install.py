@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from threading import Event
 
 from wyoming_pocket_tts.core.errors import ModelError, TtsError
-from wyoming_pocket_tts.core.system import atomic_path, cpu_flags, cpu_name, has_integer_products, locked
+from wyoming_pocket_tts.core.system import atomic_path, cpu_flags, cpu_name, has_integer_products, locked, set_aside
 from wyoming_pocket_tts.pocket.hub import is_here
 from wyoming_pocket_tts.pocket.onnx.bundle import (
     ModelBundle,
@@ -175,8 +174,7 @@ class _Job:
     def _keep_foreign_files(self) -> None:
         """Rename a target that is not a bundle, so that it is not deleted."""
         if os.path.lexists(self.target) and not looks_like_ours(self.target):
-            kept = self.target.with_name(f"{self.target.name}.set-aside-{secrets.token_hex(4)}")
-            self.target.rename(kept)
+            kept = set_aside(self.target)
             _LOGGER.warning("%s: holds files that are not this program's; it is now called %s", self.target, kept)
 
     def _clear_leftovers(self) -> None:
