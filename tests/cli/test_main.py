@@ -113,7 +113,7 @@ def test_zeroconf_takes_a_name_or_none(
         served.append(settings)
 
     run_service: Callable[..., Coroutine[None, None, None]] = note
-    monkeypatch.setattr("wyoming_pocket_tts.cli.serve.run_service", run_service)
+    monkeypatch.setattr("wyoming_pocket_tts.cli.service.run_service", run_service)
     monkeypatch.setattr("wyoming_pocket_tts.config.loader.set_up_logging", lambda **_: None)
     result = CliRunner().invoke(app, ["serve", *options])
     assert result.exit_code == 0, result.output

@@ -13,7 +13,7 @@ import yaml
 from tests.home_assistant_app.test_options import APP, CONFIG, ROOT, SCHEMA
 from tests.image.dockerfile import read_dockerfile
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.home_assistant.supervisor import INGRESS_PORT
+from wyoming_pocket_tts.home_assistant.app import INGRESS_PORT
 
 LANGUAGES = sorted(APP.glob("translations/*.yaml"))
 

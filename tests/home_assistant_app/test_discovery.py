@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.home_assistant_app.supervisor import LIMIT_SECONDS, supervisor
-from wyoming_pocket_tts.home_assistant.supervisor import SupervisorDiscovery
+from wyoming_pocket_tts.home_assistant.app import SupervisorDiscovery
 
 URI = "tcp://local-wyoming-pocket-tts:10200"
 SAID = ("/discovery", "Bearer secret", {"service": "wyoming", "config": {"uri": URI}})

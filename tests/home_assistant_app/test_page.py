@@ -12,7 +12,7 @@ import pytest
 from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.types import Voice
-from wyoming_pocket_tts.home_assistant.supervisor import ingress_page, render_page
+from wyoming_pocket_tts.home_assistant.app import ingress_page, render_page
 
 
 def voice(name: str, *, installed: bool = True) -> Voice:

@@ -15,7 +15,6 @@ KNOWN = {
     "core.logging": "when a line was written",
     "cli.doctor.machine": "what time it is on this machine",
     "kokoro.training.acoustic": "a line of a training's report",
-    "kokoro.training.vocoder": "the same",
     "pocket.voice_store": "how old a file is that a killed download left",
 }
 """Who asks the clock on the wall, and for what."""

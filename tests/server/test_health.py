@@ -14,8 +14,8 @@ from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest
 from wyoming_pocket_tts.engine.scheduler import Scheduler
+from wyoming_pocket_tts.server.app import SystemdNotifier
 from wyoming_pocket_tts.server.health import DOUBT_SECONDS, MAX_FAILURES, QUIET_SECONDS, LivenessMonitor, ReadinessProbe
-from wyoming_pocket_tts.server.systemd import SystemdNotifier
 
 
 class ProbeClock:

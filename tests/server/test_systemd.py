@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wyoming_pocket_tts.server.systemd import SystemdNotifier
+from wyoming_pocket_tts.server.app import SystemdNotifier
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 
 COMMANDS = {
-    "serve": ("serve", "Serve Home Assistant and other Wyoming clients."),
+    "serve": ("service", "Serve Home Assistant and other Wyoming clients."),
     "generate": ("generate", "Turn text into a WAV file, without a server."),
     "clone": ("clone", "Make a voice for the service from a recording."),
     "export-voice": ("clone", "Turn recordings into voice files for Pocket TTS."),
