@@ -177,7 +177,7 @@ class MetricsSettings(SettingsModel):
     )
     host: str = setting(
         "127.0.0.1",
-        "Address to answer on. Only this machine's programs can ask unless told otherwise, since nobody has to log in",
+        "Address to answer on. There is no login, so only programs of this machine can connect unless this is changed",
         min_length=1,
     )
 
@@ -202,7 +202,7 @@ class Settings(SettingsModel):
     models: ModelSettings = ModelSettings()
     text: TextSettings = TextSettings()
     voices: Mapping[Name, VoiceSettings] = setting({}, "Voices of one's own")
-    satellites: Mapping[Name, SatelliteSettings] = setting({}, "Who is spoken to how")
+    satellites: Mapping[Name, SatelliteSettings] = setting({}, "Satellites, and options of speech for each")
     data_dir: Annotated[Path, AfterValidator(_expand_home), relative_path(_anchor_path)] = setting(
         default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
     )
