@@ -57,11 +57,11 @@ class Counts(NullObserver):
     batches: list[int] = field(default_factory=list)
     freed_seconds: list[float] = field(default_factory=list)
 
-    def batch(self, streams: int, seconds: float) -> None:  # noqa: ARG002  (the observer's signature)
+    def batch_step(self, streams: int, seconds: float) -> None:  # noqa: ARG002  (the observer's signature)
         """Note the size."""
         self.batches.append(streams)
 
-    def cancelled(self, seconds: float) -> None:
+    def stream_cancelled(self, seconds: float) -> None:
         """Note how long it took."""
         self.freed_seconds.append(seconds)
 

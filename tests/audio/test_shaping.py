@@ -24,7 +24,7 @@ MANNERS = (
     SynthesisOptions(rate_hz=22_050, volume_db=-3.5),
     SynthesisOptions(speed=0.8, rate_hz=48_000, volume_db=12),
 )
-WHOLE = {manner: joined(shape(iter([SPEECH]), RATE_HZ, manner)) for manner in MANNERS}
+WHOLE = {options: joined(shape(iter([SPEECH]), RATE_HZ, options)) for options in MANNERS}
 
 
 class Source:
@@ -48,48 +48,48 @@ class Source:
 
 
 @settings(max_examples=60, deadline=None)
-@given(manner=st.sampled_from(MANNERS), lengths=st.lists(st.integers(0, 4000), max_size=40))
-def test_however_speech_is_cut_the_same_comes_out(manner: SynthesisOptions, lengths: list[int]) -> None:
-    np.testing.assert_array_equal(joined(shape(cut(SPEECH, lengths), RATE_HZ, manner)), WHOLE[manner])
+@given(options=st.sampled_from(MANNERS), lengths=st.lists(st.integers(0, 4000), max_size=40))
+def test_however_speech_is_cut_the_same_comes_out(options: SynthesisOptions, lengths: list[int]) -> None:
+    np.testing.assert_array_equal(joined(shape(cut(SPEECH, lengths), RATE_HZ, options)), WHOLE[options])
 
 
-@pytest.mark.parametrize("manner", MANNERS)
-def test_sample_by_sample_too(manner: SynthesisOptions) -> None:
+@pytest.mark.parametrize("options", MANNERS)
+def test_sample_by_sample_too(options: SynthesisOptions) -> None:
     short = SPEECH[4000:6500]
     np.testing.assert_array_equal(
-        joined(shape(cut(short, [1] * len(short)), RATE_HZ, manner)), joined(shape(iter([short]), RATE_HZ, manner))
+        joined(shape(cut(short, [1] * len(short)), RATE_HZ, options)), joined(shape(iter([short]), RATE_HZ, options))
     )
 
 
 @pytest.mark.parametrize(
-    "manner",
+    "options",
     [
         SynthesisOptions(),
         SynthesisOptions(rate_hz=RATE_HZ),
         SynthesisOptions(pauses=SilenceOptions(before=1), temperature=0.3),
     ],
 )
-def test_a_manner_that_changes_no_sound_gives_the_very_same_iterator(manner: SynthesisOptions) -> None:
+def test_a_manner_that_changes_no_sound_gives_the_very_same_iterator(options: SynthesisOptions) -> None:
     blocks = iter([SPEECH])
-    assert shape(blocks, RATE_HZ, manner) is blocks
+    assert shape(blocks, RATE_HZ, options) is blocks
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("options", MANNERS)
 def test_nothing_is_taken_before_it_is_asked_for_and_the_first_sound_needs_no_more_than_a_block(
-    manner: SynthesisOptions,
+    options: SynthesisOptions,
 ) -> None:
     source = Source(*np.array_split(SPEECH, 15))  # 100 ms each
-    shaped = shape(iter(source), RATE_HZ, manner)
+    shaped = shape(iter(source), RATE_HZ, options)
     taken_before = source.taken
     assert len(next(shaped)) > 0
     assert (taken_before, source.taken) == (0, 1)
 
 
-@pytest.mark.parametrize("manner", MANNERS)
-def test_closing_closes_the_source(manner: SynthesisOptions) -> None:
+@pytest.mark.parametrize("options", MANNERS)
+def test_closing_closes_the_source(options: SynthesisOptions) -> None:
     source = Source(SPEECH, SPEECH)
     blocks = iter(source)  # somebody else may hold on to it
-    shaped = shape(blocks, RATE_HZ, manner)
+    shaped = shape(blocks, RATE_HZ, options)
     next(shaped)
     closed_before = source.closed
     shaped.close()  # type: ignore[attr-defined]
@@ -108,17 +108,17 @@ def test_a_source_that_cannot_be_closed_will_do() -> None:
     assert len(joined(shape(iter([SPEECH]), RATE_HZ, SynthesisOptions(speed=2)))) == len(SPEECH) // 2
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("options", MANNERS)
 @pytest.mark.parametrize("length", [0, 1, 2, 100, 287, 288, 289, 600])
-def test_nothing_and_next_to_nothing_can_be_shaped(manner: SynthesisOptions, length: int) -> None:
-    shaped = joined(shape(iter([SPEECH[5000 : 5000 + length]]), RATE_HZ, manner))
-    expected = length / manner.speed * (manner.rate_hz or RATE_HZ) / RATE_HZ
+def test_nothing_and_next_to_nothing_can_be_shaped(options: SynthesisOptions, length: int) -> None:
+    shaped = joined(shape(iter([SPEECH[5000 : 5000 + length]]), RATE_HZ, options))
+    expected = length / options.speed * (options.rate_hz or RATE_HZ) / RATE_HZ
     assert abs(len(shaped) - expected) <= 1
     assert shaped.dtype == np.int16
 
 
 @pytest.mark.parametrize(
-    ("manner", "message"),
+    ("options", "message"),
     [
         (SynthesisOptions(speed=0.49), "the speed 0.49 is out of range: 0.5 to 2.0"),
         (SynthesisOptions(speed=float("nan")), "the speed nan"),
@@ -128,9 +128,9 @@ def test_nothing_and_next_to_nothing_can_be_shaped(manner: SynthesisOptions, len
         (SynthesisOptions(rate_hz=0), "the sample rate 0 is out of range: 4000 to 192000 Hz"),
     ],
 )
-def test_what_cannot_be_done_is_refused_at_once(manner: SynthesisOptions, message: str) -> None:
+def test_what_cannot_be_done_is_refused_at_once(options: SynthesisOptions, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        shape(iter([SPEECH]), RATE_HZ, manner)
+        shape(iter([SPEECH]), RATE_HZ, options)
 
 
 def test_resampling_cannot_wrap_loud_sound_around() -> None:

@@ -152,7 +152,7 @@ def test_a_client_beside_the_server_finds_what_listens_everywhere(listens: str, 
 
 async def test_a_full_server_is_well_and_says_that_it_is_full() -> None:
     """Whoever restarts it for its health's sake breaks off all that it says."""
-    async with tone_service(limits=LimitSettings(connections=3)) as house, AsyncExitStack() as crowd:
+    async with tone_service(limits=LimitSettings(max_connections=3)) as house, AsyncExitStack() as crowd:
         for _ in range(3):
             client = await crowd.enter_async_context(await house.connect())
             await client.send("ping")
@@ -161,7 +161,7 @@ async def test_a_full_server_is_well_and_says_that_it_is_full() -> None:
         code, told, complaints = await run_check(uri)
         assert (code, complaints) == (0, "")
         assert told.startswith(f"The server at {uri} is there, and has no room for another client now: ")
-        assert "all connections are taken, 3 of 3 (server.limits.connections)" in told
+        assert "all connections are taken, 3 of 3 (server.limits.max_connections)" in told
         with pytest.raises(ServerOverloaded, match="refuses: 'all connections are taken, 3 of 3"):
             await synthesize(uri, words_of("Hello."), voice=None, sink=lambda *_: None)
 

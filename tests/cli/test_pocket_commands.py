@@ -208,7 +208,7 @@ def test_without_pytorch_onnx_runtime_does_it(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("voice", "default_voice", "model", "manner"),
+    ("voice", "default_voice", "model", "options"),
     [
         ("alba", None, ModelSelection(), GenerationOptions()),
         ("Alba", None, ModelSelection(), GenerationOptions()),
@@ -227,7 +227,7 @@ def test_pocket_tts_speaks_when_something_asks_for_it(
     voice: str | None,
     default_voice: str | None,
     model: ModelSelection,
-    manner: GenerationOptions,
+    options: GenerationOptions,
 ) -> None:
     asked: list[tuple[str | None, str | None]] = []
 
@@ -237,7 +237,7 @@ def test_pocket_tts_speaks_when_something_asks_for_it(
 
     monkeypatch.setattr(generating, "generate_with_pocket", note)
     settings = Settings(voice=DefaultVoiceSettings(default=default_voice))
-    wanted = GenerateOptions(text=None, voice=voice, model=model, generation=manner, output="-", settings=settings)
+    wanted = GenerateOptions(text=None, voice=voice, model=model, generation=options, output="-", settings=settings)
     assert generate_speech(wanted, load_embedded=_no_embedded_voice, quiet=True) == "spoken"
     assert asked == [(None, None if default_voice == "kokoro-ray" else voice or default_voice)]
 

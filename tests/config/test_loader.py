@@ -34,13 +34,13 @@ def test_without_sources_the_defaults_hold() -> None:
 
 
 def test_flags_win_over_environment_over_file_over_defaults(config: Path) -> None:
-    config.write_text("log: {level: error, format: json}\nvoice: {default: from-file}\nserver: {shutdown_seconds: 1}\n")
+    config.write_text("log: {level: error, format: json}\nvoice: {default: from-file}\nserver: {shutdown_timeout: 1}\n")
     environment = {"WYOMING_POCKET_TTS_LOG_LEVEL": "warning", "WYOMING_POCKET_TTS_VOICE_DEFAULT": "from-environment"}
     settings = load_settings(file=config, environment=environment, flags={"log.level": "debug", "data_dir": None})
     assert settings.log.level == "debug"
     assert settings.voice.default == "from-environment"
     assert settings.log.format == "json"
-    assert settings.server.shutdown_seconds == 1
+    assert settings.server.shutdown_timeout == 1
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:
@@ -53,12 +53,12 @@ def test_every_setting_has_a_variable_of_its_own() -> None:
 def test_variables_are_text_and_become_what_they_mean() -> None:
     environment = {
         "WYOMING_POCKET_TTS_DISCOVERY_ANNOUNCE": "false",
-        "WYOMING_POCKET_TTS_SERVER_SHUTDOWN_SECONDS": "2.5",
+        "WYOMING_POCKET_TTS_SERVER_SHUTDOWN_TIMEOUT": "2.5",
         "WYOMING_POCKET_TTS_VOICE_DEFAULT": "",
     }
     settings = load_settings(environment=environment)
     assert settings.discovery.announce is False
-    assert settings.server.shutdown_seconds == 2.5
+    assert settings.server.shutdown_timeout == 2.5
     assert settings.voice.default is None
 
 
@@ -90,10 +90,10 @@ def test_a_wrong_value_names_what_is_allowed(config: Path) -> None:
 
 
 def test_every_problem_has_a_line_of_its_own(config: Path) -> None:
-    lines = problem(config, "server:\n  uri: http://x\n  shutdown_seconds: -1\nlog: 5\n").splitlines()
+    lines = problem(config, "server:\n  uri: http://x\n  shutdown_timeout: -1\nlog: 5\n").splitlines()
     assert len(lines) == 3
     assert "line 2: server.uri: 'http://x' should be tcp://HOST:PORT, unix:///PATH or stdio://" in lines[0]
-    assert "line 3: server.shutdown_seconds: should be greater than or equal to 0, not -1" in lines[1]
+    assert "line 3: server.shutdown_timeout: should be greater than or equal to 0, not -1" in lines[1]
     assert "line 4: log: must hold keys of its own, not 5" in lines[2]
 
 

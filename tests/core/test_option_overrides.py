@@ -19,8 +19,8 @@ FULL = OptionOverrides(
 
 
 def test_nothing_said_changes_nothing() -> None:
-    manner = FULL.on(SynthesisOptions())
-    assert OptionOverrides().on(manner) == manner
+    options = FULL.on(SynthesisOptions())
+    assert OptionOverrides().on(options) == options
     assert OptionOverrides().on(SynthesisOptions()) == SynthesisOptions()
 
 
@@ -33,7 +33,7 @@ def test_everything_said_counts_also_what_is_zero_or_false() -> None:
         temperature=0,
         eos_threshold=0,
         pauses=SilenceOptions(before=0, between=0.2, after=0.3),
-        reading=TextOptions(
+        text=TextOptions(
             normalize=False,
             emoji="speak",
             replacements=(("TV", "television"),),
@@ -44,5 +44,5 @@ def test_everything_said_counts_also_what_is_zero_or_false() -> None:
 
 
 def test_words_of_two_layers_add_up_and_the_upper_one_wins() -> None:
-    below = SynthesisOptions(reading=TextOptions(replacements=(("HA", "Home Assistant"), ("tv", "telly"))))
-    assert FULL.on(below).reading.replacements == (("TV", "television"), ("HA", "Home Assistant"))
+    below = SynthesisOptions(text=TextOptions(replacements=(("HA", "Home Assistant"), ("tv", "telly"))))
+    assert FULL.on(below).text.replacements == (("TV", "television"), ("HA", "Home Assistant"))

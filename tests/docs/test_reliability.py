@@ -36,7 +36,7 @@ def test_every_fault_is_proved_by_tests_that_exist() -> None:
 def test_every_limit_is_listed_with_its_default() -> None:
     listed = {name.strip("`"): (default, place.strip("`")) for name, default, place in rows("Limits")}
     settings = {name: field.default for name, field in LimitSettings.model_fields.items()}
-    del settings["real_time"], settings["overload"]
+    del settings["limit_to_realtime"], settings["on_overload"]
     events = {f"EventLimits.{field.name}": field.default for field in dataclasses.fields(EventLimits)}
     for name, (default, place) in listed.items():
         if name.isupper():

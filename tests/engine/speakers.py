@@ -52,10 +52,10 @@ class Noting(NullObserver):
         self.rebuilds: list[str] = []
         self.has_rebuilt = threading.Event()
 
-    def fault(self, kind: str) -> None:
+    def engine_fault(self, kind: str) -> None:
         self.faults.append(kind)
 
-    def rebuilt(self, model: str) -> None:
+    def model_reloaded(self, model: str) -> None:
         self.rebuilds.append(model)
         self.has_rebuilt.set()
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.engine.speakers import Counting
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.engine.eviction import (
-    STUCK,
+    HUNG,
     Lease,
     LoadDecision,
     ManagedModel,
@@ -20,7 +20,7 @@ from wyoming_pocket_tts.engine.eviction import (
     ModelPool,
 )
 
-PATIENCE = ManagerTimeouts(rest=1.0, idle=60.0, stuck=30.0, arrival=100.0)
+PATIENCE = ManagerTimeouts(rest=1.0, idle=60.0, hung=30.0, arrival=100.0)
 
 
 def a_place(name: str = "m", *, size: int = 10, stays: bool = True) -> ManagedModel:
@@ -36,7 +36,7 @@ class Household(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.on_the_way: list[LoadDecision] = []
         self.gone: set[ModelInstance] = set()
-        self.stuck: set[ModelInstance] = set()
+        self.hung: set[ModelInstance] = set()
 
     @initialize(budget=st.integers(1, 60), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), data=st.data())
     def begin(self, budget: int, sizes: list[int], data: st.DataObject) -> None:
@@ -118,9 +118,9 @@ class Household(RuleBasedStateMachine):
         for loaded in self.ledger.broken_models(self.now):
             assert loaded.broken
             assert loaded.model.loaded is not loaded
-            assert loaded not in self.stuck, "it is told once"
-            self.stuck |= {loaded} if loaded.broken == STUCK else set()
-        assert all(each in self.stuck for each in self.ledger.there if each.busy_seconds(self.now) > PATIENCE.stuck)
+            assert loaded not in self.hung, "it is told once"
+            self.hung |= {loaded} if loaded.broken == HUNG else set()
+        assert all(each in self.hung for each in self.ledger.there if each.busy_seconds(self.now) > PATIENCE.hung)
         for loaded in self.ledger.evictable(self.now):
             self.leave(loaded)
         self.ledger.refuse_late(self.now)
@@ -309,7 +309,7 @@ def test_a_model_that_hangs_is_not_lent_again_and_not_for_ever_opened_anew() -> 
     for number in (1, 2):
         speaker.busy_seconds, speaker.is_left_behind = 31.0, True
         (broken,) = ledger.broken_models(now)
-        assert broken.broken == STUCK
+        assert broken.broken == HUNG
         assert ledger.evictable(now) == [], "what hangs keeps its memory"
         now = 100.0 * number
         if number == 1:

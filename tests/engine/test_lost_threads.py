@@ -17,7 +17,7 @@ from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.worker_pool import MOST_LEFT_BEHIND
 
-STUCK_SECONDS = 0.06
+HUNG_SECONDS = 0.06
 """On the simulated clock; a sixth of it, on the real one, passes between two looks."""
 
 
@@ -25,7 +25,7 @@ class Faults(NullObserver):
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def fault(self, kind: str) -> None:
+    def engine_fault(self, kind: str) -> None:
         self.kinds.append(kind)
 
 
@@ -44,7 +44,7 @@ class Hanging(ToneSynthesizer):
     @asynccontextmanager
     async def workers(self, observer: NullObserver | None = None) -> AsyncIterator[Scheduler]:
         async with Scheduler(
-            self, threads=1, max_active=1, stuck_seconds=STUCK_SECONDS, observer=observer, now=self.clock
+            self, threads=1, max_active=1, hung_seconds=HUNG_SECONDS, observer=observer, now=self.clock
         ) as workers:
             try:
                 yield workers
@@ -81,13 +81,13 @@ async def test_a_stream_that_hangs_ends_with_an_error_and_the_next_is_spoken(cap
         async with workers.synthesize(SynthesisRequest(text="hang on, whatever comes", voice=VOICES[0])) as blocks:
             assert len(await anext(blocks)) == 1600
             await engine.hangs("hang on, whatever comes")
-            engine.clock.turn(STUCK_SECONDS)
+            engine.clock.turn(HUNG_SECONDS)
             async with asyncio.timeout(15):
                 with pytest.raises(ModelError, match="has not answered for"):
                     await anext(blocks)
         assert await spoken(workers, "Somebody else.")
-        assert (workers.active, workers.healthy, faults.kinds) == (0, True, ["stuck"])
-        assert "speech-0 is stuck at a block of 'tone-low'" in caplog.text
+        assert (workers.active, workers.healthy, faults.kinds) == (0, True, ["hung"])
+        assert "speech-0 hangs in a block of 'tone-low'" in caplog.text
         assert lost.is_alive()
         caplog.set_level(logging.INFO)
         engine.gate.open()
@@ -107,7 +107,7 @@ async def test_the_place_of_somebody_who_left_a_stream_that_hangs_is_free() -> N
         waiting = asyncio.create_task(spoken(workers, "Next, please."))
         await asyncio.sleep(0)
         assert workers.waiting == 1
-        engine.clock.turn(STUCK_SECONDS)
+        engine.clock.turn(HUNG_SECONDS)
         assert await waiting
 
 
@@ -115,7 +115,7 @@ async def test_slow_blocks_are_no_reason_as_long_as_they_come() -> None:
     engine, faults = ToneSynthesizer(), Faults()
     clock = Clock()
     slow = ToneSynthesizer(failure=lambda _request, _block: clock.turn(0.8))
-    async with Scheduler(slow, threads=1, stuck_seconds=1.0, observer=faults, now=clock) as workers:
+    async with Scheduler(slow, threads=1, hung_seconds=1.0, observer=faults, now=clock) as workers:
         text = "It takes longer than the deadline, but no block of it does."
         assert len(await spoken(workers, text)) == -(
             -engine.samples(SynthesisRequest(text=text, voice=VOICES[0])) // 1600
@@ -125,11 +125,11 @@ async def test_slow_blocks_are_no_reason_as_long_as_they_come() -> None:
 
 async def test_nobody_waits_at_the_end_for_a_thread_that_was_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     engine = Hanging()
-    workers = Scheduler(engine, threads=1, stuck_seconds=STUCK_SECONDS, now=engine.clock)
+    workers = Scheduler(engine, threads=1, hung_seconds=HUNG_SECONDS, now=engine.clock)
     await workers.start()
     speaking = asyncio.create_task(spoken(workers, "hang for ever"))
     await engine.hangs("hang for ever")
-    engine.clock.turn(STUCK_SECONDS)
+    engine.clock.turn(HUNG_SECONDS)
     with pytest.raises(ModelError):
         await speaking
     async with asyncio.timeout(15):
@@ -145,11 +145,11 @@ async def test_too_many_threads_left_behind_are_an_illness() -> None:
             assert workers.healthy
             speaking = asyncio.create_task(spoken(workers, f"hang {number}"))
             await engine.hangs(f"hang {number}")
-            engine.clock.turn(STUCK_SECONDS)
+            engine.clock.turn(HUNG_SECONDS)
             with pytest.raises(ModelError):
                 await speaking
         assert not workers.healthy
-        assert faults.kinds == ["stuck"] * (MOST_LEFT_BEHIND + 1)
+        assert faults.kinds == ["hung"] * (MOST_LEFT_BEHIND + 1)
 
 
 async def test_who_comes_back_lets_another_be_left_behind() -> None:
@@ -159,7 +159,7 @@ async def test_who_comes_back_lets_another_be_left_behind() -> None:
             lost = next(thread for thread in speaking_threads() if thread.name == f"speech-{number}")
             speaking = asyncio.create_task(spoken(workers, f"hang {number}"))
             await engine.hangs(f"hang {number}")
-            engine.clock.turn(STUCK_SECONDS)
+            engine.clock.turn(HUNG_SECONDS)
             with pytest.raises(ModelError):
                 await speaking
             engine.gate.let(1)
@@ -174,7 +174,7 @@ async def test_where_no_thread_is_to_be_had_it_is_tried_again(monkeypatch: pytes
         await engine.hangs("hang on, whatever comes")
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", no_thread)
-            engine.clock.turn(STUCK_SECONDS)
+            engine.clock.turn(HUNG_SECONDS)
             with pytest.raises(ModelError):
                 await speaking
             assert not workers.healthy

@@ -119,7 +119,7 @@ async def test_leaving_while_it_sleeps_closes_it_in_a_worker() -> None:
     freed: list[float] = []
 
     class Noting(NullObserver):
-        def cancelled(self, seconds: float) -> None:
+        def stream_cancelled(self, seconds: float) -> None:
             freed.append(seconds)
 
     slow, noting = SlowSynthesizer(), Noting()

@@ -67,7 +67,7 @@ def narrator(engine: ToneSynthesizer) -> tuple[SynthesisPipeline, VoiceCatalog]:
 
 
 def asked(choice: VoiceMatch, text: str = "Good morning") -> SynthesisRequest:
-    return SynthesisRequest(text=text, voice=choice.voice, speaker=choice.speaker, manner=choice.manner)
+    return SynthesisRequest(text=text, voice=choice.voice, speaker=choice.speaker, options=choice.options)
 
 
 def together(blocks: Iterator[Pcm]) -> Pcm:
@@ -101,7 +101,7 @@ def test_the_engine_is_asked_for_its_own_voice_in_the_style_and_with_the_manner(
         ("ton", "heiter"),
     ]
     assert all(request.voice in engine.voices() for request in engine.requests)
-    assert engine.requests[0].manner.temperature == 0.1
+    assert engine.requests[0].options.temperature == 0.1
 
 
 def test_a_style_is_spoken_also_for_those_who_give_its_voice_alone() -> None:
@@ -148,9 +148,9 @@ def test_the_text_is_read_in_the_language_that_the_voice_shows_or_the_text_has()
     engine = Recorder()
     narrating, _ = narrator(engine)
     voice = next(each for each in narrating.voices() if each.name == "Ton")
-    manner = SynthesisOptions(reading=TextOptions(emoji="speak"))
-    together(narrating.synthesize(SynthesisRequest(text="a", voice=voice, manner=manner)))
-    together(narrating.synthesize(SynthesisRequest(text="b", voice=voice, manner=manner, language="fr")))
+    options = SynthesisOptions(text=TextOptions(emoji="speak"))
+    together(narrating.synthesize(SynthesisRequest(text="a", voice=voice, options=options)))
+    together(narrating.synthesize(SynthesisRequest(text="b", voice=voice, options=options, language="fr")))
     assert [request.text for request in engine.requests] == ["a|de-AT|speak", "b|fr|speak"]
 
 
@@ -178,7 +178,7 @@ def test_what_fails_in_the_engine_comes_out_and_everything_is_closed(name: str) 
 def test_shaping_that_never_begins_leaves_nothing_open() -> None:
     engine = Recorder()
 
-    def broken(blocks: Iterator[Pcm | Pending], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm | Pending]:
+    def broken(blocks: Iterator[Pcm | Pending], rate_hz: int, options: SynthesisOptions) -> Iterator[Pcm | Pending]:
         next(blocks)
         raise ModelError("no such library")
 
@@ -215,7 +215,7 @@ def test_texts_are_read_aloud_unless_told_otherwise() -> None:
     together(
         narrating.synthesize(
             SynthesisRequest(
-                text="It is 5 %.", voice=choice.voice, manner=SynthesisOptions(reading=TextOptions(normalize=False))
+                text="It is 5 %.", voice=choice.voice, options=SynthesisOptions(text=TextOptions(normalize=False))
             )
         )
     )

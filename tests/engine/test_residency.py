@@ -159,7 +159,7 @@ async def test_a_hang_ends_the_streams_and_the_next_request_is_spoken(caplog: py
         model.brought[0].busy_seconds, model.brought[0].is_left_behind = 30.1, True
         assert await asyncio.to_thread(hears.has_rebuilt.wait, PATIENCE_SECONDS), "nobody has to ask"
         assert isinstance(model.brought[0].reason, ModelError)
-        assert (hears.faults, hears.rebuilds) == (["stuck"], ["m"])
+        assert (hears.faults, hears.rebuilds) == (["hung"], ["m"])
         assert spoken(speaks) == [2, 2, 2]
         assert len(list(neighbour)) == 2
         close(stream)
@@ -232,7 +232,7 @@ def test_a_model_that_hangs_in_its_last_speeches_ends_them() -> None:
         until(lambda: model.brought[0].reason is not None)
         with pytest.raises(ModelError, match="hung"):
             next(bystander)
-        assert (hears.faults, hears.rebuilds) == (["stuck"], ["m"]), "what was opened anew speaks on"
+        assert (hears.faults, hears.rebuilds) == (["hung"], ["m"]), "what was opened anew speaks on"
         assert spoken(speaks) == [2, 2, 2]
 
 

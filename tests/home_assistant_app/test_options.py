@@ -23,8 +23,8 @@ SHARE = Path("/share/wyoming-pocket-tts")
 
 NOT_OFFERED = (
     "server.uri",  # the container's port is fixed
-    "server.shutdown_seconds",
-    *(f"server.limits.{what}" for what in ("connections", "queue", "text_", "idle_", "write_", "active_", "waiting_")),
+    "server.shutdown_timeout",
+    *(f"server.limits.{what}" for what in ("max_", "idle_", "write_", "queue_")),
     # they fit a house
     "discovery.name",  # Home Assistant is told by the Supervisor
     "data_dir",  # the app's own directory
@@ -143,6 +143,7 @@ def test_every_option_reaches_its_setting(tmp_path: Path) -> None:
     expected = settings_of(FULL, data=DATA, recordings=SHARE)
     assert value_at(expected, "satellites.NAME.address") == ["192.168.1.20", "10.0.0.0/8"]
     expected["satellites"]["Kitchen"]["address"] = ["192.168.1.20/32", "10.0.0.0/8"]  # as the settings write them
+    expected["server"]["limits"]["on_overload"] = "fallback"  # the option keeps the setting's former values
     for option, key in option_keys():
         assert value_at(found, key) == value_at(expected, key), option
         if "NAME" not in key:

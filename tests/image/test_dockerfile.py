@@ -111,7 +111,7 @@ def test_compose_sets_what_there_is_to_set_and_gives_away_nothing() -> None:
     assert COMPOSE["cap_drop"] == ["ALL"]
     assert COMPOSE["volumes"] == ["data:/data"]
     waits = int(COMPOSE["stop_grace_period"].removesuffix("s"))
-    assert waits > load_settings().server.shutdown_seconds
+    assert waits > load_settings().server.shutdown_timeout
 
 
 def test_what_should_not_be_in_an_image_is_found(tmp_path: Path) -> None:

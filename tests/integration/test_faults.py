@@ -77,7 +77,7 @@ async def test_a_socket_file_that_a_killed_service_left_is_no_hindrance(tmp_path
 
 
 async def test_an_order_to_stop_under_load_lets_speech_end_and_nothing_begin(tmp_path: Path) -> None:
-    async with service(tmp_path=tmp_path, WYOMING_POCKET_TTS_SERVER_SHUTDOWN_SECONDS="60") as running:
+    async with service(tmp_path=tmp_path, WYOMING_POCKET_TTS_SERVER_SHUTDOWN_TIMEOUT="60") as running:
         uri = await running.uri()
         clients = [await Client.connect(uri) for _ in range(4)]
         for client in clients:
@@ -189,10 +189,10 @@ def vanish(client: Client) -> None:
 
 @pytest.mark.parametrize("amid_speech", [True, False])
 async def test_a_client_that_vanishes_leaves_its_place(tmp_path: Path, *, amid_speech: bool) -> None:
-    settings = {"WYOMING_POCKET_TTS_SERVER_LIMITS_CONNECTIONS": "1"}
+    settings = {"WYOMING_POCKET_TTS_SERVER_LIMITS_MAX_CONNECTIONS": "1"}
     settings |= {
-        "WYOMING_POCKET_TTS_SERVER_LIMITS_IDLE_SECONDS": "1",
-        "WYOMING_POCKET_TTS_SERVER_LIMITS_WRITE_SECONDS": "1",
+        "WYOMING_POCKET_TTS_SERVER_LIMITS_IDLE_TIMEOUT": "1",
+        "WYOMING_POCKET_TTS_SERVER_LIMITS_WRITE_TIMEOUT": "1",
     }
     async with service(tmp_path=tmp_path, **settings) as running:
         uri = await running.uri()

@@ -29,7 +29,7 @@ from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples
 from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, BatchSequence
 from wyoming_pocket_tts.pocket.batch_scheduler import ENOUGH_WAITING, MOST_WAITING
 
-THREAD = "pocket-choir"
+THREAD = "pocket-engine"
 
 
 class Noting(Observer):
@@ -39,11 +39,11 @@ class Noting(Observer):
         self.batches: list[int] = []
         self.faults: list[str] = []
 
-    def batch(self, streams: int, seconds: float) -> None:
+    def batch_step(self, streams: int, seconds: float) -> None:
         assert seconds >= 0
         self.batches.append(streams)
 
-    def fault(self, kind: str) -> None:
+    def engine_fault(self, kind: str) -> None:
         self.faults.append(kind)
 
 

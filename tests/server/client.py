@@ -145,7 +145,7 @@ async def service(
     catalog: CatalogView | None = None,
     find_fallback: FindFallback = lambda _: None,
     queue_seconds: float | None = None,
-    stuck_seconds: float = 30.0,
+    hung_seconds: float = 30.0,
     now: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Service]:
     """Serve while the context lasts, and prove that nothing is left after it.
@@ -160,7 +160,7 @@ async def service(
         max_active=max_active,
         max_waiting=max_waiting,
         queue_seconds=queue_seconds,
-        stuck_seconds=stuck_seconds,
+        hung_seconds=hung_seconds,
         backlog_blocks=backlog_blocks,
         observer=observer,
         now=now,

@@ -25,7 +25,7 @@ from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 _PAUSES: Final = SilenceOptions(before=0.1, between=0.2, after=0.3)
 _NARROW: Final = (
-    LimitSettings(queued_requests=2, text_characters=200),
+    LimitSettings(max_queued_requests=2, max_text_length=200),
     EventLimits(header_bytes=700, data_bytes=900, payload_bytes=64, nesting_depth=6),
 )
 _WIDE: Final = (LimitSettings(), EventLimits())
@@ -46,7 +46,7 @@ async def converse_at_random(stream: bytes, *, seed: int) -> Counter[str]:
     pauses = chance.choice((SilenceOptions(), _PAUSES))
 
     def resolve(*, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch:
-        return replace(choose(name=name, speaker=speaker, language=language), manner=SynthesisOptions(pauses=pauses))
+        return replace(choose(name=name, speaker=speaker, language=language), options=SynthesisOptions(pauses=pauses))
 
     client = Client(expected)
     requests = Requests()
@@ -96,7 +96,7 @@ def _engine_by(chance: random.Random, limits: LimitSettings) -> type[MemoryEngin
 
         async def _next(self) -> Pcm | TtsError | None:
             assert self.request is not None
-            assert len(self.request.text) <= limits.text_characters
+            assert len(self.request.text) <= limits.max_text_length
             self.request.text.encode()
             for _ in range(chance.choice((0, 0, 1, 3))):
                 await asyncio.sleep(0)
@@ -115,10 +115,10 @@ class Requests(NullObserver):
         self.outcomes = Counter[str]()
         self._ended: set[str] = set()
 
-    def request_began(self) -> None:
+    def request_started(self) -> None:
         self.open += 1
 
-    def request_ended(self, ended: RequestStats) -> None:
+    def request_finished(self, ended: RequestStats) -> None:
         self.open -= 1
         assert ended.request not in self._ended, "a request ended twice"
         self._ended.add(ended.request)

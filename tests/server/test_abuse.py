@@ -277,9 +277,9 @@ async def test_a_slow_event_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_silent_client_is_sent_away_but_not_while_it_listens() -> None:
     gate = Gate()
     tone = ToneSynthesizer(gate=lambda request: gate if request.text == NEIGHBOUR else None)
-    async with service(tone, limits=LimitSettings(idle_seconds=0.3)) as house:
+    async with service(tone, limits=LimitSettings(idle_timeout=0.3)) as house:
         async with await house.connect() as client:
-            assert "no event came for 0.3 s (server.limits.idle_seconds)" in errors(await client.rest())[0][1]
+            assert "no event came for 0.3 s (server.limits.idle_timeout)" in errors(await client.rest())[0][1]
         async with await house.connect() as client:
             await client.send("synthesize-start")
             await client.send("synthesize-chunk", text="And th")
@@ -306,7 +306,7 @@ async def stalled(address: str) -> Client:
 
 async def test_client_that_stops_reading_is_disconnected_and_delays_no_other(caplog: pytest.LogCaptureFixture) -> None:
     tone = ToneSynthesizer(seconds_per_character=5.0)
-    limits = LimitSettings(write_seconds=0.3)
+    limits = LimitSettings(write_timeout=0.3)
     async with service(tone, limits=limits, threads=1) as house:
         clients = [await stalled(house.server.addresses[0]) for _ in range(3)]
         for client in clients:
@@ -316,7 +316,7 @@ async def test_client_that_stops_reading_is_disconnected_and_delays_no_other(cap
             await client.send("synthesize", text="Hi.")
             assert shape(await client.until("audio-stop")) == ANSWER
         await house.left()
-        reason = "has read nothing for 0.3 s (server.limits.write_seconds); its responses are cancelled"
+        reason = "has read nothing for 0.3 s (server.limits.write_timeout); its responses are cancelled"
         assert caplog.text.count(reason) == 3
         for client in clients:
             client.writer.transport.abort()
@@ -324,7 +324,7 @@ async def test_client_that_stops_reading_is_disconnected_and_delays_no_other(cap
 
 async def test_a_client_that_only_asks_and_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wyoming_pocket_tts.server.connection.WRITE_BUFFER_BYTES", 1_024)
-    async with service(limits=LimitSettings(write_seconds=0.2)) as house:
+    async with service(limits=LimitSettings(write_timeout=0.2)) as house:
         client = await stalled(house.server.addresses[0])
         ping = header(data={"text": "x" * 60_000})
 
@@ -340,7 +340,7 @@ async def test_a_client_that_only_asks_and_never_reads_is_dropped(monkeypatch: p
 
 
 async def test_connection_beyond_the_limit_is_refused_until_one_closes() -> None:
-    async with service(limits=LimitSettings(connections=2)) as house:
+    async with service(limits=LimitSettings(max_connections=2)) as house:
         first, second = await house.connect(), await house.connect()
         await first.send("ping")
         await first.until("pong")
@@ -348,7 +348,7 @@ async def test_connection_beyond_the_limit_is_refused_until_one_closes() -> None
             await third.send("describe")
             events = await third.rest()
             assert errors(events) == [
-                ("overloaded", "all connections are taken, 2 of 2 (server.limits.connections); try again later")
+                ("overloaded", "all connections are taken, 2 of 2 (server.limits.max_connections); try again later")
             ]
         await first.send("ping")
         await first.until("pong")
@@ -361,7 +361,7 @@ async def test_connection_beyond_the_limit_is_refused_until_one_closes() -> None
 
 
 async def test_too_many_connections_from_one_address_leave_room_for_others() -> None:
-    async with service(limits=LimitSettings(connections_per_address=1)) as house, await house.connect() as first:
+    async with service(limits=LimitSettings(max_connections_per_client=1)) as house, await house.connect() as first:
         await first.send("ping")
         await first.until("pong")
         async with await house.connect() as second:
@@ -374,7 +374,7 @@ async def test_too_many_connections_from_one_address_leave_room_for_others() -> 
 
 
 async def test_a_crowd_at_the_door_is_turned_away_without_growing_a_crowd_inside() -> None:
-    async with service(limits=LimitSettings(connections=1)) as house, await house.connect() as first:
+    async with service(limits=LimitSettings(max_connections=1)) as house, await house.connect() as first:
         await first.send("ping")
         await first.until("pong")
         crowd = [await house.connect() for _ in range(10)]
@@ -449,4 +449,4 @@ async def test_random_conversations_over_sockets_leave_the_server_whole(
 def test_one_address_cannot_take_every_place_to_speak() -> None:
     """A stream that nobody reads keeps its place until the write times out."""
     speaking_at_once = inspect.signature(Scheduler).parameters["max_active"].default
-    assert LimitSettings().connections_per_address < speaking_at_once
+    assert LimitSettings().max_connections_per_client < speaking_at_once

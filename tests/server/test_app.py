@@ -186,7 +186,7 @@ def never_ending_speech() -> Event:
 
 
 async def test_speech_that_does_not_end_is_cut_off_at_the_deadline(tmp_path: Path) -> None:
-    environment = {"WYOMING_POCKET_TTS_SERVER_SHUTDOWN_SECONDS": "0.2"}
+    environment = {"WYOMING_POCKET_TTS_SERVER_SHUTDOWN_TIMEOUT": "0.2"}
     async with service(tmp_path=tmp_path, **environment) as running, connected(await running.uri()) as client:
         await client.write_event(never_ending_speech())
         assert await client.read_event()
@@ -194,7 +194,7 @@ async def test_speech_that_does_not_end_is_cut_off_at_the_deadline(tmp_path: Pat
 
 
 async def test_a_second_signal_hurries(tmp_path: Path) -> None:
-    environment = {"WYOMING_POCKET_TTS_SERVER_SHUTDOWN_SECONDS": "300"}
+    environment = {"WYOMING_POCKET_TTS_SERVER_SHUTDOWN_TIMEOUT": "300"}
     async with service(tmp_path=tmp_path, **environment) as running, connected(await running.uri()) as client:
         await client.write_event(never_ending_speech())
         assert await client.read_event()
@@ -305,7 +305,9 @@ def asked(address: str, headers: dict[str, str]) -> str:
         return str(answer.read().decode())
 
 
-@pytest.mark.parametrize(("overload", "answer"), [("refuse", "error"), ("embedded", "audio-start")])
+@pytest.mark.parametrize(
+    ("overload", "answer"), [("reject", "error"), *((value, "audio-start") for value in ("fallback", "embedded"))]
+)
 async def test_beyond_the_limits_of_the_settings_clients_are_told_or_an_embedded_voice_speaks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overload: str, answer: str
 ) -> None:
@@ -313,7 +315,7 @@ async def test_beyond_the_limits_of_the_settings_clients_are_told_or_an_embedded
     tone = ToneSynthesizer(gate=lambda asked: gate if asked.text.startswith("Hold") else None)
     cast = VoiceCatalog(tone.voices)
     ensemble = Components(SynthesisPipeline(tone, cast), cast, embedded=("tone-high",))
-    limits: dict[str, Any] = {"active_streams": 1, "waiting_streams": 1, "queue_seconds": 0.05, "overload": overload}
+    limits: dict[str, Any] = {"max_running": 1, "max_waiting": 1, "queue_timeout": 0.05, "on_overload": overload}
     async with served(ensemble, tmp_path, monkeypatch, **limits) as (uri, _), connected(uri) as first:
         await first.write_event(Synthesize(text="Hold the line.").event())
         assert await asyncio.to_thread(tone.journal.wait_for, "begin")

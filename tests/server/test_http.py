@@ -373,7 +373,7 @@ async def test_a_client_that_hangs_up_is_a_cancellation() -> None:
 
 
 async def test_refused_connection_is_counted() -> None:
-    async with watched(limits=LimitSettings(connections=1)) as watch, await watch.house.connect() as first:
+    async with watched(limits=LimitSettings(max_connections=1)) as watch, await watch.house.connect() as first:
         await first.send("ping")
         await first.until("pong")
         async with await watch.house.connect() as second:

@@ -43,10 +43,10 @@ def seen(instruments: PrometheusObserver) -> dict[str, float]:
 def test_requests_are_counted_by_what_became_of_them() -> None:
     instruments = PrometheusObserver()
     for _ in range(3):
-        instruments.request_began()
-    instruments.request_ended(ENDED)
+        instruments.request_started()
+    instruments.request_finished(ENDED)
     silent = replace(ENDED, outcome="voice-error", voice=None, audio_seconds=0.0, waited_seconds=0.0)
-    instruments.request_ended(silent)
+    instruments.request_finished(silent)
     found = seen(instruments)
     assert found["requests_open"] == 1
     assert found['requests_total{outcome="spoken",voice="anna"}'] == 1
@@ -60,15 +60,15 @@ def test_requests_are_counted_by_what_became_of_them() -> None:
 
 def test_everything_that_is_heard_is_seen() -> None:
     instruments = PrometheusObserver()
-    instruments.refused()
-    instruments.failed("overloaded")
+    instruments.connection_refused()
+    instruments.error_sent("overloaded")
     instruments.first_audio(0.09)
     instruments.underrun(0.25)
-    instruments.admitted(0.0)
-    instruments.cancelled(0.02)
-    instruments.batch(8, 0.03)
-    instruments.fault("stuck")
-    instruments.rebuilt("english")
+    instruments.stream_admitted(0.0)
+    instruments.stream_cancelled(0.02)
+    instruments.batch_step(8, 0.03)
+    instruments.engine_fault("hung")
+    instruments.model_reloaded("english")
     found = seen(instruments)
     assert found["connections_refused_total"] == 1
     assert found['errors_total{code="overloaded"}'] == 1
@@ -78,7 +78,7 @@ def test_everything_that_is_heard_is_seen() -> None:
     assert found["cancellation_seconds_sum"] == 0.02
     assert (found['batch_streams_bucket{le="6.0"}'], found['batch_streams_bucket{le="8.0"}']) == (0, 1)
     assert found["step_seconds_sum"] == 0.03
-    assert found['faults_total{kind="stuck"}'] == 1
+    assert (found['engine_faults_total{kind="hung"}'], found['faults_total{kind="stuck"}']) == (1, 1)
     assert found['model_rebuilds_total{model="english"}'] == 1
 
 
@@ -111,7 +111,7 @@ def test_there_are_never_more_series_than_a_few() -> None:
     many = [replace(VOICES[0], name=f"voice {number}") for number in range(3 * MAX_VOICES)]
     instruments.watch(lambda: ServerSnapshot(connections=0, active_streams=0, waiting_streams=0, voices=many))
     for voice in many:
-        instruments.request_ended(replace(ENDED, voice=voice.name))
+        instruments.request_finished(replace(ENDED, voice=voice.name))
     found = seen(instruments)
     assert sum(name.startswith("requests_total{") for name in found) == MAX_VOICES + 1
     assert found['requests_total{outcome="spoken",voice="other"}'] == 2 * MAX_VOICES
@@ -120,7 +120,7 @@ def test_there_are_never_more_series_than_a_few() -> None:
 
 def test_prometheus_can_read_it_whatever_voices_are_called() -> None:
     instruments = PrometheusObserver()
-    instruments.request_ended(replace(ENDED, voice='the "quiet"\nroom\\'))
+    instruments.request_finished(replace(ENDED, voice='the "quiet"\nroom\\'))
     families = list(text_string_to_metric_families(instruments.exposition().decode()))
     voices = {sample.labels.get("voice") for family in families for sample in family.samples}
     assert 'the "quiet"\nroom\\' in voices
@@ -137,7 +137,7 @@ def test_threads_lose_nothing() -> None:
     instruments = PrometheusObserver()
     with ThreadPoolExecutor(8) as pool:
         for _ in range(4_000):
-            pool.submit(instruments.batch, 2, 0.01)
+            pool.submit(instruments.batch_step, 2, 0.01)
     assert seen(instruments)["batch_streams_count"] == 4_000
 
 
@@ -148,9 +148,9 @@ PREFIX = "wyoming_pocket_tts_"
 def offered() -> dict[str, tuple[str, frozenset[str]]]:
     """Names as people write them in queries -> type and labels."""
     instruments = PrometheusObserver()
-    instruments.failed("x")
-    instruments.fault("x")
-    instruments.rebuilt("x")
+    instruments.error_sent("x")
+    instruments.engine_fault("x")
+    instruments.model_reloaded("x")
     ended = RequestStats(
         request="r",
         peer="p",
@@ -161,7 +161,7 @@ def offered() -> dict[str, tuple[str, frozenset[str]]]:
         first_audio_seconds=0.1,
         waited_seconds=0.1,
     )
-    instruments.request_ended(ended)
+    instruments.request_finished(ended)
     state = ServerSnapshot(
         connections=0, active_streams=0, waiting_streams=0, voices=VOICES, models={"english": "ready"}
     )

@@ -32,10 +32,10 @@ class Heard(NullObserver):
         self.stand_ins = 0
         self.ended: list[RequestStats] = []
 
-    def stood_in(self) -> None:
+    def fallback_used(self) -> None:
         self.stand_ins += 1
 
-    def request_ended(self, ended: RequestStats) -> None:
+    def request_finished(self, ended: RequestStats) -> None:
         self.ended.append(ended)
 
 
@@ -185,7 +185,7 @@ async def test_hung_model_ends_its_request_and_no_other(
     gate, clock = Gate(), Clock()
     tone = ToneSynthesizer(gate=lambda request: gate if "hang" in request.text else None)
     caplog.set_level(logging.INFO)
-    async with service(tone, threads=1, max_active=1, stuck_seconds=0.06, now=clock) as house:
+    async with service(tone, threads=1, max_active=1, hung_seconds=0.06, now=clock) as house:
         async with await house.connect() as client:
             await client.stream("Words that hang in the air.")
             await house.happened("begin")

@@ -39,7 +39,7 @@ class Heard(NullObserver):
         self.gaps: list[float] = []
         self.ended: list[RequestStats] = []
 
-    def request_began(self) -> None:
+    def request_started(self) -> None:
         self.began += 1
 
     def first_audio(self, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Heard(NullObserver):
     def underrun(self, seconds: float) -> None:
         self.gaps.append(seconds)
 
-    def request_ended(self, ended: RequestStats) -> None:
+    def request_finished(self, ended: RequestStats) -> None:
         self.ended.append(ended)
 
 
@@ -343,7 +343,7 @@ def test_what_was_never_heard_has_no_numbers_for_it() -> None:
     logger.addHandler(handler)
     before = logger.level
     logger.setLevel(logging.INFO)
-    RequestLog().request_ended(ended)
+    RequestLog().request_finished(ended)
     logger.setLevel(before)
     logger.removeHandler(handler)
     expected = "[4f1c9a2e] [10.0.0.9 #1] ended with overloaded: 5 characters, 0.00 s of audio\n"
@@ -401,16 +401,16 @@ def test_voice_choice_text_is_bounded() -> None:
 
 
 def test_options_text_lists_differences_from_the_defaults() -> None:
-    manner = SynthesisOptions(
+    options = SynthesisOptions(
         speed=0.9,
         volume_db=6.0,
         rate_hz=16_000,
         temperature=0.3,
         eos_threshold=-4.0,
         pauses=SilenceOptions(before=0.5, between=0.1, after=1.0),
-        reading=TextOptions(normalize=False, emoji="speak", replacements=(("a", "b"),), pronunciations=(("c", "d"),)),
+        text=TextOptions(normalize=False, emoji="speak", replacements=(("a", "b"),), pronunciations=(("c", "d"),)),
     )
-    assert options_text(manner) == (
+    assert options_text(options) == (
         "speed 0.9, volume +6 dB, 16000 Hz, temperature 0.3, eos threshold -4, silence before 0.5 s, "
         "silence between 0.1 s, silence after 1 s, not normalised, emoji speak, 1 replacements, 1 pronunciations"
     )

@@ -21,7 +21,7 @@ from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 LOW, HIGH, TON, _ = VOICES
 CALM = SynthesisOptions(
-    speed=0.8, volume_db=-6, temperature=0.4, pauses=SilenceOptions(after=1), reading=TextOptions(emoji="speak")
+    speed=0.8, volume_db=-6, temperature=0.4, pauses=SilenceOptions(after=1), text=TextOptions(emoji="speak")
 )
 
 
@@ -30,14 +30,14 @@ def direction(choice: VoiceMatch | None = None) -> RequestBuilder:
 
 
 def test_plain_segment_uses_the_voice_and_options_of_the_response() -> None:
-    request = direction(VoiceMatch(voice=TON, speaker="heiter", manner=CALM)).build(Segment(text="Hallo."))
+    request = direction(VoiceMatch(voice=TON, speaker="heiter", options=CALM)).build(Segment(text="Hallo."))
     assert (request.text, request.voice, request.speaker, request.language) == ("Hallo.", TON, "heiter", None)
-    assert request.manner == SynthesisOptions(
+    assert request.options == SynthesisOptions(
         speed=0.8,
         volume_db=-6,
         temperature=0.4,
         pauses=SilenceOptions(after=1),
-        reading=TextOptions(emoji="speak"),
+        text=TextOptions(emoji="speak"),
         rate_hz=16_000,
     )
 
@@ -51,9 +51,9 @@ def test_plain_segment_uses_the_voice_and_options_of_the_response() -> None:
     ],
 )
 def test_speeds_multiply_and_volumes_add_within_limits(style: ProsodyStyle, speed: float, volume_db: float) -> None:
-    manner = direction(VoiceMatch(voice=LOW, manner=CALM)).build(Segment(text="Hi.", style=style)).manner
-    assert manner.speed == pytest.approx(speed)
-    assert manner.volume_db == volume_db
+    options = direction(VoiceMatch(voice=LOW, options=CALM)).build(Segment(text="Hi.", style=style)).options
+    assert options.speed == pytest.approx(speed)
+    assert options.volume_db == volume_db
 
 
 volumes = st.one_of(
@@ -73,25 +73,25 @@ rates = st.sampled_from(["x-slow", "x-fast", "10%", "1000%", "0.3", "+90%"])
 def test_every_prosody_of_a_document_gives_valid_options(
     prosody: list[tuple[str, str]], volume_db: float, speed: float, rate_hz: int | None
 ) -> None:
-    """What settings allow, and any prosody on top, is a manner that sound can be given."""
+    """What settings allow, and any prosody on top, is a options that sound can be given."""
     director = direction(
-        VoiceMatch(voice=LOW, manner=SynthesisOptions(volume_db=volume_db, speed=speed, rate_hz=rate_hz))
+        VoiceMatch(voice=LOW, options=SynthesisOptions(volume_db=volume_db, speed=speed, rate_hz=rate_hz))
     )
     pieces = SsmlReader("en").feed(
         "".join(f"<prosody volume='{volume}' rate='{rate}'>" for volume, rate in prosody) + "One. Two."
     )
     for piece in pieces:
-        blocks = apply_effects(iter([np.full(1_600, 12_000, np.int16)]), 16_000, director.build(piece).manner)
+        blocks = apply_effects(iter([np.full(1_600, 12_000, np.int16)]), 16_000, director.build(piece).options)
         is_heard = any(block.any() for block in blocks)
         assert not is_heard or not any(volume in {"silent", "0", "-100%"} for volume, _ in prosody[:64])
 
 
 def test_other_voices_use_the_rate_of_the_response() -> None:
     request = direction().build(Segment(text="Hi.", style=ProsodyStyle(voice="TONE-high")))
-    assert (request.voice, request.manner.rate_hz) == (HIGH, 16_000)
-    own_rate = direction(VoiceMatch(voice=LOW, manner=SynthesisOptions(rate_hz=48_000)))
+    assert (request.voice, request.options.rate_hz) == (HIGH, 16_000)
+    own_rate = direction(VoiceMatch(voice=LOW, options=SynthesisOptions(rate_hz=48_000)))
     assert own_rate.rate_hz == 48_000
-    assert own_rate.build(Segment(text="Hi.", style=ProsodyStyle(voice="tone-high"))).manner.rate_hz == 48_000
+    assert own_rate.build(Segment(text="Hi.", style=ProsodyStyle(voice="tone-high"))).options.rate_hz == 48_000
 
 
 def test_missing_voice_is_reported_once_and_replaced() -> None:

@@ -11,7 +11,7 @@ from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import ModelError, ServerOverloaded
 from wyoming_pocket_tts.text.segments import Segment, TextWarning
 
-LIMITS = LimitSettings(queued_requests=2, text_characters=60)
+LIMITS = LimitSettings(max_queued_requests=2, max_text_length=60)
 
 
 class Periods:

@@ -43,7 +43,7 @@ KINDS = st.sampled_from(
 
 
 def choose_calmly(*, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch:
-    return replace(choose(name=name, speaker=speaker, language=language), manner=SynthesisOptions(pauses=PAUSES))
+    return replace(choose(name=name, speaker=speaker, language=language), options=SynthesisOptions(pauses=PAUSES))
 
 
 class Conversation(RuleBasedStateMachine):
@@ -139,14 +139,14 @@ class Conversation(RuleBasedStateMachine):
         self.talk.transport.read()
         self.settle()
 
-    @precondition(lambda self: len(self.talk.session._queue) > LIMITS.queued_requests)
+    @precondition(lambda self: len(self.talk.session._queue) > LIMITS.max_queued_requests)
     @rule()
     def client_hangs_up(self) -> None:
         self.ended = True
         self.talk.transport.feed_eof()
         self.settle()
 
-    @precondition(lambda self: len(self.talk.session._queue) > LIMITS.queued_requests)
+    @precondition(lambda self: len(self.talk.session._queue) > LIMITS.max_queued_requests)
     @rule()
     def server_stops(self) -> None:
         self.talk.connection.refuse(ServerOverloaded("stopping"))
@@ -158,7 +158,7 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def the_queue_is_bounded(self) -> None:
-        assert len(self.talk.session._queue) <= LIMITS.queued_requests + 1
+        assert len(self.talk.session._queue) <= LIMITS.max_queued_requests + 1
 
     @invariant()
     def a_request_is_open_for_each_in_the_queue(self) -> None:

@@ -26,9 +26,11 @@ def with_pauses(
 ) -> MemoryConversation:
     def resolve(*, name: str | None, speaker: str | None, language: str | None) -> VoiceMatch:
         choice = choose(name=name, speaker=speaker, language=language)
-        return replace(choice, manner=SynthesisOptions(pauses=pauses, rate_hz=rate_hz))
+        return replace(choice, options=SynthesisOptions(pauses=pauses, rate_hz=rate_hz))
 
-    talk = MemoryConversation(resolve=resolve, pieces=Periods, limits=LimitSettings(queued_requests=2), engine=engine)
+    talk = MemoryConversation(
+        resolve=resolve, pieces=Periods, limits=LimitSettings(max_queued_requests=2), engine=engine
+    )
     if isinstance(talk.engine, AutoEngine):
         talk.engine.mute = tuple(mute)
     return talk

@@ -22,7 +22,7 @@ async def test_a_client_that_reads_a_little_now_and_then_is_dropped(
 ) -> None:
     """Each event in time, all of them for ever: its place to speak must not be kept so."""
     monkeypatch.setattr(connection, "SLOWEST_BYTES_PER_SECOND", 10_000_000)
-    limits = LimitSettings(write_seconds=3.0)
+    limits = LimitSettings(write_timeout=3.0)
     async with service(ToneSynthesizer(seconds_per_character=5.0), limits=limits) as house:
         client = await stalled(house.server.addresses[0])
         await client.send("synthesize", text="This sentence lasts for minutes. " * 10)
@@ -48,7 +48,7 @@ async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None
         [connected] = house.server._clients.values()
         kept = connected.connection._writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         assert kept <= 256 * 1024
-        assert kept < connection.SLOWEST_BYTES_PER_SECOND * LimitSettings().write_seconds * 3
+        assert kept < connection.SLOWEST_BYTES_PER_SECOND * LimitSettings().write_timeout * 3
 
 
 async def test_clients_that_send_byte_by_byte_delay_no_other_and_time_out(

@@ -153,7 +153,7 @@ async def test_requests_on_one_connection_are_answered_in_order() -> None:
 async def test_more_requests_than_may_wait_are_refused_and_the_rest_is_answered() -> None:
     gate = Gate()
     async with (
-        service(gated("First.", gate), limits=LimitSettings(queued_requests=2)) as house,
+        service(gated("First.", gate), limits=LimitSettings(max_queued_requests=2)) as house,
         await house.connect() as client,
     ):
         for text in ("First.", "Second.", "Third.", "Fourth."):
@@ -208,7 +208,7 @@ async def test_an_unknown_language_is_refused_and_the_connection_goes_on() -> No
 
 
 async def test_empty_and_overlong_texts_are_refused_with_what_is_owed(caplog: pytest.LogCaptureFixture) -> None:
-    async with service(limits=LimitSettings(text_characters=20)) as house, await house.connect() as client:
+    async with service(limits=LimitSettings(max_text_length=20)) as house, await house.connect() as client:
         for text, complaint in ((" \n", "there is no text"), ("long " * 5, "longer than 20 characters")):
             await client.send("synthesize", text=text)
             events = await client.until("audio-stop")
@@ -220,7 +220,7 @@ async def test_empty_and_overlong_texts_are_refused_with_what_is_owed(caplog: py
 
 
 async def test_a_stream_that_grows_too_long_fails_at_once_and_closes_after_its_stop() -> None:
-    async with service(limits=LimitSettings(text_characters=40)) as house, await house.connect() as client:
+    async with service(limits=LimitSettings(max_text_length=40)) as house, await house.connect() as client:
         await client.send("synthesize-start")
         await client.send("synthesize-chunk", text="This is heard. And then")
         await client.until("audio-chunk")

@@ -91,14 +91,14 @@ async def test_each_piece_is_spoken_in_its_own_way_at_one_rate() -> None:
             "<lang xml:lang='de'>Vier.</lang></speak>",
         )
         assert {event.data["rate"] for event in events if "rate" in event.data} == {16_000}
-    said = [(r.text, r.voice.name, r.manner.speed, r.manner.volume_db, r.language) for r in ear.requests]
+    said = [(r.text, r.voice.name, r.options.speed, r.options.volume_db, r.language) for r in ear.requests]
     assert said == [
         ("One.", "tone-low", 1.0, 0.0, None),
         ("Two.", "tone-low", 0.8, 6.0, None),
         ("Drei.", "ton", 1.0, 0.0, None),
         ("Vier.", "ton", 1.0, 0.0, "de"),
     ]
-    assert {request.manner.rate_hz for request in ear.requests} == {16_000}
+    assert {request.options.rate_hz for request in ear.requests} == {16_000}
 
 
 async def test_what_is_wrong_is_spoken_all_the_same_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -240,6 +240,6 @@ async def test_a_new_start_spares_the_client_the_pause_it_would_have_heard() -> 
 
 
 async def test_a_text_too_long_is_refused_as_ever() -> None:
-    async with service(limits=LimitSettings(text_characters=30)) as house, await house.connect() as client:
+    async with service(limits=LimitSettings(max_text_length=30)) as house, await house.connect() as client:
         events = await whole(client, "<speak>" + "One. " * 9, text_format="ssml")
         assert errors(events)[0][0] == "protocol-error"

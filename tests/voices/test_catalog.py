@@ -1,4 +1,4 @@
-"""Who can be asked, who gets whom, and in which manner."""
+"""Who can be asked, who gets whom, and in which options."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -140,7 +140,7 @@ def test_the_list_follows_the_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "chosen", "spoken_by", "manner"),
+    ("wish", "chosen", "spoken_by", "options"),
     [
         # nobody is named and nobody recognised
         ({}, "Anna", ("own-english-anna", "calm"), (0.9, 2)),
@@ -160,7 +160,7 @@ def test_the_list_follows_the_engine() -> None:
         ({"address": "10.0.0.1"}, "Desk", ("own-english-anna", "happy"), (1.2, 2)),
         ({"address": "::ffff:10.0.0.1"}, "Desk", ("own-english-anna", "happy"), (1.2, 2)),
         ({"address": "10.0.0.1", "satellite": "Kitchen"}, "Kitchen", ("own-english-anna", "calm"), (0.9, 6)),
-        # who is recognised and names a plain voice lends the manner, but not to another satellite
+        # who is recognised and names a plain voice lends the options, but not to another satellite
         ({"address": "10.0.0.1", "name": "Karl"}, "Karl", ("german-juergen", None), (1.2, 0)),
         ({"address": "10.0.0.1", "name": "Anna"}, "Anna", ("own-english-anna", "calm"), (1.2, 2)),
         ({"address": "10.0.0.1", "name": "Kitchen"}, "Kitchen", ("own-english-anna", "calm"), (0.9, 6)),
@@ -168,14 +168,14 @@ def test_the_list_follows_the_engine() -> None:
     ],
 )
 def test_who_gets_whom(
-    wish: dict[str, str], chosen: str, spoken_by: tuple[str, str | None], manner: tuple[float, float]
+    wish: dict[str, str], chosen: str, spoken_by: tuple[str, str | None], options: tuple[float, float]
 ) -> None:
-    """``spoken_by`` is the engine's voice and its style, ``manner`` speed and volume."""
+    """``spoken_by`` is the engine's voice and its style, ``options`` speed and volume."""
     everybody = cast()
     choice = everybody.resolve(**wish)
     assert choice.voice.name == chosen
     assert (engine_name(choice.voice), choice.speaker) == spoken_by
-    assert (choice.manner.speed, choice.manner.volume_db) == manner
+    assert (choice.options.speed, choice.options.volume_db) == options
     assert choice.warnings == ()
 
 
@@ -214,7 +214,7 @@ def test_a_satellites_missing_voice_is_replaced_by_one_of_its_language_and_its_m
     here = (voice("english-alba"), voice("french-rafael", "fr-FR"), ENGINE[2])
     choice = cast(here).resolve(satellite="Attic")
     assert choice.voice.name == "french-rafael"
-    assert choice.manner.volume_db == -6
+    assert choice.options.volume_db == -6
 
 
 def test_a_client_that_names_a_voice_hears_nothing_of_a_satellites_troubles() -> None:
@@ -230,10 +230,10 @@ def test_manners_add_up_from_the_service_over_the_voice_to_the_satellite() -> No
     )
     reading = TextOptions(replacements=(("a", "1"), ("b", "1")))
     everybody = VoiceCatalog(lambda: ENGINE, voices=[spoken], satellites=rooms, reading=reading)
-    manner = everybody.resolve(name="Kitchen").manner
-    assert manner.reading == TextOptions(normalize=False, emoji="speak", replacements=(("a", "2"), ("b", "1")))
-    assert manner.temperature == 0.1
-    assert everybody.resolve(name="english-alba").manner.reading == reading
+    options = everybody.resolve(name="Kitchen").options
+    assert options.text == TextOptions(normalize=False, emoji="speak", replacements=(("a", "2"), ("b", "1")))
+    assert options.temperature == 0.1
+    assert everybody.resolve(name="english-alba").options.text == reading
 
 
 def test_a_voice_is_spoken_by_the_first_of_the_engines_that_is_installed() -> None:
@@ -261,7 +261,7 @@ def test_a_voice_that_comes_later_under_a_name_that_is_taken_stays_behind() -> N
     everybody = cast((*ENGINE, voice("Kitchen"), voice("anna")))
     kitchens = [each for each in everybody.voices() if each.name == "Kitchen"]
     assert [each.description for each in kitchens] == ["Kitchen (Anna, English)"]
-    assert everybody.resolve(name="Kitchen").manner.volume_db == 6
+    assert everybody.resolve(name="Kitchen").options.volume_db == 6
     assert engine_name(everybody.resolve(name="Anna").voice) == "own-english-anna"
 
 

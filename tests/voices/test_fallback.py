@@ -28,7 +28,7 @@ def test_the_first_embedded_voice_of_the_language_speaks_in_the_manner_of_whom_i
     meant = CAST.resolve(name="Kitchen")
     found = FallbackVoices(CAST, embedded).find(meant)
     assert found is not None
-    assert (found.voice.name, found.manner) == (embedded[0], meant.manner)
+    assert (found.voice.name, found.options) == (embedded[0], meant.options)
     assert found.speaker == (found.voice.speakers[0] if found.voice.speakers else None)
     assert "Anna" in found.why or "Kitchen" in found.why
 

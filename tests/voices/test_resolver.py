@@ -244,4 +244,4 @@ def test_a_cast_speaks_with_the_engine_it_gets(folder: Path) -> None:
     choice = cast.resolve(address="10.0.0.1")
     assert choice.voice.engine_voice is not None
     assert (choice.voice.name, choice.voice.engine_voice.name) == ("K", "kokoro-ray")
-    assert (choice.manner.speed, choice.manner.reading.emoji) == (2, "speak")
+    assert (choice.options.speed, choice.options.text.emoji) == (2, "speak")

@@ -260,10 +260,10 @@ _LIMITS = np.iinfo(np.int16)
 
 
 @overload
-def shape(blocks: Iterator[Pcm], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm]: ...
+def shape(blocks: Iterator[Pcm], rate_hz: int, options: SynthesisOptions) -> Iterator[Pcm]: ...
 @overload
-def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm | Pending]: ...
-def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, manner: SynthesisOptions) -> Iterator[Pcm | Pending]:
+def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, options: SynthesisOptions) -> Iterator[Pcm | Pending]: ...
+def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, options: SynthesisOptions) -> Iterator[Pcm | Pending]:
     """Apply speed, sample rate and volume to blocks of this rate; the result does not depend on how they are cut.
 
     Returns ``blocks`` itself if nothing is to be changed; else an iterator that closes them with itself.
@@ -271,7 +271,7 @@ def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, manner: SynthesisOption
     Raises:
         ConfigError: an option is out of range.
     """
-    effects = _effects(rate_hz, manner)
+    effects = _effects(rate_hz, options)
     return _shaped(blocks, effects) if effects else blocks
 
 
@@ -280,16 +280,16 @@ def silence(seconds: float, rate_hz: int) -> Pcm:
     return np.zeros(round(seconds * rate_hz), np.int16)
 
 
-def _effects(rate_hz: int, manner: SynthesisOptions) -> list[AudioEffect]:
+def _effects(rate_hz: int, options: SynthesisOptions) -> list[AudioEffect]:
     """In the order in which they do least harm: limiting comes last, as resampling can make peaks higher."""
     effects: list[AudioEffect] = []
-    if manner.speed != 1:
-        effects.append(TimeStretcher(manner.speed, rate_hz))
-    target_hz = rate_hz if manner.rate_hz is None else manner.rate_hz
+    if options.speed != 1:
+        effects.append(TimeStretcher(options.speed, rate_hz))
+    target_hz = rate_hz if options.rate_hz is None else options.rate_hz
     if target_hz != rate_hz:
         effects.append(Resampler(rate_hz, target_hz))
-    if manner.volume_db != 0:
-        effects.append(GainLimiter(manner.volume_db, target_hz))
+    if options.volume_db != 0:
+        effects.append(GainLimiter(options.volume_db, target_hz))
     return effects
 
 

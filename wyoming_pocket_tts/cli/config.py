@@ -116,8 +116,8 @@ def _options(overrides: OptionOverrides) -> str:
         (overrides.normalize is True, False, "numbers and units in words"),
         (overrides.normalize is False, False, "texts said as they are written"),
         (overrides.emoji, None, "emoji: {}"),
-        (len(options.reading.replacements), 0, "replacements of its own: {}"),
-        (len(options.reading.pronunciations), 0, "pronunciations of its own: {}"),
+        (len(options.text.replacements), 0, "replacements of its own: {}"),
+        (len(options.text.pronunciations), 0, "pronunciations of its own: {}"),
     )
     return _phrases(*(form.format(value) for value, usual, form in shown if value not in (None, usual)))
 

@@ -148,7 +148,7 @@ def generate_speech(
         )
     synthesizer = OfflineSynthesizer(load_embedded(), settings)
     choice = synthesizer.find(wanted.voice)
-    audio_format = AudioFormat(rate_hz=choice.manner.rate_hz or choice.voice.sample_rate_hz)
+    audio_format = AudioFormat(rate_hz=choice.options.rate_hz or choice.voice.sample_rate_hz)
     with open_wav(wanted.output) as wav:
         for block in synthesizer.synthesize(text, choice, warn=warn):
             wav.write(block.astype("<i2").tobytes(), audio_format)
@@ -184,7 +184,7 @@ class OfflineSynthesizer:
     def synthesize(self, text: str, choice: VoiceMatch, *, warn: Tell) -> Iterator[Pcm]:
         """Yield blocks at the rate of the options or else of the voice; ``warn`` gets problems of the text."""
         direction = RequestBuilder(choice, self._catalog.resolve)
-        pauses = PauseTracker(choice.manner.pauses, rate_hz=direction.rate_hz)
+        pauses = PauseTracker(choice.options.pauses, rate_hz=direction.rate_hz)
         has_audio = False
         for piece in _segments(text, choice.voice.languages[0], warn):
             pauses.begin_segment(piece)
@@ -239,7 +239,7 @@ class StyledSpan:
     """Normalized; empty for silence at the end."""
     pause_seconds: float
     """Silence before the text."""
-    manner: SynthesisOptions
+    options: SynthesisOptions
 
 
 def styled_spans(text: str, language: str, reading: TextOptions, *, warn: Tell) -> list[StyledSpan]:
@@ -256,7 +256,7 @@ def styled_spans(text: str, language: str, reading: TextOptions, *, warn: Tell) 
             )
         if found and piece.style == last and not piece.pause_seconds:
             before = found.pop()
-            found.append(StyledSpan(f"{before.text} {words}".strip(), before.pause_seconds, before.manner))
+            found.append(StyledSpan(f"{before.text} {words}".strip(), before.pause_seconds, before.options))
         else:
             speed = min(max(piece.style.speed, _SLOWEST), _FASTEST)
             volume_db = min(max(piece.style.volume_db, SILENT_DB), _LOUDEST_DB)
@@ -337,7 +337,7 @@ def _speech(
             )
             # Upstream promises an iterator; ours is a generator, which can be closed.
             with closing(cast("Generator[Any, None, None]", stream)) as frames:
-                yield from shape((_in_16_bits(np.asarray(each)) for each in frames), model.sample_rate, span.manner)
+                yield from shape((_in_16_bits(np.asarray(each)) for each in frames), model.sample_rate, span.options)
             has_audio = True
 
 

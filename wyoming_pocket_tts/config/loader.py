@@ -25,6 +25,18 @@ from wyoming_pocket_tts.core.errors import ConfigError, suggest
 from wyoming_pocket_tts.core.logging import set_up_logging
 
 RENAMED: Mapping[str, str] = {
+    "server.shutdown_seconds": "server.shutdown_timeout",
+    "server.limits.connections_per_address": "server.limits.max_connections_per_client",
+    "server.limits.connections": "server.limits.max_connections",
+    "server.limits.queued_requests": "server.limits.max_queued_requests",
+    "server.limits.text_characters": "server.limits.max_text_length",
+    "server.limits.idle_seconds": "server.limits.idle_timeout",
+    "server.limits.write_seconds": "server.limits.write_timeout",
+    "server.limits.queue_seconds": "server.limits.queue_timeout",
+    "server.limits.active_streams": "server.limits.max_running",
+    "server.limits.waiting_streams": "server.limits.max_waiting",
+    "server.limits.real_time": "server.limits.limit_to_realtime",
+    "server.limits.overload": "server.limits.on_overload",
     "models.memory_mb": "models.memory_budget_mb",
     "voices.NAME.rate": "voices.NAME.sample_rate",
     "voices.NAME.pause": "voices.NAME.sentence_silence",

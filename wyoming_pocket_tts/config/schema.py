@@ -50,34 +50,39 @@ def _anchor_path(path: Path, folder: Path) -> Path:
     return folder / path
 
 
+def _renamed_value(value: object) -> object:
+    """Values of an earlier release stay valid."""
+    return {"refuse": "reject", "embedded": "fallback"}.get(value, value) if isinstance(value, str) else value
+
+
 class LimitSettings(SettingsModel):
     """What one client, and all of them together, may ask for."""
 
-    connections: int = setting(64, "Connections open at once", ge=1)
-    connections_per_address: int = setting(
+    max_connections: int = setting(64, "Connections open at once", ge=1)
+    max_connections_per_client: int = setting(
         24, "Connections from one client address; a whole house shares Home Assistant's", ge=1
     )
-    # fewer than active_streams: one address of clients that stop reading must leave places for the rest
-    queued_requests: int = setting(8, "Requests that may wait on one connection behind the one that speaks", ge=0)
-    text_characters: int = setting(20_000, "Longest text of one request", ge=1, le=1_000_000)
-    idle_seconds: float = setting(
+    # fewer than max_running: one address of clients that stop reading must leave places for the rest
+    max_queued_requests: int = setting(8, "Requests that may wait on one connection behind the one that speaks", ge=0)
+    max_text_length: int = setting(20_000, "Longest text of one request", ge=1, le=1_000_000)
+    idle_timeout: float = setting(
         300.0, "Silence of a client after which its connection is closed", gt=0, allow_inf_nan=False
     )  # a language model that calls tools may pause for minutes within a stream
-    write_seconds: float = setting(30.0, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False)
-    active_streams: int = setting(32, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000)
-    waiting_streams: int = setting(32, "Answers that may wait for one of these to end", ge=0, le=1_000)
-    queue_seconds: float = setting(
+    write_timeout: float = setting(30.0, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False)
+    max_running: int = setting(32, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000)
+    max_waiting: int = setting(32, "Answers that may wait for one of these to end", ge=0, le=1_000)
+    queue_timeout: float = setting(
         30.0, "How long an answer may wait for that, before it is refused", gt=0, allow_inf_nan=False
     )
-    real_time: bool = setting(
+    limit_to_realtime: bool = setting(
         default=False,
         description="Speak no more sentences at once than this machine makes as fast as they are played, by the speed "
         "that is measured; others wait",
     )
-    overload: Literal["refuse", "embedded"] = setting(
-        "refuse",
-        "What becomes of an answer that can neither be spoken nor wait: `refuse` tells the client, `embedded` has an "
-        "embedded voice of its language speak, in one of two places of their own",
+    on_overload: Annotated[Literal["reject", "fallback"], BeforeValidator(_renamed_value)] = setting(
+        "reject",
+        "What happens to a request that can neither run nor wait: `reject` sends an error, `fallback` uses an embedded "
+        "voice of its language, for which two more streams are kept",
     )
 
 
@@ -89,7 +94,7 @@ class ServerSettings(SettingsModel):
         "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` takes IPv6 as well",
         flag="--uri",
     )
-    shutdown_seconds: float = setting(
+    shutdown_timeout: float = setting(
         5.0, "How long speech that has begun may go on after the order to stop", ge=0, le=300
     )
     limits: LimitSettings = LimitSettings()

@@ -41,13 +41,13 @@ class Observer:
     raise.
     """
 
-    def refused(self) -> None:
+    def connection_refused(self) -> None:
         """A connection was turned away."""
 
-    def failed(self, code: str) -> None:
+    def error_sent(self, code: str) -> None:
         """An error with this code was sent to a client."""
 
-    def request_began(self) -> None:
+    def request_started(self) -> None:
         """A request came; ``request_ended`` follows on every way out."""
 
     def first_audio(self, seconds: float) -> None:
@@ -56,25 +56,25 @@ class Observer:
     def underrun(self, seconds: float) -> None:
         """A client that plays at once would have heard a gap of this length."""
 
-    def request_ended(self, ended: RequestStats) -> None:
+    def request_finished(self, ended: RequestStats) -> None:
         """A request is over."""
 
-    def stood_in(self) -> None:
+    def fallback_used(self) -> None:
         """A fallback voice begins a response, because of overload."""
 
-    def admitted(self, waited_seconds: float) -> None:
+    def stream_admitted(self, waited_seconds: float) -> None:
         """A stream was admitted, after this time in the queue."""
 
-    def cancelled(self, seconds: float) -> None:
+    def stream_cancelled(self, seconds: float) -> None:
         """A cancelled stream has freed what it held, this long after it was cancelled."""
 
-    def batch(self, streams: int, seconds: float) -> None:
+    def batch_step(self, streams: int, seconds: float) -> None:
         """One step of a model was computed for so many sequences."""
 
-    def fault(self, kind: str) -> None:
-        """Something broke: ``exception``, ``memory``, ``not-finite`` or ``stuck``."""
+    def engine_fault(self, kind: str) -> None:
+        """Something broke: ``exception``, ``memory``, ``not-finite`` or ``hung``."""
 
-    def rebuilt(self, model: str) -> None:
+    def model_reloaded(self, model: str) -> None:
         """A model was reloaded after a fault: its name in the settings, or ``embedded voice``."""
 
 

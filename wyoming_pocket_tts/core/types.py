@@ -95,7 +95,7 @@ class SynthesisOptions:
     eos_threshold: float | None = None
     """Threshold of the end-of-speech logit; None for the model's own."""
     pauses: SilenceOptions = SilenceOptions()
-    reading: TextOptions = TextOptions()
+    text: TextOptions = TextOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class OptionOverrides:
 
     def on(self, below: SynthesisOptions) -> SynthesisOptions:
         """Apply this layer."""
-        pauses, reading = below.pauses, below.reading
+        pauses, text = below.pauses, below.text
         return SynthesisOptions(
             speed=_either(self.speed, below.speed),
             volume_db=_either(self.volume_db, below.volume_db),
@@ -131,11 +131,11 @@ class OptionOverrides:
                 between=_either(self.pause_between, pauses.between),
                 after=_either(self.pause_after, pauses.after),
             ),
-            reading=TextOptions(
-                normalize=reading.normalize if self.normalize is None else self.normalize,
-                emoji=self.emoji or reading.emoji,
-                replacements=_merged_words(reading.replacements, self.replacements),
-                pronunciations=_merged_words(reading.pronunciations, self.pronunciations),
+            text=TextOptions(
+                normalize=text.normalize if self.normalize is None else self.normalize,
+                emoji=self.emoji or text.emoji,
+                replacements=_merged_words(text.replacements, self.replacements),
+                pronunciations=_merged_words(text.pronunciations, self.pronunciations),
             ),
         )
 
@@ -159,7 +159,7 @@ class SynthesisRequest:
     text: str
     voice: Voice
     speaker: str | None = None
-    manner: SynthesisOptions = SynthesisOptions()
+    options: SynthesisOptions = SynthesisOptions()
     language: str | None = None
     """BCP-47 tag of the text where it is not the voice's own."""
 

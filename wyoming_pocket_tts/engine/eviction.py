@@ -10,7 +10,7 @@ from wyoming_pocket_tts.core.types import LoadedSynthesizer
 
 T = TypeVar("T")
 
-STUCK: Final = "stuck"
+HUNG: Final = "hung"
 _FIRST_PAUSE_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 600.0
 _FAILURES_IN_A_ROW = 3
@@ -177,7 +177,7 @@ class ManagerTimeouts:
     """A model is not unloaded for so long after its last use: the next sentence of the same response may come."""
     idle: float = 180.0
     """A model that is not to stay is unloaded so long after its last use."""
-    stuck: float = 30.0
+    hung: float = 30.0
     """A call that takes longer hangs."""
     arrival: float = 120.0
     """A stream that waits longer for a model fails."""
@@ -268,9 +268,9 @@ class ModelPool:
         """Find instances that hang or broke; no new stream uses them. One that hangs after it broke is found again."""
         found = []
         for loaded in self.there:
-            hangs = loaded.broken != STUCK and loaded.busy_seconds(now) > self._patience.stuck
+            hangs = loaded.broken != HUNG and loaded.busy_seconds(now) > self._patience.hung
             if hangs:
-                loaded.broken = STUCK
+                loaded.broken = HUNG
             was_lent = loaded.broken is not None and loaded.model.loaded is loaded
             if was_lent:
                 loaded.model.mark_broken(now)

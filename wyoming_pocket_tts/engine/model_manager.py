@@ -23,7 +23,7 @@ from wyoming_pocket_tts.core.types import (
     start,
 )
 from wyoming_pocket_tts.engine.eviction import (
-    STUCK,
+    HUNG,
     Lease,
     LoadDecision,
     ManagedModel,
@@ -246,8 +246,8 @@ class ModelManager:
         """End the streams of a broken instance; if only streams failed, those under way may yet be fine."""
         title, synthesizer = loaded.model.title, loaded.synthesizer
         assert synthesizer is not None, "it is in memory"  # noqa: S101  (our own invariant)
-        if loaded.broken == STUCK:
-            self._observer.fault(STUCK)
+        if loaded.broken == HUNG:
+            self._observer.engine_fault(HUNG)
             _LOGGER.error("%s does not come to an end: what it speaks is broken off, and it is opened anew", title)
             synthesizer.close(0.0, ModelError(f"{title} hung; it is opened anew, ask again"))
         else:
@@ -320,7 +320,7 @@ class ModelManager:
         elif not isinstance(error, Cancelled):
             _LOGGER.warning("%s cannot be loaded; whoever asks next has it tried again: %s", model.title, error)
         if was_rebuilt:
-            self._observer.rebuilt(model.name)
+            self._observer.model_reloaded(model.name)
 
 
 class ManagedSynthesizer(StreamingSynthesizer):

@@ -119,7 +119,7 @@ class SynthesisPipeline(StreamingSynthesizer):
         return self._catalog.voices()
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
-        """Yield blocks at ``request.manner.rate_hz``, or else at the engine's voice's rate.
+        """Yield blocks at ``request.options.rate_hz``, or else at the engine's voice's rate.
 
         Raises:
             VoiceError: the voice is not installed yet.
@@ -128,13 +128,13 @@ class SynthesisPipeline(StreamingSynthesizer):
         voice = request.voice.engine_voice
         if voice is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")
-        text = self._normalize(request.text, request.language or request.voice.languages[0], request.manner.reading)
+        text = self._normalize(request.text, request.language or request.voice.languages[0], request.options.text)
         # Texts of users are for the debug log alone.
         written = "" if text == request.text else f" (written {request.text!r})"
         _LOGGER.debug("%r says %r%s", voice.name, text, written)
         asked = replace(request, text=text, voice=voice, speaker=request.voice.style or request.speaker)
         blocks = start(voice.synthesizer or self._engine, asked, on_ready)
         try:
-            yield from self._effects(blocks, voice.sample_rate_hz, request.manner)
+            yield from self._effects(blocks, voice.sample_rate_hz, request.options)
         finally:
             close(blocks)

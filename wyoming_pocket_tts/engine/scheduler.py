@@ -32,7 +32,7 @@ from wyoming_pocket_tts.engine.worker_pool import Worker, WorkerPool
 
 _LOGGER = logging.getLogger(__name__)
 _JOIN_SECONDS = 5.0
-_STUCK_SECONDS = 30.0
+_HUNG_SECONDS = 30.0
 _CHECKS_PER_DEADLINE = 6
 
 K = TypeVar("K", bound=Hashable)
@@ -93,7 +93,7 @@ class SynthesisStream(AsyncIterator[Pcm]):
         self.context = contextvars.copy_context()  # so that log lines of the worker have the request's identifier
         self.items: asyncio.Queue[Pcm | EndOfStream] = asyncio.Queue()  # bounded by unread_blocks
         self.blocks: Iterator[Pcm | Pending] | None = None
-        self.rate_hz = request.manner.rate_hz or request.voice.sample_rate_hz
+        self.rate_hz = request.options.rate_hz or request.voice.sample_rate_hz
         self.came_at = came_at
         # Guarded by the scheduler's lock:
         self.playback = PlaybackClock()
@@ -141,7 +141,7 @@ class Scheduler:
         queue_seconds: how long these may wait before they are ``Overloaded``; None for any time.
         real_time: admit no more streams than are generated in real time, by the throughput measured.
         reserve: streams beside ``max_active`` that may ask for ``reserve``.
-        stuck_seconds: a block that takes longer is a hang: its thread is left behind, and its stream fails.
+        hung_seconds: a block that takes longer is a hang: its thread is left behind, and its stream fails.
         observer: is notified of what happens to streams.
         now: monotonic seconds.
     """
@@ -157,7 +157,7 @@ class Scheduler:
         queue_seconds: float | None = None,
         real_time: bool = False,
         reserve: int = 2,
-        stuck_seconds: float = _STUCK_SECONDS,
+        hung_seconds: float = _HUNG_SECONDS,
         observer: Observer | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -166,7 +166,7 @@ class Scheduler:
         """Since the start, for all streams together."""
         self._backlog_blocks = backlog_blocks
         self._max_active = max_active
-        self._stuck_seconds = stuck_seconds
+        self._hung_seconds = hung_seconds
         self._observer = observer or Observer()
         self._now = now
         self._admission = AdmissionController(
@@ -184,7 +184,7 @@ class Scheduler:
         self._ready: DeadlineQueue[SynthesisStream] = DeadlineQueue(lambda stream: stream.position)
         self._throughput = ThroughputMeter()
         self._stopping = False
-        self._pool = WorkerPool(self._work, size=threads, lock=self._lock, stuck_seconds=stuck_seconds, now=now)
+        self._pool = WorkerPool(self._work, size=threads, lock=self._lock, hung_seconds=hung_seconds, now=now)
 
     @property
     def active(self) -> int:
@@ -253,7 +253,7 @@ class Scheduler:
         admission = self._reserve if reserve else self._admission
         await admission.acquire(continuation=continuation)
         now = self._now()
-        self._observer.admitted(now - asked)
+        self._observer.stream_admitted(now - asked)
         if self._stopping:  # admitted in the moment of closing: no thread may be left to serve it
             admission.release()
             raise Cancelled("the server is stopping")
@@ -303,7 +303,7 @@ class Scheduler:
             self._note_resting(stream)
         stream.admission.release()
         if isinstance(error, Cancelled) and stream.cancelled_at is not None:
-            self._observer.cancelled(self._now() - stream.cancelled_at)
+            self._observer.stream_cancelled(self._now() - stream.cancelled_at)
         stream.items.put_nowait(EndOfStream(error))
 
     def _room(self) -> int:
@@ -312,7 +312,7 @@ class Scheduler:
         return max_realtime_streams(factor, most=self._max_active)
 
     def _schedule_check(self) -> None:
-        delay = self._stuck_seconds / _CHECKS_PER_DEADLINE
+        delay = self._hung_seconds / _CHECKS_PER_DEADLINE
         self._next_check = asyncio.get_running_loop().call_later(delay, self._check)
 
     def _check(self) -> None:
@@ -325,10 +325,10 @@ class Scheduler:
             if lost.task is None:
                 _LOGGER.error("%s has died; %s", lost.name, then)
                 continue
-            self._observer.fault("stuck")
+            self._observer.engine_fault("hung")
             at = f"a block of {lost.task.request.voice.name!r}"
-            _LOGGER.error("%s is stuck at %s for %g s; %s", lost.name, at, self._stuck_seconds, then)
-            hangs = f"the model has not answered for {self._stuck_seconds:g} s; the server's log says more"
+            _LOGGER.error("%s hangs in %s for %g s; %s", lost.name, at, self._hung_seconds, then)
+            hangs = f"the model has not answered for {self._hung_seconds:g} s; the server's log says more"
             self._ended(lost.task, ModelError(hangs))
 
     # With the lock
@@ -419,7 +419,7 @@ class Scheduler:
             self._note_fault(stream, "failed while it was closed", error)
 
     def _note_fault(self, stream: SynthesisStream, what: str, error: BaseException) -> None:
-        self._observer.fault(fault_kind(error))
+        self._observer.engine_fault(fault_kind(error))
         told = format_exception_without_text(error, text=stream.request.text)  # a traceback may quote the text
         _LOGGER.error("Voice %r %s:\n%s", stream.request.voice.name, what, told)
 
@@ -462,7 +462,7 @@ class Scheduler:
 
     def _die(self, worker: Worker[SynthesisStream], stream: SynthesisStream | None, error: BaseException) -> None:
         """End its stream; another worker will be started."""
-        self._observer.fault(fault_kind(error))
+        self._observer.engine_fault(fault_kind(error))
         _LOGGER.error("%s fails by itself:\n%s", worker.thread.name, format_exception_without_text(error, text=None))
         with self._lock:
             worker.mark_dead()

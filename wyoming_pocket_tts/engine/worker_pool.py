@@ -60,7 +60,7 @@ class WorkerPool(Generic[T]):
         run: what each thread runs.
         size: threads.
         lock: guards tasks.
-        stuck_seconds: a task that takes longer is a hang.
+        hung_seconds: a task that takes longer is a hang.
         now: monotonic seconds.
         most_left_behind: hung threads that are replaced, at a time.
     """
@@ -71,13 +71,13 @@ class WorkerPool(Generic[T]):
         *,
         size: int,
         lock: threading.Lock,
-        stuck_seconds: float,
+        hung_seconds: float,
         now: Callable[[], float],
         most_left_behind: int = MOST_LEFT_BEHIND,
     ) -> None:
         self._run = run
         self._lock = lock
-        self._stuck_seconds = stuck_seconds
+        self._hung_seconds = hung_seconds
         self._now = now
         self._may_leave_behind = most_left_behind
         self._size = size
@@ -120,7 +120,7 @@ class WorkerPool(Generic[T]):
                 _LOGGER.error("%s still computes %g s after it was stopped", worker.thread.name, deadline_seconds)
 
     def _hangs(self, worker: Worker[T]) -> bool:
-        return worker.task is not None and self._now() - worker.began_at >= self._stuck_seconds
+        return worker.task is not None and self._now() - worker.began_at >= self._hung_seconds
 
     def _replace(self, worker: Worker[T]) -> LostWorker[T]:
         is_dead = worker.is_dead

@@ -23,8 +23,8 @@ PLAIN: Mapping[str, str] = {
     "voice": "voice.default",
     "normalize": "text.normalize",
     "emoji": "text.emoji",
-    "real_time": "server.limits.real_time",
-    "overload": "server.limits.overload",
+    "real_time": "server.limits.limit_to_realtime",
+    "overload": "server.limits.on_overload",
     "log_level": "log.level",
 }
 """Option -> setting."""

@@ -263,7 +263,7 @@ class BatchEngine:
             if self._closed:
                 raise self._why_closed
             if self._thread is None:
-                thread = Thread(target=self._run, name="pocket-choir", daemon=True)
+                thread = Thread(target=self._run, name="pocket-engine", daemon=True)
                 thread.start()  # first: where no thread is to be had, the next sequence tries again
                 self._thread = thread
                 atexit.register(self.close)  # a thread that is cut off in native code may take the process down
@@ -305,7 +305,7 @@ class BatchEngine:
             # without the traceback, which may quote a text
             _LOGGER.error("the model's thread has failed (%s); the next speech starts it again", type(error).__name__)  # noqa: TRY400
             _LOGGER.debug("it failed so", exc_info=error)
-            self._listener.fault(_kind(error))
+            self._listener.engine_fault(_kind(error))
             reason = ModelError(f"the model failed ({type(error).__name__}); the log says more")
         self._end(current_thread(), reason or self._why_closed)
 
@@ -370,7 +370,7 @@ class BatchEngine:
         except Exception as error:  # noqa: BLE001  (as above)
             self._deliver(sequences, [error] * len(sequences))
         else:
-            self._listener.batch(len(sequences), self._clock() - began)
+            self._listener.batch_step(len(sequences), self._clock() - began)
             self._deliver(sequences, frames)
 
     def _deliver(self, sequences: Sequence[BatchSequence], results: Sequence[DecodeOutput | Exception]) -> None:
@@ -383,7 +383,7 @@ class BatchEngine:
             except Exception as error:  # noqa: BLE001  (raised again for the reader of this sequence alone)
                 if isinstance(error, ModelError):  # others are no faults of the model, or reported by the reader
                     _LOGGER.warning("a speech has failed, the others go on: %s", error)
-                    self._listener.fault(_kind(error))
+                    self._listener.engine_fault(_kind(error))
                 sequence.fail(error)
         with self._lock:
             wakes = [sequence.publish() for sequence in sequences]

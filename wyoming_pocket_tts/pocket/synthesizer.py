@@ -78,7 +78,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         return self._engine is not None and self._engine.is_left_behind
 
     def _prepare(self, request: SynthesisRequest) -> GenerationRequest:
-        files, manner = request.voice.files, request.manner
+        files, options = request.voice.files, request.options
         path = files.get(request.speaker or "") or next(iter(files.values()), None)
         if path is None:
             raise VoiceError(f"the voice '{request.voice.name}' has no file")
@@ -89,7 +89,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         except VoiceError:
             self._voices.discard(path)
             raise
-        return self._model.prepare(state, request.text, temp=manner.temperature, eos_threshold=manner.eos_threshold)
+        return self._model.prepare(state, request.text, temp=options.temperature, eos_threshold=options.eos_threshold)
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:

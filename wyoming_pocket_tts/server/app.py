@@ -179,14 +179,14 @@ async def _serve(
     limits = settings.server.limits
     async with Scheduler(
         components.synthesizer,
-        max_active=limits.active_streams,
-        max_waiting=limits.waiting_streams,
-        queue_seconds=limits.queue_seconds,
-        real_time=limits.real_time,
+        max_active=limits.max_running,
+        max_waiting=limits.max_waiting,
+        queue_seconds=limits.queue_timeout,
+        real_time=limits.limit_to_realtime,
         observer=observer,
     ) as workers:
         endpoints = _endpoints(components.cast, settings)
-        fallbacks = FallbackVoices(components.cast, components.embedded if limits.overload == "embedded" else ())
+        fallbacks = FallbackVoices(components.cast, components.embedded if limits.on_overload == "fallback" else ())
         server = Server(workers, endpoints=endpoints, limits=limits, find_fallback=fallbacks.find, observer=observer)
         # Where the default voice fails, the embedded one may not: then speech is possible.
         embedded = components.embedded[0] if components.embedded else None
@@ -219,7 +219,7 @@ async def _serve(
                 task.cancel()
             for service in components.helpers:
                 service.stop()
-            await _close(server, signals, settings.server.shutdown_seconds)
+            await _close(server, signals, settings.server.shutdown_timeout)
             for http_server in (monitoring, page):
                 if http_server is not None:
                     await http_server.aclose()

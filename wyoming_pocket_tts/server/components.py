@@ -131,7 +131,7 @@ def build_components(
     wanted = model_specs(settings.models.names, languages=settings.models.languages)
     casting = _casting(settings, names, wanted, file, flags)
     residency = _residency(settings)
-    is_needed = settings.server.limits.overload == "embedded" or not casting.needed().isdisjoint(names)
+    is_needed = settings.server.limits.on_overload == "fallback" or not casting.needed().isdisjoint(names)
     managed = residency.add(
         _EMBEDDED,
         lambda: load_engine(engine),

@@ -62,7 +62,7 @@ class EventWriter:
         except TimeoutError:
             if left_seconds < self._write_seconds / 2:
                 raise TimeoutError(f"the client reads less than {SLOWEST_BYTES_PER_SECOND} bytes per second") from None
-            nothing = f"the client has read nothing for {left_seconds:.2g} s (server.limits.write_seconds)"
+            nothing = f"the client has read nothing for {left_seconds:.2g} s (server.limits.write_timeout)"
             raise TimeoutError(nothing) from None
         finally:
             self._waiters -= 1
@@ -116,7 +116,7 @@ class Connection:
         self._limits = context.limits
         self._event_limits = event_limits
         self._observer = observer or NullObserver()
-        self._events_out = EventWriter(writer, write_seconds=self._limits.write_seconds)
+        self._events_out = EventWriter(writer, write_seconds=self._limits.write_timeout)
         self._session = Session(self, context, info=info, program=program)
         self._log = _PeerLog(_LOGGER, {"peer": peer})
         self._warnings = 0
@@ -130,7 +130,7 @@ class Connection:
             await self._converse()
             if not self._is_gone:
                 self._log.debug("closed")
-                await close_gracefully(self._reader, self._writer, write_seconds=self._limits.write_seconds)
+                await close_gracefully(self._reader, self._writer, write_seconds=self._limits.write_timeout)
         finally:
             self._session.abandon()
             abort(self._writer)
@@ -155,7 +155,7 @@ class Connection:
             return
         for event in events:
             if Error.is_type(event.type):
-                self._observer.failed(event.data["code"])
+                self._observer.error_sent(event.data["code"])
                 self.log(logging.WARNING, f"error sent: {event.data['text']}", request)
         self._events_out.write(b"".join(map(encode, events)))
 
@@ -197,14 +197,14 @@ class Connection:
                 self._writer.write(encode(error_event(TtsError("an error of the server's own: see its log"))))
 
     async def _read(self) -> None:
-        events = EventReader(self._reader, self._event_limits, idle_seconds=self._limits.idle_seconds)
+        events = EventReader(self._reader, self._event_limits, idle_seconds=self._limits.idle_timeout)
         while True:
             try:
                 event = await events.read()
             except IdleTimeout:
                 if self._session.is_active:
                     continue
-                idle = f"{self._limits.idle_seconds:g} s (server.limits.idle_seconds)"
+                idle = f"{self._limits.idle_timeout:g} s (server.limits.idle_timeout)"
                 self._session.abort(ProtocolError(f"no event came for {idle}"))
                 return
             except ProtocolError as error:

@@ -55,6 +55,7 @@ _FORMER_NAMES: Final = {
     "streams_waiting": "waiting_streams",
 }
 """Metrics that are exposed under the name of an earlier release too."""
+_FORMER_LABELS: Final = {"hung": "stuck"}
 
 
 class PrometheusObserver(NullObserver):
@@ -119,13 +120,13 @@ class PrometheusObserver(NullObserver):
                 self._voices.add(voice)
         return voice
 
-    def refused(self) -> None:
+    def connection_refused(self) -> None:
         self._rejected.inc()
 
-    def failed(self, code: str) -> None:
+    def error_sent(self, code: str) -> None:
         self._errors.labels(code).inc()
 
-    def request_began(self) -> None:
+    def request_started(self) -> None:
         self._in_progress.inc()
 
     def first_audio(self, seconds: float) -> None:
@@ -135,7 +136,7 @@ class PrometheusObserver(NullObserver):
         self._underruns.inc()
         self._underrun_seconds.inc(seconds)
 
-    def request_ended(self, ended: RequestStats) -> None:
+    def request_finished(self, ended: RequestStats) -> None:
         self._in_progress.dec()
         self._requests.labels(ended.outcome, self._voice_label(ended.voice)).inc()
         self._characters.inc(ended.characters)
@@ -143,23 +144,23 @@ class PrometheusObserver(NullObserver):
         if ended.real_time_factor is not None:
             self._factor.observe(ended.real_time_factor)
 
-    def stood_in(self) -> None:
+    def fallback_used(self) -> None:
         self._fallbacks.inc()
 
-    def admitted(self, waited_seconds: float) -> None:
+    def stream_admitted(self, waited_seconds: float) -> None:
         self._queue_time.observe(waited_seconds)
 
-    def cancelled(self, seconds: float) -> None:
+    def stream_cancelled(self, seconds: float) -> None:
         self._cancellation.observe(seconds)
 
-    def batch(self, streams: int, seconds: float) -> None:
+    def batch_step(self, streams: int, seconds: float) -> None:
         self._batch.observe(streams)
         self._step.observe(seconds)
 
-    def fault(self, kind: str) -> None:
+    def engine_fault(self, kind: str) -> None:
         self._faults.labels(kind).inc()
 
-    def rebuilt(self, model: str) -> None:
+    def model_reloaded(self, model: str) -> None:
         self._reloads.labels(model).inc()
 
 
@@ -179,7 +180,13 @@ class _Collector(Collector):
 def _under_former_name(metric: Metric) -> Metric:
     name = f"{PREFIX}_{_FORMER_NAMES[metric.name.removeprefix(f'{PREFIX}_')]}"
     former = Metric(name, f"Former name of {metric.name}", metric.type)
-    former.samples = [sample._replace(name=name + sample.name.removeprefix(metric.name)) for sample in metric.samples]
+    former.samples = [
+        sample._replace(
+            name=name + sample.name.removeprefix(metric.name),
+            labels={key: _FORMER_LABELS.get(value, value) for key, value in sample.labels.items()},
+        )
+        for sample in metric.samples
+    ]
     return former
 
 

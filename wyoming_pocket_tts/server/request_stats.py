@@ -36,7 +36,7 @@ class RequestTimer:
         self._first_audio_seconds: float | None = None
         self._played_until = 0.0  # by a client that plays at once; valid once there was audio
         self._is_over = False
-        self._observer.request_began()
+        self._observer.request_started()
 
     def start_waiting(self) -> None:
         """A segment is ready, and its audio is waited for."""
@@ -71,7 +71,7 @@ class RequestTimer:
         self._played_until = max(self._played_until, self._now()) + seconds
 
     def fallback_used(self) -> None:
-        self._observer.stood_in()
+        self._observer.fallback_used()
 
     def finish(self, *, outcome: str = SPOKEN, voice: str | None, characters: int) -> None:
         """Report the request, once. ``outcome`` is ``SPOKEN`` or the code of an error."""
@@ -89,13 +89,13 @@ class RequestTimer:
             first_audio_seconds=self._first_audio_seconds,
             waited_seconds=self.waited_seconds,
         )
-        self._observer.request_ended(stats)
+        self._observer.request_finished(stats)
 
 
 class RequestLog(NullObserver):
     """Writes one line for each finished request: numbers, no text."""
 
-    def request_ended(self, ended: RequestStats) -> None:
+    def request_finished(self, ended: RequestStats) -> None:
         parts = [f"{ended.characters} characters", f"{ended.audio_seconds:.2f} s of audio"]
         fields: dict[str, object] = {
             "peer": ended.peer,
@@ -124,12 +124,12 @@ def voice_choice_text(choice: VoiceMatch, asked: Mapping[str, str | None], *, ss
     fields = ", ".join(f"{key} {quote_untrusted(value)}" for key, value in asked.items() if value) or "no voice"
     markup = {None: "", True: " for SSML", False: " for plain text"}[ssml]
     style = f" in the style {choice.speaker!r}" if choice.speaker else ""
-    return f"asked for {fields}{markup}: {choice.voice.name!r}{style}, {choice.why}; {options_text(choice.manner)}"
+    return f"asked for {fields}{markup}: {choice.voice.name!r}{style}, {choice.why}; {options_text(choice.options)}"
 
 
 def options_text(options: SynthesisOptions) -> str:
     """The options that differ from the voice's own."""
-    plain, pauses, reading = SynthesisOptions(), options.pauses, options.reading
+    plain, pauses, text = SynthesisOptions(), options.pauses, options.text
     texts = {
         f"speed {options.speed:g}": options.speed != plain.speed,
         f"volume {options.volume_db:+g} dB": options.volume_db != plain.volume_db,
@@ -139,10 +139,10 @@ def options_text(options: SynthesisOptions) -> str:
         f"silence before {pauses.before:g} s": pauses.before,
         f"silence between {pauses.between:g} s": pauses.between,
         f"silence after {pauses.after:g} s": pauses.after,
-        "not normalised": not reading.normalize,
-        f"emoji {reading.emoji}": reading.emoji != plain.reading.emoji,
-        f"{len(reading.replacements)} replacements": reading.replacements,
-        f"{len(reading.pronunciations)} pronunciations": reading.pronunciations,
+        "not normalised": not text.normalize,
+        f"emoji {text.emoji}": text.emoji != plain.text.emoji,
+        f"{len(text.replacements)} replacements": text.replacements,
+        f"{len(text.pronunciations)} pronunciations": text.pronunciations,
     }
     return ", ".join(text for text, differs in texts.items() if differs) or "default options"
 

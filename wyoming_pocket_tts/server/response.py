@@ -98,7 +98,7 @@ class _Synthesis:
     def __init__(self, choice: VoiceMatch, context: RequestContext, *, ssml: bool | None) -> None:
         self.builder = RequestBuilder(choice, context.resolve)
         self.segments = SegmentQueue(context.pieces(primary_language(choice.voice.languages[0]), ssml=ssml))
-        self.pauses = PauseTracker(choice.manner.pauses, rate_hz=self.builder.rate_hz)
+        self.pauses = PauseTracker(choice.options.pauses, rate_hz=self.builder.rate_hz)
         self.samples_sent = 0
         self.segments_begun = 0
         self.uses_fallback = False
@@ -157,8 +157,8 @@ class Response:
     def add_text(self, text: str) -> None:
         """Take text; text beyond the limit makes the response fail."""
         self._characters += len(text)
-        if self._characters > self._context.limits.text_characters:
-            most = f"{self._context.limits.text_characters} characters (server.limits.text_characters)"
+        if self._characters > self._context.limits.max_text_length:
+            most = f"{self._context.limits.max_text_length} characters (server.limits.max_text_length)"
             self.fail(ProtocolError(f"the text is longer than {most}"))
         elif self._synthesis is not None and not self.is_over:
             self._synthesis.segments.add(text)

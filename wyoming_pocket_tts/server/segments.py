@@ -134,7 +134,7 @@ class RequestBuilder:
 
     def __init__(self, choice: VoiceMatch, resolve: ResolveVoice) -> None:
         self.choice = choice
-        self.rate_hz = choice.manner.rate_hz or choice.voice.sample_rate_hz
+        self.rate_hz = choice.options.rate_hz or choice.voice.sample_rate_hz
         self._resolve = resolve
         self._choices: dict[tuple[str | None, str | None], VoiceMatch] = {}  # bounded by what the longest text names
         self._warnings: list[TextWarning] = []
@@ -144,12 +144,12 @@ class RequestBuilder:
         key = (style.voice, style.language)
         if (choice := self._choices.get(key)) is None:
             choice = self._choices[key] = self._choose(*key)
-        options = choice.manner
+        options = choice.options
         return SynthesisRequest(
             text=segment.text,
             voice=choice.voice,
             speaker=choice.speaker,
-            manner=replace(
+            options=replace(
                 options,
                 speed=min(max(options.speed * style.speed, _MIN_SPEED), _MAX_SPEED),
                 volume_db=min(max(options.volume_db + style.volume_db, SILENT_DB), _MAX_VOLUME_DB),

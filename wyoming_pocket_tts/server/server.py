@@ -102,7 +102,7 @@ class Server:
         self._limits = limits or LimitSettings()
         # A longer text needs a larger event, also when JSON escapes every character.
         self._event_limits = EventLimits(
-            data_bytes=max(EventLimits().data_bytes, _JSON_BYTES_PER_CHARACTER * self._limits.text_characters)
+            data_bytes=max(EventLimits().data_bytes, _JSON_BYTES_PER_CHARACTER * self._limits.max_text_length)
         )
         self._make_pieces = pieces
         self._find_fallback = find_fallback
@@ -236,11 +236,11 @@ class Server:
         """Why a client of this address is refused; empty if it is not."""
         if self._is_closing:
             return "the server is stopping"
-        most, here = self._limits.connections, sum(client.address == address for client in self._clients.values())
+        most, here = self._limits.max_connections, sum(client.address == address for client in self._clients.values())
         if len(self._clients) >= most:
-            return f"all connections are taken, {most} of {most} (server.limits.connections); try again later"
-        if address and here >= self._limits.connections_per_address:
-            taken = f"{here} of {self._limits.connections_per_address} (server.limits.connections_per_address)"
+            return f"all connections are taken, {most} of {most} (server.limits.max_connections); try again later"
+        if address and here >= self._limits.max_connections_per_client:
+            taken = f"{here} of {self._limits.max_connections_per_client} (server.limits.max_connections_per_client)"
             return f"all connections from {address} are taken, {taken}; try again later"
         return ""
 
@@ -248,13 +248,13 @@ class Server:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, error: TtsError
     ) -> None:
         _LOGGER.warning("Refused %s: %s", address or "a local client", error)
-        self._observer.refused()
-        self._observer.failed(error.code)
-        if len(self._refusals) >= self._limits.connections:  # answers to refused clients are bounded too
+        self._observer.connection_refused()
+        self._observer.error_sent(error.code)
+        if len(self._refusals) >= self._limits.max_connections:  # answers to refused clients are bounded too
             abort(writer)
             return
         writer.write(encode(error_event(error)))
-        closing = close_gracefully(reader, writer, write_seconds=self._limits.write_seconds)
+        closing = close_gracefully(reader, writer, write_seconds=self._limits.write_timeout)
         task = asyncio.create_task(closing, name=f"wyoming refusal {address}")
         self._refusals.add(task)
         task.add_done_callback(self._refusals.discard)

@@ -179,12 +179,12 @@ class Session:
         return self._refusal or (self._queue[0].fatal if self._queue else None)
 
     def _enqueue(self, response: Response) -> None:
-        most = self._context.limits.queued_requests
+        most = self._context.limits.max_queued_requests
         if len(self._queue) <= most:  # the first of them is not waiting
             self._queue.append(response)
         else:
             error = ServerOverloaded(
-                f"more than {most} requests wait on this connection (server.limits.queued_requests)"
+                f"more than {most} requests wait on this connection (server.limits.max_queued_requests)"
             )
             response.fail(error)
             response.conclude()

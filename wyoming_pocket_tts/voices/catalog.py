@@ -224,7 +224,7 @@ class VoiceCatalog:
         self._engine = engine
         self._configured = tuple(voices)
         self._satellites = SatelliteIndex(satellites)
-        self._manner = SynthesisOptions(reading=reading or TextOptions())
+        self._options = SynthesisOptions(text=reading or TextOptions())
         self._default = default
         self._private = {voice.source.voice_name for voice in self._configured if voice.source is not None}
         self._last: _Snapshot | None = None  # replaced as a whole: readable from any thread
@@ -291,9 +291,9 @@ class VoiceCatalog:
             others=[each.name for each in self._satellites if each.listed or each.name == satellite],
         )
         entry = now.by_name[match.voice.name]
-        manner = entry.overrides.on(self._manner)
+        options = entry.overrides.on(self._options)
         if host is not None:
-            manner = host.overrides.on(manner)
+            options = host.overrides.on(options)
         voice, warnings = match.voice, match.warnings
         if asked_for or not name:
             warnings = usual.warnings + warnings
@@ -305,7 +305,7 @@ class VoiceCatalog:
             found = f": {why}" if (name or language) and not asked_for else ""
             why = f"for the satellite '{host.name}' ({how}){found}"
         return VoiceMatch(
-            voice=voice, speaker=entry.voice.style or match.speaker, warnings=warnings, manner=manner, why=why
+            voice=voice, speaker=entry.voice.style or match.speaker, warnings=warnings, options=options, why=why
         )
 
     def _usual(self, satellite: Satellite | None, plain: Sequence[CatalogEntry]) -> "_Usual":

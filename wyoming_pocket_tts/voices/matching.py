@@ -70,7 +70,7 @@ class VoiceMatch:
     speaker: str | None = None
     warnings: tuple[str, ...] = ()
     """Sentences for the log, written for the owner of the client."""
-    manner: SynthesisOptions = field(default_factory=SynthesisOptions)
+    options: SynthesisOptions = field(default_factory=SynthesisOptions)
     """How it is to speak."""
     why: str = field(default="", compare=False)
     """By which rule it was found, for the debug log."""

@@ -321,7 +321,7 @@ def test_whether_it_runs_is_not_asked_where_another_one_is_named() -> None:
     assert [title.count("service") for title in titles] == [1, 0]
 
 
-@pytest.mark.parametrize("limits", [LimitSettings(connections=3), LimitSettings(connections_per_address=3)])
+@pytest.mark.parametrize("limits", [LimitSettings(max_connections=3), LimitSettings(max_connections_per_client=3)])
 async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: LimitSettings) -> None:
     async with service(limits=limits) as running, AsyncExitStack() as crowd:
         for _ in range(3):
@@ -338,8 +338,8 @@ async def test_a_full_service_is_called_full_by_all_who_ask_it(limits: LimitSett
         ):
             found = await asyncio.to_thread(only, check)
             assert (found.severity, "refuses" in found.found) == (severity, True)
-            assert "are taken, 3 of 3 (server.limits.connections" in found.found
-            assert "raise server.limits.connections" in found.advice
+            assert "are taken, 3 of 3 (server.limits.max_connections" in found.found
+            assert "raise server.limits.max_connections" in found.advice
 
 
 def test_another_refusal_is_told_in_its_own_words() -> None:

@@ -26,7 +26,7 @@ from wyoming_pocket_tts.pocket.voice_store import ModelVoices
 
 pytestmark = pytest.mark.timeout(120)
 
-STUCK_SECONDS = 3.0
+HUNG_SECONDS = 3.0
 """No sound call takes so long, on whatever machine."""
 TEXT = "The door is open, the window is closed, and it rains."
 
@@ -68,7 +68,7 @@ def hangs() -> Iterator[Hangs]:
     yield hangs
     hangs.gate.set()
     for thread in threading.enumerate():
-        if thread.name == "pocket-choir":
+        if thread.name == "pocket-engine":
             thread.join(PATIENCE_SECONDS)
 
 
@@ -97,7 +97,7 @@ async def speaks(house: Service, voice: str) -> None:
 async def test_who_listens_is_told_and_the_next_request_is_spoken(
     bundle: ModelBundle, hangs: Hangs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    residency, hears = ModelManager(patience=ManagerTimeouts(stuck=STUCK_SECONDS)), Noting()
+    residency, hears = ModelManager(patience=ManagerTimeouts(hung=HUNG_SECONDS)), Noting()
     residency.observe(hears)
     repertoire = ModelRouter(resident(residency, bundle, "sound", None), {})
     repertoire.add("bad", resident(residency, bundle, "bad", hangs))
@@ -119,5 +119,5 @@ async def test_who_listens_is_told_and_the_next_request_is_spoken(
             await speaks(house, "sound-alba")
     finally:
         await asyncio.to_thread(residency.close)
-    assert (hears.faults, hears.rebuilds) == (["stuck"], ["bad"])
+    assert (hears.faults, hears.rebuilds) == (["hung"], ["bad"])
     assert "the model bad does not come to an end" in caplog.text

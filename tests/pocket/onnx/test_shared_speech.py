@@ -62,7 +62,7 @@ def synthesizer(model: TTSModel, voices: Path) -> Iterator[PocketSynthesizer]:
     made = made_of(model, voices)
     yield made
     made.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "pocket-choir"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "pocket-engine"]
 
 
 def asked(synthesizer: PocketSynthesizer, text: str, voice: int = 0) -> SynthesisRequest:
@@ -125,7 +125,7 @@ def test_a_manner_is_each_streams_own(synthesizer: PocketSynthesizer) -> None:
     """Noise for one of two that share their calls."""
     cold = asked(synthesizer, TEXTS[0])
     warm = SynthesisRequest(
-        text=TEXTS[0], voice=cold.voice, manner=SynthesisOptions(temperature=0.9, eos_threshold=100.0)
+        text=TEXTS[0], voice=cold.voice, options=SynthesisOptions(temperature=0.9, eos_threshold=100.0)
     )
     speeches = [synthesizer.synthesize(request) for request in (cold, warm, cold)]
     begun = [next(speech) for speech in speeches]

@@ -146,8 +146,8 @@ def advice_on(error: TtsError, *, otherwise: str) -> str:
             return f"{_PORT}; if it is, look what keeps that machine busy, and at the service's log ({LOG}); restart it"
         case ServerOverloaded():
             return (
-                "wait until other clients have left, or raise server.limits.connections and connections_per_address;"
-                f" its log names them ({LOG})"
+                "wait until other clients have left, or raise server.limits.max_connections and "
+                f"max_connections_per_client; its log names them ({LOG})"
             )
         case _:
             return otherwise
