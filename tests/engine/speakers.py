@@ -22,8 +22,7 @@ class Counting:
     before: Callable[[SynthesisRequest], None] = lambda _: None
     closed: int = 0
     reason: Exception | None = None
-    busy_seconds: float = 0.0
-    is_left_behind: bool = False
+    called_at: float | None = None
     begun: list[str] = field(default_factory=list)
 
     def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:

@@ -19,6 +19,7 @@ from wyoming_pocket_tts.engine.eviction import (
     ModelInstance,
     ModelPool,
 )
+from wyoming_pocket_tts.engine.worker_pool import is_hung
 
 PATIENCE = ManagerTimeouts(rest=1.0, idle=60.0, hung=30.0, arrival=100.0)
 
@@ -72,7 +73,7 @@ class Household(RuleBasedStateMachine):
         try:
             self.leases.append(self.ledger.acquire(place, self.now))
         except ModelError:
-            assert self.now < place.not_before or sum(each.is_left_behind for each in self.ledger.there) >= 2
+            assert self.now < place.not_before or sum(each.called_at is not None for each in self.ledger.there) >= 2
         self.bring()
 
     @precondition(lambda self: self.leases)
@@ -120,7 +121,7 @@ class Household(RuleBasedStateMachine):
             assert loaded.model.loaded is not loaded
             assert loaded not in self.hung, "it is told once"
             self.hung |= {loaded} if loaded.broken == HUNG else set()
-        assert all(each in self.hung for each in self.ledger.there if each.busy_seconds(self.now) > PATIENCE.hung)
+        assert all(each in self.hung for each in self.ledger.there if is_hung(each.called_at, self.now))
         for loaded in self.ledger.evictable(self.now):
             self.leave(loaded)
         self.ledger.refuse_late(self.now)
@@ -197,9 +198,11 @@ def test_nobody_has_to_go_for_somebody_whom_nobody_asked_for() -> None:
     for budget, comes in ((25, True), (15, False)):
         ledger = ModelPool(budget_bytes=budget, patience=PATIENCE)
         first, second = a_place("1"), a_place("2")
-        ledger.add(first, Counting(busy_seconds=31.0))
+        hung = Counting(called_at=-31.0)
+        ledger.add(first, hung)
         ledger.add(second, Counting())
         ledger.broken_models(0.0)
+        hung.called_at = None
         assert len(ledger.evictable(0.0)) == 1
         assert (ledger.next_load(0.0) is not None) is comes
         assert ledger.size_bytes == 10 + 10 * comes, "who is on the way counts"
@@ -228,12 +231,11 @@ def test_who_hangs_is_not_forgotten_though_whoever_spoke_with_it_has_left() -> N
     ledger.add(hangs, hanging)
     ledger.add(other, None)
     ledger.release(ledger.acquire(hangs, 0.0), 2.0)
-    hanging.busy_seconds, hanging.is_left_behind = 10.0, True
+    hanging.called_at = 0.0
     ledger.acquire(other, 10.0)
     arrival = ledger.next_load(10.0)
     assert arrival is not None
     assert (arrival.leaving, arrival.is_beyond) == ((), True), "it would stay in memory all the same"
-    hanging.busy_seconds = 31.0
     assert [loaded.model for loaded in ledger.broken_models(31.0)] == [hangs]
 
 
@@ -307,7 +309,7 @@ def test_a_model_that_hangs_is_not_lent_again_and_not_for_ever_opened_anew() -> 
     held = ledger.acquire(place, 0.0)
     now = 0.0
     for number in (1, 2):
-        speaker.busy_seconds, speaker.is_left_behind = 31.0, True
+        speaker.called_at = now - 31.0
         (broken,) = ledger.broken_models(now)
         assert broken.broken == HUNG
         assert ledger.evictable(now) == [], "what hangs keeps its memory"
@@ -320,7 +322,7 @@ def test_a_model_that_hangs_is_not_lent_again_and_not_for_ever_opened_anew() -> 
     assert ledger.next_load(900.0) is None
     with pytest.raises(ModelError, match="the model m hangs again and again: restart the service"):
         ledger.acquire(place, 900.0)
-    speaker.is_left_behind = False  # the call has come to its end after all
+    speaker.called_at = None  # the call has come to its end after all
     for lease in [lease for each in ledger.there for lease in each.leases]:
         ledger.release(lease, 900.0)
     assert len(ledger.evictable(900.0)) == 1
@@ -331,8 +333,10 @@ def test_who_hangs_soon_again_is_refused_for_some_seconds() -> None:
     ledger = ModelPool(patience=PATIENCE)
     place = a_place()
     for _ in range(2):
-        ledger.add(place, Counting(busy_seconds=31.0))
+        hung = Counting(called_at=19.0)
+        ledger.add(place, hung)
         ledger.broken_models(50.0)
+        hung.called_at = None
     assert ledger.next_load(50.0) is None
     with pytest.raises(ModelError, match="is opened anew in 8 s"):
         ledger.acquire(place, 52.0)

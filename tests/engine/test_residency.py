@@ -156,7 +156,7 @@ async def test_a_hang_ends_the_streams_and_the_next_request_is_spoken(caplog: py
         speaks, other = resident(residency, model, loaded=True), resident(residency, Model(), "other", loaded=True)
         stream, neighbour = speaks.synthesize(asked()), other.synthesize(asked())
         next(stream), next(neighbour)
-        model.brought[0].busy_seconds, model.brought[0].is_left_behind = 30.1, True
+        model.brought[0].called_at = now - 30.1
         assert await asyncio.to_thread(hears.has_rebuilt.wait, PATIENCE_SECONDS), "nobody has to ask"
         assert isinstance(model.brought[0].reason, ModelError)
         assert (hears.faults, hears.rebuilds) == (["hung"], ["m"])
@@ -228,7 +228,7 @@ def test_a_model_that_hangs_in_its_last_speeches_ends_them() -> None:
                 spoken(speaks, "fail")
         assert hears.has_rebuilt.wait(PATIENCE_SECONDS)
         assert model.brought[0].reason is None
-        model.brought[0].busy_seconds, model.brought[0].is_left_behind = 30.1, True
+        model.brought[0].called_at = now - 30.1
         until(lambda: model.brought[0].reason is not None)
         with pytest.raises(ModelError, match="hung"):
             next(bystander)

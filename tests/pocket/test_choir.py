@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from tests.pocket.shared_engine import (
 )
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, VoiceError
 from wyoming_pocket_tts.core.events import Observer
+from wyoming_pocket_tts.core.types import Pending
 from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples
 from wyoming_pocket_tts.pocket.batch_engine import BatchEngine, BatchSequence
 from wyoming_pocket_tts.pocket.batch_scheduler import ENOUGH_WAITING, MOST_WAITING
@@ -80,7 +82,7 @@ def test_everybody_says_what_they_say_alone(wanted: list[tuple[int, int, int]], 
 
         def speak(number: int) -> None:
             frames, chunks, per_call = wanted[number]
-            part = choir.speak(a_script(frames, chunks=chunks, per_call=per_call))
+            part = choir.add_sequence(a_script(frames, chunks=chunks, per_call=per_call))
             if leaves[number]:
                 assert frames_in([next(part)])[0] == 1 + 1000 * frames
                 part.close()
@@ -94,9 +96,9 @@ def test_everybody_says_what_they_say_alone(wanted: list[tuple[int, int, int]], 
 def test_speeches_go_through_the_model_together() -> None:
     hold, listener = Hold(), Noting()
     with singing(SharedEngine(before=hold), listener) as choir:
-        parts = [choir.speak(a_script(20))]
+        parts = [choir.add_sequence(a_script(20))]
         hold.until_one_waits()
-        parts += [choir.speak(a_script(20 + number)) for number in range(1, 4)]
+        parts += [choir.add_sequence(a_script(20 + number)) for number in range(1, 4)]
         assert choir.active == 4
         hold.let(1000)
         assert [len(heard(part)) for part in parts] == [20, 21, 22, 23]
@@ -107,7 +109,7 @@ def test_speeches_go_through_the_model_together() -> None:
 def test_a_place_is_free_after_each_chunk_and_nothing_is_held_at_the_end() -> None:
     engine = SharedEngine()
     with singing(engine, idle_seconds=0.01) as choir:
-        assert heard(choir.speak(a_script(10, chunks=3))) == expected_frames(10, 3)
+        assert heard(choir.add_sequence(a_script(10, chunks=3))) == expected_frames(10, 3)
         for thread in threads():
             thread.join(PATIENCE_SECONDS)
     assert len(engine.joined) == 3
@@ -118,7 +120,7 @@ def test_whoever_leaves_is_gone_after_the_step_under_way() -> None:
     hold = Hold()
     engine = SharedEngine(before=hold)
     with singing(engine) as choir:
-        leaving, staying = choir.speak(a_script(30)), choir.speak(a_script(31))
+        leaving, staying = choir.add_sequence(a_script(30)), choir.add_sequence(a_script(31))
         hold.until_one_waits()
         while len(engine.joined) < 2:
             hold.let()
@@ -136,8 +138,8 @@ def test_whoever_leaves_is_gone_after_the_step_under_way() -> None:
 def test_a_speech_that_nobody_reads_rests_and_goes_on_where_it_stood() -> None:
     engine, frames = SharedEngine(), 3 * MOST_WAITING
     with singing(engine) as choir:
-        unread = choir.speak(a_script(frames))
-        assert heard(choir.speak(a_script(150))) == expected_frames(150)
+        unread = choir.add_sequence(a_script(frames))
+        assert heard(choir.add_sequence(a_script(150))) == expected_frames(150)
         assert engine.joined[0].made <= MOST_WAITING
         assert engine.joined[0].made >= min(ENOUGH_WAITING, frames)
         assert heard(unread) == expected_frames(frames)
@@ -157,7 +159,7 @@ def test_a_resting_speech_that_is_given_up_frees_its_place_at_once() -> None:
             left.set()
 
     with singing(Telling()) as choir:
-        unread = choir.speak(a_script(3 * MOST_WAITING))
+        unread = choir.add_sequence(a_script(3 * MOST_WAITING))
         assert rests.wait(PATIENCE_SECONDS)
         assert not left.wait(0.05), "it rests, with nothing to do for anybody"
         unread.close()
@@ -167,7 +169,7 @@ def test_a_resting_speech_that_is_given_up_frees_its_place_at_once() -> None:
 def test_a_long_text_is_read_in_pieces() -> None:
     engine = SharedEngine()
     with singing(engine) as choir:
-        assert heard(choir.speak(a_script(8, tokens=150))) == expected_frames(8)
+        assert heard(choir.add_sequence(a_script(8, tokens=150))) == expected_frames(8)
     assert engine.asked == [("read", 64), ("read", 64), ("prefill", 22)]
 
 
@@ -177,14 +179,14 @@ def test_a_row_that_fails_hurts_nobody_else() -> None:
 
     listener = Noting()
     with singing(SharedEngine(results=results), listener) as choir, ThreadPoolExecutor(3) as pool:
-        good, bad, other = (choir.speak(a_script(frames)) for frames in (10, 11, 12))
+        good, bad, other = (choir.add_sequence(a_script(frames)) for frames in (10, 11, 12))
         results_of = [pool.submit(heard, part) for part in (good, other)]
         pieces: list[Samples] = []
         with pytest.raises(ModelError, match="out of luck"):
             pieces.extend(bad)
         assert frames_in(pieces) in ([], expected_frames(11)[:4])
         assert [result.result() for result in results_of] == [expected_frames(10), expected_frames(12)]
-        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+        assert heard(choir.add_sequence(a_script(9))) == expected_frames(9)
     assert listener.faults == ["exception"]
 
 
@@ -197,7 +199,7 @@ def test_a_result_that_is_no_number_ends_that_speech_alone(broken: DecodeOutput)
 
     listener = Noting()
     with singing(SharedEngine(results=results), listener) as choir:
-        good, bad = choir.speak(a_script(10)), choir.speak(a_script(11))
+        good, bad = choir.add_sequence(a_script(10)), choir.add_sequence(a_script(11))
         with pytest.raises(ModelError, match="not finite"):
             list(bad)
         assert heard(good) == expected_frames(10)
@@ -208,9 +210,9 @@ def test_a_voice_that_is_refused_is_no_fault_of_the_model() -> None:
     engine, listener = SharedEngine(join_fails=VoiceError("too long")), Noting()
     with singing(engine, listener) as choir:
         with pytest.raises(VoiceError, match="too long"):
-            list(choir.speak(a_script(10)))
+            list(choir.add_sequence(a_script(10)))
         engine.join_fails = None
-        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+        assert heard(choir.add_sequence(a_script(9))) == expected_frames(9)
     assert listener.faults == []
 
 
@@ -223,8 +225,8 @@ def test_a_call_that_fails_as_a_whole_ends_those_in_it_and_the_next_goes_well() 
 
     with singing(SharedEngine(before=before)) as choir:
         with pytest.raises(MemoryError):
-            list(choir.speak(a_script(10)))
-        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+            list(choir.add_sequence(a_script(10)))
+        assert heard(choir.add_sequence(a_script(9))) == expected_frames(9)
 
 
 def test_a_thread_that_dies_is_replaced_for_the_next_speech(caplog: pytest.LogCaptureFixture) -> None:
@@ -234,9 +236,9 @@ def test_a_thread_that_dies_is_replaced_for_the_next_speech(caplog: pytest.LogCa
     engine, listener = SharedEngine(join_fails=Panic("secret words")), Noting()
     with singing(engine, listener) as choir:
         with pytest.raises(ModelError, match="Panic"):
-            list(choir.speak(a_script(10)))
+            list(choir.add_sequence(a_script(10)))
         engine.join_fails = None
-        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+        assert heard(choir.add_sequence(a_script(9))) == expected_frames(9)
     assert engine.opened == 2
     assert listener.faults == ["exception"]
     assert "secret" not in caplog.text
@@ -250,9 +252,9 @@ def test_where_no_thread_is_to_be_had_the_next_speech_tries_again(monkeypatch: p
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", fail)
             with pytest.raises(RuntimeError):
-                choir.speak(a_script(10))
+                choir.add_sequence(a_script(10))
         assert choir.active == 0
-        assert heard(choir.speak(a_script(10))) == expected_frames(10)
+        assert heard(choir.add_sequence(a_script(10))) == expected_frames(10)
 
 
 def test_chunks_that_cannot_be_had_are_heard_about() -> None:
@@ -267,45 +269,44 @@ def test_chunks_that_cannot_be_had_are_heard_about() -> None:
     with singing(SharedEngine()) as choir:
         pieces: list[Samples] = []
         with pytest.raises(ValueError, match="cannot be cut"):
-            pieces.extend(choir.speak(script))
+            pieces.extend(choir.add_sequence(script))
         assert frames_in(pieces) == expected_frames(10)
 
 
 def test_a_reader_that_does_not_wait_is_woken_when_there_is_something() -> None:
     hold, woken = Hold(), threading.Event()
     with singing(SharedEngine(before=hold)) as choir:
-        part = choir.speak(a_script(10, per_call=1))
-        while not part.ready(woken.set):
+        part = choir.add_sequence(a_script(10, per_call=1))
+        while (piece := part.read(woken.set)) is Pending.FRAMES:
             assert woken.wait(PATIENCE_SECONDS)
             woken.clear()
-        assert frames_in([next(part)]) == [10_001]
+        assert frames_in([cast("Samples", piece)]) == [10_001]
         hold.until_one_waits()
-        assert not part.ready(woken.set)
+        assert part.read(woken.set) is Pending.FRAMES
         hold.let()
         assert woken.wait(PATIENCE_SECONDS)
-        assert part.ready(woken.set)
-        assert frames_in([next(part)]) == [10_002]
+        assert frames_in([cast("Samples", part.read(woken.set))]) == [10_002]
         hold.let(100)
         assert heard(part) == expected_frames(10)[2:]
-        assert part.ready(woken.set), "its end is there"
+        assert part.read(woken.set) is None, "its end is there"
 
 
 def test_whoever_has_left_is_not_woken() -> None:
     hold = Hold()
     with singing(SharedEngine(before=hold)) as choir:
-        part = choir.speak(a_script(10, per_call=1))
+        part = choir.add_sequence(a_script(10, per_call=1))
         next(part)
         hold.until_one_waits()
-        assert not part.ready(lambda: pytest.fail("woken"))
+        assert part.read(lambda: pytest.fail("woken")) is Pending.FRAMES
         part.close()
         hold.let(10)
-        assert heard(choir.speak(a_script(9))) == expected_frames(9)
+        assert heard(choir.add_sequence(a_script(9))) == expected_frames(9)
 
 
 def test_a_speech_that_is_ahead_decodes_frames_together() -> None:
     engine = SharedEngine()
     choir = BatchEngine(engine, clock=lambda: 0.0)  # time stands still: every frame is a lead
-    assert heard(choir.speak(a_script(40))) == expected_frames(40)
+    assert heard(choir.add_sequence(a_script(40))) == expected_frames(40)
     choir.close()
     assert max(engine.decoded) == 4
     assert len(engine.decoded) < 20
@@ -313,7 +314,7 @@ def test_a_speech_that_is_ahead_decodes_frames_together() -> None:
 
 def test_every_chunk_is_decoded_for_itself_and_fades_in() -> None:
     choir = BatchEngine(SharedEngine(), clock=lambda: 0.0)
-    audio = np.concatenate(list(choir.speak(a_script(10, chunks=3))))
+    audio = np.concatenate(list(choir.add_sequence(a_script(10, chunks=3))))
     choir.close()
     assert np.flatnonzero(audio[::FRAME_SAMPLES] == 0).tolist() == [0, 10, 20]
 
@@ -322,7 +323,7 @@ def test_whoever_has_nothing_to_hear_gets_one_frame_however_many_wait() -> None:
     engine = SharedEngine()
     now = 0.0
     choir = BatchEngine(engine, clock=lambda: now)
-    part = choir.speak(a_script(20))
+    part = choir.add_sequence(a_script(20))
     while choir.active:  # until all is made
         threading.Event().wait(0.001)
     assert len(next(part)) == FRAME_SAMPLES
@@ -357,7 +358,7 @@ def test_frames_that_wait_are_a_supply_however_long_nobody_takes_them() -> None:
 def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
     hold = Hold()
     choir = BatchEngine(SharedEngine(before=hold))
-    part = choir.speak(a_script(30))
+    part = choir.add_sequence(a_script(30))
     hold.until_one_waits()
     closing = threading.Thread(target=choir.close)
     closing.start()
@@ -366,7 +367,7 @@ def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
     with pytest.raises(Cancelled):
         list(part)
     with pytest.raises(Cancelled):
-        choir.speak(a_script(3))
+        choir.add_sequence(a_script(3))
     choir.close()
     assert threads() == []
     assert choir.active == 0
@@ -375,10 +376,10 @@ def test_closing_ends_what_is_spoken_and_refuses_more() -> None:
 def test_a_model_that_hangs_is_left_behind_and_its_speeches_end(caplog: pytest.LogCaptureFixture) -> None:
     hold, woken = Hold(), threading.Event()
     choir = BatchEngine(SharedEngine(before=hold))
-    part, other = choir.speak(a_script(30, per_call=1)), choir.speak(a_script(31))
+    part, other = choir.add_sequence(a_script(30, per_call=1)), choir.add_sequence(a_script(31))
     hold.until_one_waits()
     next(part)
-    assert not part.ready(woken.set)
+    assert part.read(woken.set) is Pending.FRAMES
     choir.close(deadline_seconds=0.01)
     assert "still computes" in caplog.text
     assert woken.is_set()
@@ -395,19 +396,19 @@ def test_a_model_that_hangs_is_left_behind_and_its_speeches_end(caplog: pytest.L
 def test_who_listens_hears_why_it_was_closed(hangs: bool) -> None:
     hold = Hold()
     choir = BatchEngine(SharedEngine(before=hold))
-    part, reason = choir.speak(a_script(30)), ModelError("it hung")
+    part, reason = choir.add_sequence(a_script(30)), ModelError("it hung")
     hold.until_one_waits()
     if not hangs:
         hold.let(1000)
     choir.close(deadline_seconds=0.0 if hangs else PATIENCE_SECONDS, reason=reason)
-    assert choir.is_left_behind is hangs
-    for spoken in (lambda: list(part), lambda: choir.speak(a_script(9))):
+    assert (choir.called_at is not None) is hangs
+    for spoken in (lambda: list(part), lambda: choir.add_sequence(a_script(9))):
         with pytest.raises(ModelError, match="it hung"):
             spoken()
     hold.let(1000)
     for thread in threads():
         thread.join(PATIENCE_SECONDS)
-    assert not choir.is_left_behind
+    assert choir.called_at is None
 
 
 def test_without_speech_there_is_no_thread() -> None:
@@ -415,7 +416,7 @@ def test_without_speech_there_is_no_thread() -> None:
     with singing(engine, idle_seconds=0.01) as choir:
         assert threads() == []
         for opened in (1, 2):
-            assert heard(choir.speak(a_script(9))) == expected_frames(9)
+            assert heard(choir.add_sequence(a_script(9))) == expected_frames(9)
             for thread in threads():
                 thread.join(PATIENCE_SECONDS)
             assert threads() == []
@@ -425,14 +426,14 @@ def test_without_speech_there_is_no_thread() -> None:
 def test_how_long_a_call_takes_can_be_watched() -> None:
     hold, now = Hold(), 10.0
     choir = BatchEngine(SharedEngine(before=hold), clock=lambda: now)
-    part = choir.speak(a_script(30))
+    part = choir.add_sequence(a_script(30))
     hold.until_one_waits()
     now = 17.0
-    assert choir.busy_seconds == 7.0
+    assert choir.called_at == 10.0
     hold.let(100)
     part.close()
     choir.close()
-    assert choir.busy_seconds == 0.0
+    assert choir.called_at is None
 
 
 def test_a_program_may_end_amid_a_speech() -> None:
@@ -442,7 +443,7 @@ import atexit
 from tests.pocket.test_choir import *
 atexit.register(lambda: print(len(threads())))  # called after those that are registered later
 choir = BatchEngine(SharedEngine())
-part = choir.speak(a_script(100_000, tokens=100_000))
+part = choir.add_sequence(a_script(100_000, tokens=100_000))
 next(part)
 print(len(threads()))
 """

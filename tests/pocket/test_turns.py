@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.core.types import PlaybackClock
 from wyoming_pocket_tts.pocket.batch_scheduler import (
     ENOUGH_WAITING,
     MOST_WAITING,
@@ -18,6 +17,7 @@ from wyoming_pocket_tts.pocket.batch_scheduler import (
     SequenceStatus,
     schedule,
 )
+from wyoming_pocket_tts.pocket.generate import PlaybackClock
 
 FRAME = 0.08
 READ_SECONDS, CALL_SECONDS, ROW_SECONDS = 0.020, 0.003, 0.0016

@@ -105,8 +105,7 @@ class Gate:
 class ToneSynthesizer:
     """Speaks every text as a sine tone. Safe for any number of threads."""
 
-    busy_seconds = 0.0
-    is_left_behind = False
+    called_at = None
 
     def __init__(
         self,

@@ -226,13 +226,8 @@ class LoadedSynthesizer(Protocol):
         ...
 
     @property
-    def busy_seconds(self) -> float:
-        """How long the call under way on a thread of its own has taken; 0 between calls."""
-        ...
-
-    @property
-    def is_left_behind(self) -> bool:
-        """Whether a call still runs, though it was closed."""
+    def called_at(self) -> float | None:
+        """When the call under way on a thread of its own began (monotonic seconds); None between calls."""
         ...
 
 
@@ -260,22 +255,6 @@ def close(blocks: object) -> None:
     """Close an iterator if it can be closed."""
     if isinstance(blocks, Closable):
         blocks.close()
-
-
-class PlaybackClock:
-    """When a listener runs dry that plays blocks as they arrive. Times are seconds of one monotonic clock."""
-
-    def __init__(self) -> None:
-        self.until: float | None = None
-        """When there will be nothing left to hear; None before the first block."""
-
-    def add(self, seconds: float, now: float) -> None:
-        """Count a block of this length that arrives now."""
-        self.until = seconds + (now if self.until is None else max(self.until, now))
-
-    def lead(self, now: float) -> float:
-        """Seconds that are left to hear; negative for how long there has been nothing. 0 before the first block."""
-        return 0.0 if self.until is None else self.until - now
 
 
 Floats = NDArray[np.float32]

@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from wyoming_pocket_tts.core.errors import ModelError, TtsError
 from wyoming_pocket_tts.core.types import LoadedSynthesizer
+from wyoming_pocket_tts.engine.worker_pool import HUNG_SECONDS, is_hung
 
 T = TypeVar("T")
 
@@ -156,17 +157,12 @@ class ModelInstance:
     broken: str | None = None
     """The kind of fault, once it is broken."""
 
-    def busy_seconds(self, now: float) -> float:
-        """How long the longest call under way has taken, on a worker or on a thread of its own."""
-        calls = [lease.called_at for lease in self.leases if lease.called_at is not None]
-        own = 0.0 if self.synthesizer is None else self.synthesizer.busy_seconds
-        return max(now - min(calls, default=now), own)
-
     @property
-    def is_left_behind(self) -> bool:
-        """Whether a call still runs, though it was closed."""
-        is_busy = self.synthesizer is not None and self.synthesizer.is_left_behind
-        return is_busy or any(lease.called_at is not None for lease in self.leases)
+    def called_at(self) -> float | None:
+        """When the longest call under way began, on a worker or on a thread of its own; None without one."""
+        own = None if self.synthesizer is None else self.synthesizer.called_at
+        calls = (own, *(lease.called_at for lease in self.leases))
+        return min((each for each in calls if each is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +173,7 @@ class ManagerTimeouts:
     """A model is not unloaded for so long after its last use: the next sentence of the same response may come."""
     idle: float = 180.0
     """A model that is not to stay is unloaded so long after its last use."""
-    hung: float = 30.0
+    hung: float = HUNG_SECONDS
     """A call that takes longer hangs."""
     arrival: float = 120.0
     """A stream that waits longer for a model fails."""
@@ -268,7 +264,7 @@ class ModelPool:
         """Find instances that hang or broke; no new stream uses them. One that hangs after it broke is found again."""
         found = []
         for loaded in self.there:
-            hangs = loaded.broken != HUNG and loaded.busy_seconds(now) > self._patience.hung
+            hangs = loaded.broken != HUNG and is_hung(loaded.called_at, now, self._patience.hung)
             if hangs:
                 loaded.broken = HUNG
             was_lent = loaded.broken is not None and loaded.model.loaded is loaded
@@ -353,7 +349,8 @@ class ModelPool:
 
     def _is_held(self, loaded: ModelInstance, now: float) -> bool:
         """Whether it cannot be unloaded; one that seems to hang would not be gone, only forgotten."""
-        return bool(loaded.leases) or loaded.broken is not None or loaded.busy_seconds(now) > self._patience.rest
+        called_at = loaded.called_at
+        return bool(loaded.leases or loaded.broken) or (called_at is not None and now > called_at + self._patience.rest)
 
     def _loading_bytes(self) -> int:
         return sum(model.size_bytes for model in self.models if model.is_loading)
@@ -363,7 +360,7 @@ class ModelPool:
 
     @staticmethod
     def _is_over(loaded: ModelInstance) -> bool:
-        return loaded.model.loaded is not loaded and not loaded.is_left_behind
+        return loaded.model.loaded is not loaded and loaded.called_at is None
 
     def _is_idle(self, loaded: ModelInstance, now: float) -> bool:
         return now >= loaded.used_at + self._patience.idle and not loaded.model.stays()
@@ -376,7 +373,8 @@ class ModelPool:
         yield from (each for each in hoped if not each.waiting and each.is_wanted and each.stays())
 
     def _hangs_again_and_again(self, model: ManagedModel) -> bool:
-        return sum(each.model is model and each.is_left_behind for each in self.there) >= _MOST_LEFT_BEHIND
+        hung = [each for each in self.there if each.model is model and each.called_at is not None]
+        return len(hung) >= _MOST_LEFT_BEHIND
 
     def _check_hope(self, model: ManagedModel, now: float) -> None:
         if self._hangs_again_and_again(model):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from operator import attrgetter
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -19,7 +20,6 @@ from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import (
     Pcm,
     Pending,
-    PlaybackClock,
     StreamingSynthesizer,
     SynthesisRequest,
     Synthesizer,
@@ -28,11 +28,10 @@ from wyoming_pocket_tts.core.types import (
     start,
 )
 from wyoming_pocket_tts.engine.admission import AdmissionController, ThroughputMeter, max_realtime_streams
-from wyoming_pocket_tts.engine.worker_pool import Worker, WorkerPool
+from wyoming_pocket_tts.engine.worker_pool import HUNG_SECONDS, Worker, WorkerPool
 
 _LOGGER = logging.getLogger(__name__)
 _JOIN_SECONDS = 5.0
-_HUNG_SECONDS = 30.0
 _CHECKS_PER_DEADLINE = 6
 
 K = TypeVar("K", bound=Hashable)
@@ -88,15 +87,15 @@ class SynthesisStream(AsyncIterator[Pcm]):
         self.loop = asyncio.get_running_loop()
         self.admission = admission
         self.counts = counts
-        """Whether it counts for the throughput."""
+        """Whether it counts for the throughput, which is measured for ``real_time`` only."""
         self._taken = taken
         self.context = contextvars.copy_context()  # so that log lines of the worker have the request's identifier
         self.items: asyncio.Queue[Pcm | EndOfStream] = asyncio.Queue()  # bounded by unread_blocks
         self.blocks: Iterator[Pcm | Pending] | None = None
         self.rate_hz = request.options.rate_hz or request.voice.sample_rate_hz
-        self.came_at = came_at
         # Guarded by the scheduler's lock:
-        self.playback = PlaybackClock()
+        self.due_at = deadline(came_at, is_new=True)
+        """Its place in the queue: when playback runs out of audio. -inf once cancelled, to free resources first."""
         self.unread_blocks = 0
         self.has_worker = False
         self.paused = False
@@ -109,14 +108,6 @@ class SynthesisStream(AsyncIterator[Pcm]):
         self.wants = False
         """Its consumer has not got enough blocks so far, or has read all of them."""
         self.over = False
-
-    @property
-    def position(self) -> float:
-        """Its place in the queue, by its deadline. Cancelled streams come first: they free resources."""
-        if self.is_cancelled:
-            return -math.inf
-        until = self.playback.until
-        return deadline(self.came_at if until is None else until, is_new=until is None)
 
     async def __anext__(self) -> Pcm:
         item = await self.items.get()
@@ -157,7 +148,7 @@ class Scheduler:
         queue_seconds: float | None = None,
         real_time: bool = False,
         reserve: int = 2,
-        hung_seconds: float = _HUNG_SECONDS,
+        hung_seconds: float = HUNG_SECONDS,
         observer: Observer | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -166,6 +157,7 @@ class Scheduler:
         """Since the start, for all streams together."""
         self._backlog_blocks = backlog_blocks
         self._max_active = max_active
+        self._real_time = real_time
         self._hung_seconds = hung_seconds
         self._observer = observer or Observer()
         self._now = now
@@ -181,7 +173,7 @@ class Scheduler:
         self._lock = threading.Lock()  # guards what follows, and the flags of streams and workers
         self._idle: list[threading.Condition] = []
         """Of workers without a stream. The last one is woken first, so that a lone stream stays on one thread."""
-        self._ready: DeadlineQueue[SynthesisStream] = DeadlineQueue(lambda stream: stream.position)
+        self._ready: DeadlineQueue[SynthesisStream] = DeadlineQueue(attrgetter("due_at"))
         self._throughput = ThroughputMeter()
         self._stopping = False
         self._pool = WorkerPool(self._work, size=threads, lock=self._lock, hung_seconds=hung_seconds, now=now)
@@ -257,7 +249,8 @@ class Scheduler:
         if self._stopping:  # admitted in the moment of closing: no thread may be left to serve it
             admission.release()
             raise Cancelled("the server is stopping")
-        stream = SynthesisStream(request, taken=self._taken, admission=admission, counts=not reserve, came_at=now)
+        counts = self._real_time and not reserve
+        stream = SynthesisStream(request, taken=self._taken, admission=admission, counts=counts, came_at=now)
         self._active.add(stream)
         with self._lock:
             self._note_wanting(stream)
@@ -281,7 +274,7 @@ class Scheduler:
 
     def _cancel(self, stream: SynthesisStream) -> None:
         with self._lock:
-            stream.is_cancelled = True
+            stream.is_cancelled, stream.due_at = True, -math.inf
             stream.cancelled_at = stream.cancelled_at or self._now()
             self._note_resting(stream)
             if not stream.has_worker:  # only a worker may close the iterator, so it needs one more turn
@@ -290,7 +283,7 @@ class Scheduler:
 
     def _arrived(self, stream: SynthesisStream, block: Pcm) -> None:
         stream.items.put_nowait(block)
-        if self._admission.waiting:
+        if self._real_time and self._admission.waiting:
             self._admission.wake_waiters()  # the machine may have turned out to be faster
 
     def _ended(self, stream: SynthesisStream, error: TtsError | None) -> None:
@@ -369,7 +362,7 @@ class Scheduler:
                 self._idle.append(idle)
                 idle.wait()
             stream.has_worker, stream.was_woken = True, False
-            worker.assign(stream, self._now())
+            worker.task, worker.began_at = stream, self._now()
             return stream
 
     def _advance(self, worker: Worker[SynthesisStream], stream: SynthesisStream) -> bool:
@@ -382,8 +375,10 @@ class Scheduler:
         if isinstance(made, EndOfStream):
             self._close(stream)
         with self._lock:
-            is_awaited = self._pool.finish(worker)
-        if not is_awaited:
+            worker.task = worker.began_at = None
+            if worker.is_replaced:
+                self._pool.retire(worker)
+        if worker.is_replaced:
             self._close(stream)
             _LOGGER.info("%s has come back after all, and ends", worker.thread.name)
             return False
@@ -448,7 +443,7 @@ class Scheduler:
         with self._lock:
             self.blocks_made += 1
             stream.unread_blocks += 1
-            stream.playback.add(seconds, now)
+            stream.due_at = max(stream.due_at, now) + seconds if not stream.is_cancelled else -math.inf
             if stream.counts:
                 self._throughput.made(seconds, now)
         self._post(stream, partial(self._arrived, stream, block))  # before its next turn, on another worker perhaps
@@ -465,7 +460,7 @@ class Scheduler:
         self._observer.engine_fault(fault_kind(error))
         _LOGGER.error("%s fails by itself:\n%s", worker.thread.name, format_exception_without_text(error, text=None))
         with self._lock:
-            worker.mark_dead()
+            worker.task, worker.began_at, worker.is_dying = None, None, True
             if stream is not None:
                 stream.is_cancelled = stream.has_worker = True  # no other worker takes it up
         if stream is not None:

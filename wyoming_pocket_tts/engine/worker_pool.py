@@ -1,4 +1,4 @@
-"""Threads, and replacement of hung ones (the only hang detector)."""
+"""Threads, and replacement of hung ones; the only hang detector."""
 
 import logging
 import threading
@@ -11,9 +11,15 @@ from typing import Final, Generic, TypeVar
 
 _LOGGER = logging.getLogger(__name__)
 
+HUNG_SECONDS: Final = 30.0
 MOST_LEFT_BEHIND: Final = 8
 
 T = TypeVar("T")
+
+
+def is_hung(began_at: float | None, now: float, hung_seconds: float = HUNG_SECONDS) -> bool:
+    """Whether a call that began then (None: no call is under way) takes too long, on a worker or a model's thread."""
+    return began_at is not None and now - began_at >= hung_seconds
 
 
 class Worker(Generic[T]):
@@ -22,7 +28,8 @@ class Worker(Generic[T]):
     def __init__(self, name: str, run: "Callable[[Worker[T]], None]") -> None:
         self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
         self.task: T | None = None
-        self.began_at = 0.0
+        self.began_at: float | None = None
+        """When its task began; None without one."""
         self.is_dying = False
         self.is_replaced = False
         """It discards the result of its call, and exits."""
@@ -33,14 +40,6 @@ class Worker(Generic[T]):
     def is_dead(self) -> bool:
         """Whether it failed or was never started."""
         return self.is_dying or not self.thread.is_alive()
-
-    def assign(self, task: T, now: float) -> None:
-        """It works at this from now on."""
-        self.task, self.began_at = task, now
-
-    def mark_dead(self) -> None:
-        """It ends because of an unexpected error."""
-        self.task, self.is_dying = None, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +95,16 @@ class WorkerPool(Generic[T]):
         for worker in self._workers:
             worker.thread.start()
 
-    def finish(self, worker: Worker[T]) -> bool:
-        """End a worker's task, with the lock held; False if the worker has been replaced meanwhile."""
-        worker.task = None
+    def retire(self, worker: Worker[T]) -> None:
+        """A hung worker has returned after it was replaced: one more may be left behind. With the lock held."""
         self._may_leave_behind += worker.is_left_behind
         worker.is_left_behind = False
-        return not worker.is_replaced
 
     def replace_lost_workers(self) -> list[LostWorker[T]]:
         """Replace workers that died or hang, and say what each was at."""
         with self._lock:
-            lost = [worker for worker in self._workers if worker.is_dead or self._hangs(worker)]
+            now = self._now()
+            lost = [each for each in self._workers if each.is_dead or is_hung(each.began_at, now, self._hung_seconds)]
             for worker in lost:
                 worker.is_replaced = True
             return [self._replace(worker) for worker in lost]
@@ -118,9 +116,6 @@ class WorkerPool(Generic[T]):
             worker.thread.join(max(0.0, until - time.monotonic()))
             if worker.thread.is_alive():
                 _LOGGER.error("%s still computes %g s after it was stopped", worker.thread.name, deadline_seconds)
-
-    def _hangs(self, worker: Worker[T]) -> bool:
-        return worker.task is not None and self._now() - worker.began_at >= self._hung_seconds
 
     def _replace(self, worker: Worker[T]) -> LostWorker[T]:
         is_dead = worker.is_dead

@@ -145,8 +145,7 @@ class StreamingVocoder:
 class KokoroSynthesizer:
     """The embedded voices, a ``Synthesizer``. ``ModelError`` if a file of the voice is missing or damaged."""
 
-    busy_seconds = 0.0
-    is_left_behind = False
+    called_at = None
 
     def __init__(self, folder: Path = VOICE_FOLDER) -> None:
         with _whole():

@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from threading import Condition, Lock, Thread, current_thread
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, is_out_of_memory
 from wyoming_pocket_tts.core.events import Observer
-from wyoming_pocket_tts.core.types import PlaybackClock
+from wyoming_pocket_tts.core.types import Pending
 from wyoming_pocket_tts.pocket.backend import Backend, BatchedBackend, BatchRunner, DecodeOutput, Latents, Samples
-from wyoming_pocket_tts.pocket.batch_scheduler import DecodeStep, PrefillStep, SequenceStatus, schedule
+from wyoming_pocket_tts.pocket.batch_scheduler import DecodeStep, PrefillStep, SequenceStatus, schedule, supply
 from wyoming_pocket_tts.pocket.generate import (
     CodecStream,
     GenerationRequest,
     LatentFrame,
+    PlaybackClock,
     StopCriteria,
     frames_to_wait_for,
     max_frames,
@@ -36,7 +37,7 @@ _TOKENS_PER_PREFILL = 64
 
 
 class BatchSequence(Iterator[Samples]):
-    """One generation, made by ``BatchEngine.speak``. One thread reads it at a time, any thread may close it."""
+    """One generation, made by ``BatchEngine.add_sequence``. One thread reads it at a time, any thread may close it."""
 
     def __init__(
         self,
@@ -84,34 +85,34 @@ class BatchSequence(Iterator[Samples]):
 
     # For its reader
 
-    def ready(self, wake: Callable[[], None]) -> bool:
-        """Whether ``next`` does not wait; if not, ``wake`` is called once when so, by the engine's thread.
+    def read(self, wake: Callable[[], None] | None = None) -> Samples | Pending | None:
+        """Decode the next frames: samples ``[N]``, as soon as they are there; None at the end.
 
-        A listener ahead of playback waits for several frames, which are cheaper to decode together.
+        With ``wake``, ``Pending`` instead of waiting; ``wake`` is called once when there is more, by the engine's
+        thread. A listener ahead of playback waits for several frames, which are cheaper to decode together.
+        An error of the generation is raised after all that came before it.
         """
         with self._lock:
-            if self._is_ready():
-                return True
-            self._wake = wake
-            return False
-
-    def __next__(self) -> Samples:
-        """Decode the next frames, as soon as they are there: samples ``[N]``.
-
-        Raises:
-            SpeechError: the generation failed; what came before is valid.
-        """
-        with self._lock:
-            self._published.wait_for(self._is_ready)
+            if wake is None:
+                self._published.wait_for(self._is_ready)
+            elif not self._is_ready():
+                self._wake = wake
+                return Pending.FRAMES
             latents = self._take()
             if not latents and self._error is not None and not self._closed:
                 raise self._error
         if not latents:
-            raise StopIteration
+            return None
         samples = self._codec.decode(latents)
         with self._lock:
             self._playback.add(len(samples) / self._rate_hz, self._clock())
         return samples
+
+    def __next__(self) -> Samples:
+        samples = self.read()
+        if samples is None:
+            raise StopIteration
+        return cast("Samples", samples)  # it waits, so it is never pending
 
     def close(self) -> None:
         """Cancel the rest. The engine frees the slot after the call under way; does not wait for that."""
@@ -131,13 +132,9 @@ class BatchSequence(Iterator[Samples]):
 
     def status(self, now: float) -> "SequenceStatus[BatchSequence]":
         """What the scheduler decides by."""
-        lead = self._playback.lead(now)
-        if self._waiting:  # it is not for want of frames that there is nothing to hear
-            lead = max(0.0, lead)
-        elif self._is_new:
-            lead = self._came_at - now
-        supply = lead + len(self._waiting) * self._frame_seconds
-        return SequenceStatus(self, supply, len(self._waiting), reads=bool(self.unread), is_new=self._is_new)
+        plays_until = self._came_at if self._is_new else self._playback.until
+        seconds = supply(plays_until, len(self._waiting) * self._frame_seconds, now)
+        return SequenceStatus(self, seconds, len(self._waiting), reads=bool(self.unread), is_new=self._is_new)
 
     def publish(self) -> Callable[[], None] | None:
         """Let the reader have what was generated; return what is to be called without the lock."""
@@ -203,6 +200,8 @@ class BatchSequence(Iterator[Samples]):
         count = self._decodable()
         if self._over or count < len(self._waiting):  # these will not become more
             return True
+        if not count:
+            return False
         wanted = frames_to_wait_for(self._playback.lead(self._clock()), self._frame_seconds)
         return count >= min(wanted, self._codec.frames_per_call)
 
@@ -231,27 +230,16 @@ class BatchEngine:
         self._sequences: list[BatchSequence] = []
         self._closed = False
         self._why_closed: Exception = Cancelled(_CLOSING)
-        self._left_behind: Thread | None = None
         self._thread: Thread | None = None
-        self._called_at: float | None = None
+        self.called_at: float | None = None
+        """When the call under way began, by ``clock``; None between calls."""
 
     @property
     def active(self) -> int:
         """Sequences of which something is still to be generated."""
         return len(self._sequences)
 
-    @property
-    def busy_seconds(self) -> float:
-        """How long the call under way has taken so far; 0 between calls."""
-        began = self._called_at
-        return 0.0 if began is None else max(0.0, self._clock() - began)
-
-    @property
-    def is_left_behind(self) -> bool:
-        """Whether the call that was under way at the end of ``close`` still runs."""
-        return self._left_behind is not None and self._left_behind.is_alive()
-
-    def speak(self, generation: GenerationRequest) -> BatchSequence:
+    def add_sequence(self, generation: GenerationRequest) -> BatchSequence:
         """Add a sequence, which is generated from now on; closing it, or its end, frees what it holds.
 
         Raises:
@@ -288,7 +276,6 @@ class BatchEngine:
         if thread.is_alive():
             if reason is None:
                 _LOGGER.error("the model still computes %g s after it was stopped", deadline_seconds)
-            self._left_behind = thread
             self._end(thread, self._why_closed)
 
     def _notify(self) -> None:
@@ -307,19 +294,20 @@ class BatchEngine:
             _LOGGER.debug("it failed so", exc_info=error)
             self._listener.engine_fault(_kind(error))
             reason = ModelError(f"the model failed ({type(error).__name__}); the log says more")
+        self.called_at = None
         self._end(current_thread(), reason or self._why_closed)
 
     def _generate(self, rows: BatchRunner[Any]) -> None:
         steps = 0  # since the last prefill
         while (step := self._next_step(rows, steps)) is not None:
-            self._called_at = self._clock()
+            self.called_at = self._clock()
             if isinstance(step, PrefillStep):
                 steps = 0
                 self._prefill(rows, step.speech)
             else:
                 steps += 1
                 self._decode(rows, step.speeches)
-            self._called_at = None
+            self.called_at = None
 
     def _next_step(
         self, rows: BatchRunner[Any], steps_since_text: int
@@ -394,7 +382,7 @@ class BatchEngine:
         with self._lock:
             if self._thread is not thread:  # it had nothing to do any more, or was left behind
                 return
-            self._thread = self._called_at = None
+            self._thread = None
             atexit.unregister(self.close)
             sequences, self._sequences = self._sequences, []
             wakes = [sequence.abort(reason) for sequence in sequences]

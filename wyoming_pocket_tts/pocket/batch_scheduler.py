@@ -50,6 +50,15 @@ class DecodeStep(Generic[T]):
     speeches: tuple[T, ...]
 
 
+def supply(plays_until: float | None, waiting_seconds: float, now: float) -> float:
+    """Seconds of audio and frames ahead of a sequence's listener; negative for how long there has been nothing.
+
+    ``plays_until`` is when playback runs out of decoded audio, of a new sequence when it came; None before any audio.
+    """
+    lead = 0.0 if plays_until is None else plays_until - now
+    return (max(0.0, lead) if waiting_seconds else lead) + waiting_seconds
+
+
 def schedule(statuses: Sequence[SequenceStatus[T]], *, steps_since_text: int) -> PrefillStep[T] | DecodeStep[T] | None:
     """Decide the next step; None when all have enough. ``steps_since_text``: decode steps since the last prefill."""
     readers = [each for each in statuses if each.reads and each.waiting_frames < ENOUGH_WAITING]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.core.errors import ConfigError
-from wyoming_pocket_tts.core.types import PlaybackClock
 from wyoming_pocket_tts.pocket.backend import (
     Backend,
     CodecDecoder,
@@ -169,6 +168,22 @@ class CodecStream:
             self._decoder, self._chunk = self._backend.open_decoder(), latents[0].chunk
         samples = self._decoder.decode(np.stack([latent.values for latent in latents]))
         return _faded_in(samples, self._backend.sample_rate_hz) if begins else samples
+
+
+class PlaybackClock:
+    """When a listener runs dry that plays blocks as they arrive. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self.until: float | None = None
+        """When there will be nothing left to hear; None before the first block."""
+
+    def add(self, seconds: float, now: float) -> None:
+        """Count a block of this length that arrives now."""
+        self.until = seconds + (now if self.until is None else max(self.until, now))
+
+    def lead(self, now: float) -> float:
+        """Seconds that are left to hear; negative for how long there has been nothing. 0 before the first block."""
+        return 0.0 if self.until is None else self.until - now
 
 
 def frames_to_wait_for(lead_seconds: float, frame_seconds: float) -> int:

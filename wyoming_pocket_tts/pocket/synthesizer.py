@@ -53,14 +53,9 @@ class PocketSynthesizer(StreamingSynthesizer):
             for samples in self._model.generate(generation):
                 yield _pcm(np.asarray(samples))
             return
-        with closing(self._engine.speak(generation)) as sequence:
-            while True:
-                while on_ready is not None and not sequence.ready(on_ready):
-                    yield Pending.FRAMES
-                decoded = next(sequence, None)
-                if decoded is None:
-                    return
-                yield _pcm(decoded)
+        with closing(self._engine.add_sequence(generation)) as sequence:
+            while (decoded := sequence.read(on_ready)) is not None:
+                yield decoded if isinstance(decoded, Pending) else _pcm(decoded)
 
     def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
         """As ``LoadedSynthesizer``."""
@@ -68,14 +63,9 @@ class PocketSynthesizer(StreamingSynthesizer):
             self._engine.close(deadline_seconds, reason)
 
     @property
-    def busy_seconds(self) -> float:
+    def called_at(self) -> float | None:
         """As ``LoadedSynthesizer``."""
-        return 0.0 if self._engine is None else self._engine.busy_seconds
-
-    @property
-    def is_left_behind(self) -> bool:
-        """As ``LoadedSynthesizer``."""
-        return self._engine is not None and self._engine.is_left_behind
+        return None if self._engine is None else self._engine.called_at
 
     def _prepare(self, request: SynthesisRequest) -> GenerationRequest:
         files, options = request.voice.files, request.options

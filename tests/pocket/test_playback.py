@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wyoming_pocket_tts.core.types import PlaybackClock
+from wyoming_pocket_tts.pocket.generate import PlaybackClock
 
 
 def test_it_begins_with_the_first_piece_and_goes_on_after_a_gap() -> None:
