@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.pocket.backend import DecodeOutput, Latents, Samples, SamplingParams
-from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, max_frames, speak
+from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, max_frames, speak, stop_criteria
 from wyoming_pocket_tts.pocket.text import TextChunk
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
 
@@ -142,7 +142,7 @@ def test_where_a_chunk_ends(ends_at: int | None, after: int, expected: int) -> N
     limit = max_frames(4, 12.5)
     assert limit == 42
     speaking = replace(HOW, frames_after_eos=after)
-    latents = list(chunk_latents(stream, a_chunk(), speaking, limit=limit, stop=threading.Event()))
+    latents = list(chunk_latents(stream, a_chunk(), stop_criteria(a_chunk(), speaking, 12.5), stop=threading.Event()))
     assert [int(latent[0]) for latent in latents] == list(range(1, expected + 1))
 
 

@@ -28,7 +28,7 @@ from wyoming_pocket_tts.core.subprocess import (
     stderr_tail,
 )
 from wyoming_pocket_tts.pocket.backend import Backend, DecodeOutput, LatentGenerator, Latents, Samples, SamplingParams
-from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, max_frames, speak
+from wyoming_pocket_tts.pocket.generate import GenerationParams, chunk_latents, speak, stop_criteria
 from wyoming_pocket_tts.pocket.hub import fetch
 from wyoming_pocket_tts.pocket.loading import LoadedModel, load_for_torch, open_for_onnx
 from wyoming_pocket_tts.pocket.model import TTSModel
@@ -276,9 +276,11 @@ def _synthesize(
 
 def _free_frames(backend: Backend, voice: VoiceState, chunk: TextChunk, params: GenerationParams) -> list[DecodeOutput]:
     """All steps of a chunk, left to itself."""
-    limit = max_frames(len(chunk.tokens), backend.sample_rate_hz / backend.frame_samples)
-    stream = _RecordingStream(backend.open_speech(voice, positions=len(chunk.tokens) + limit, sampling=params.sampling))
-    for _ in chunk_latents(stream, chunk, params, limit=limit, stop=Event()):
+    criteria = stop_criteria(chunk, params, backend.sample_rate_hz / backend.frame_samples)
+    stream = _RecordingStream(
+        backend.open_speech(voice, positions=len(chunk.tokens) + criteria.limit, sampling=params.sampling)
+    )
+    for _ in chunk_latents(stream, chunk, criteria, stop=Event()):
         pass
     return stream.frames
 

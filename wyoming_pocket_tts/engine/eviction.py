@@ -373,8 +373,8 @@ class ModelPool:
         yield from (each for each in hoped if not each.waiting and each.is_wanted and each.stays())
 
     def _hangs_again_and_again(self, model: ManagedModel) -> bool:
-        hung = [each for each in self.there if each.model is model and each.called_at is not None]
-        return len(hung) >= _MOST_LEFT_BEHIND
+        left_behind = [each for each in self.there if each.model is model and each.called_at is not None]
+        return len(left_behind) >= _MOST_LEFT_BEHIND
 
     def _check_hope(self, model: ManagedModel, now: float) -> None:
         if self._hangs_again_and_again(model):

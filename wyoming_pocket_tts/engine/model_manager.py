@@ -149,6 +149,8 @@ class ModelManager:
             if self._closed:
                 raise Cancelled(_STOPPING)
             lease = self._pool.acquire(model, self._clock())
+            if lease.loaded is not None:
+                return lease
             wakes.extend(self._begin_loads())
             comes_later = self._pool.look_again_at < math.inf
         if comes_later:
@@ -168,8 +170,9 @@ class ModelManager:
         Raises:
             SpeechError: it cannot be had.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: lease.is_decided)
+        if lease.loaded is None:
+            with self._changed:
+                self._changed.wait_for(lambda: lease.is_decided)
         if lease.error is not None:
             raise lease.error
         assert lease.loaded is not None, "else there is an error"  # noqa: S101  (our own invariant)
@@ -346,7 +349,7 @@ class ManagedSynthesizer(StreamingSynthesizer):
         lease = manager.acquire(self._model)
         blocks: Iterator[Pcm | Pending] | None = None
         try:
-            while on_ready is not None and not manager.is_ready(lease, on_ready):
+            while on_ready is not None and lease.loaded is None and not manager.is_ready(lease, on_ready):
                 yield Pending.MODEL
             synthesizer = manager.wait_for(lease)
             with manager.track_call(lease):

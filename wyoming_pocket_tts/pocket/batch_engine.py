@@ -23,7 +23,6 @@ from wyoming_pocket_tts.pocket.generate import (
     PlaybackClock,
     StopCriteria,
     frames_to_wait_for,
-    max_frames,
     stop_criteria,
 )
 
@@ -173,10 +172,9 @@ class BatchSequence(Iterator[Samples]):
         if chunk is None:
             self._outcome = (True, None)
             return
-        limit = max_frames(len(chunk.tokens), 1 / self._frame_seconds)
         self._chunk += 1
-        self._criteria = stop_criteria(chunk, self._generation.how, limit=limit)
-        self.unread, self.begins_chunk, self.positions = chunk.tokens, True, len(chunk.tokens) + limit
+        self._criteria = stop_criteria(chunk, self._generation.how, 1 / self._frame_seconds)
+        self.unread, self.begins_chunk, self.positions = chunk.tokens, True, len(chunk.tokens) + self._criteria.limit
 
     def _take(self) -> list[LatentFrame]:
         """Frames of one chunk, as many as are decoded at once; only one where there is nothing to hear."""
@@ -222,7 +220,7 @@ class BatchEngine:
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         self._backend = backend
-        self._listener = listener or Observer()
+        self._listener = listener
         self._clock = clock
         self._idle_seconds = idle_seconds
         self._lock = Lock()
@@ -292,7 +290,7 @@ class BatchEngine:
             # without the traceback, which may quote a text
             _LOGGER.error("the model's thread has failed (%s); the next speech starts it again", type(error).__name__)  # noqa: TRY400
             _LOGGER.debug("it failed so", exc_info=error)
-            self._listener.engine_fault(_kind(error))
+            self._note_fault(error)
             reason = ModelError(f"the model failed ({type(error).__name__}); the log says more")
         self.called_at = None
         self._end(current_thread(), reason or self._why_closed)
@@ -358,7 +356,8 @@ class BatchEngine:
         except Exception as error:  # noqa: BLE001  (as above)
             self._deliver(sequences, [error] * len(sequences))
         else:
-            self._listener.batch_step(len(sequences), self._clock() - began)
+            if self._listener is not None:
+                self._listener.batch_step(len(sequences), self._clock() - began)
             self._deliver(sequences, frames)
 
     def _deliver(self, sequences: Sequence[BatchSequence], results: Sequence[DecodeOutput | Exception]) -> None:
@@ -371,11 +370,15 @@ class BatchEngine:
             except Exception as error:  # noqa: BLE001  (raised again for the reader of this sequence alone)
                 if isinstance(error, ModelError):  # others are no faults of the model, or reported by the reader
                     _LOGGER.warning("a speech has failed, the others go on: %s", error)
-                    self._listener.engine_fault(_kind(error))
+                    self._note_fault(error)
                 sequence.fail(error)
         with self._lock:
             wakes = [sequence.publish() for sequence in sequences]
         _call(wakes)
+
+    def _note_fault(self, error: BaseException) -> None:
+        if self._listener is not None:
+            self._listener.engine_fault(_kind(error))
 
     def _end(self, thread: Thread, reason: Exception) -> None:
         """Abort all sequences of this thread. On any thread."""

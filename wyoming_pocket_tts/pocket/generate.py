@@ -113,7 +113,8 @@ class StopCriteria:
         self.over = limit < 1
         """Whether no further frame is wanted."""
         self._tokens = tokens
-        self._limit = limit
+        self.limit = limit
+        """Frames after which it is over at the latest."""
         self._eos_threshold = eos_threshold
         self._frames_after_eos = frames_after_eos
         self._index = 0
@@ -127,12 +128,12 @@ class StopCriteria:
         if self._last is not None and index >= self._last:
             self.over = True
             return False
-        if self._index == self._limit:
+        if self._index == self.limit:
             self.over = True
             _LOGGER.warning(
                 "no end of speech after %d frames of a chunk of %d tokens: "
                 "the voice or the text may not suit the model",
-                self._limit,
+                self.limit,
                 self._tokens,
             )
         return True
@@ -245,8 +246,8 @@ class GenerationRequest:
     how: GenerationParams
 
 
-def stop_criteria(chunk: TextChunk, how: GenerationParams, *, limit: int) -> StopCriteria:
-    """The rules of a chunk's end."""
+def stop_criteria(chunk: TextChunk, how: GenerationParams, frames_per_second: float) -> StopCriteria:
+    limit = max_frames(len(chunk.tokens), frames_per_second)
     after_eos = chunk.frames_after_eos if how.frames_after_eos is None else how.frames_after_eos
     return StopCriteria(len(chunk.tokens), limit=limit, eos_threshold=how.eos_threshold, frames_after_eos=after_eos)
 
@@ -324,11 +325,12 @@ def _latents(
             return
         if tail and spoken is None:
             current = backend.listen_on(voice, np.stack(tail))
-        limit = max_frames(len(chunk.tokens), frames_per_second)
-        stream = backend.open_speech(current, positions=len(chunk.tokens) + limit, sampling=how.sampling)
+        criteria = stop_criteria(chunk, how, frames_per_second)
+        positions = len(chunk.tokens) + criteria.limit
+        stream = backend.open_speech(current, positions=positions, sampling=how.sampling)
         tail.clear()
         try:
-            for latent in chunk_latents(stream, chunk, how, limit=limit, stop=stop):
+            for latent in chunk_latents(stream, chunk, criteria, stop=stop):
                 yield LatentFrame(index, latent)
                 tail.append(latent)
         finally:  # also of a chunk that its hearer leaves
@@ -338,10 +340,9 @@ def _latents(
 
 
 def chunk_latents(
-    stream: LatentGenerator, chunk: TextChunk, how: GenerationParams, *, limit: int, stop: Event
+    stream: LatentGenerator, chunk: TextChunk, rules: StopCriteria, *, stop: Event
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the latents ``[latent_dim]`` of one chunk: until a few frames after its end, or until the limit."""
-    rules = stop_criteria(chunk, how, limit=limit)
     frame: DecodeOutput | None = None
     while not (rules.over or stop.is_set()):
         frame = stream.prefill(chunk.tokens) if frame is None else stream.step(frame.latent)

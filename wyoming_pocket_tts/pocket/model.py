@@ -84,6 +84,7 @@ class TTSModel:
         self.has_voice_cloning = loaded.has_voice_cloning
         self._backend = loaded.backend
         self._tokenizer = loaded.tokenizer
+        self._text_rules = loaded.config.text_rules
         self._prompts = VoiceStateCache(prompt_cache_size())
 
     @classmethod
@@ -197,14 +198,15 @@ class TTSModel:
         if not isinstance(source, str | Path):
             return self._encode_samples(take_samples(source))
         if suffix_of(str(source)) == ".safetensors":
-            return self._read_voice(str(source))
+            return self.read_voice(fetch(str(source)), str(source))
         if isinstance(source, str) and source in voice_names():
             if self.name is None:
                 raise VoiceError(
                     f"the ready-made voice '{source}' was made with a released model's weights and would not suit"
                     f" these: use a recording, for example {voice_audio_source(source)}"
                 )
-            return self._read_voice(voice_state_source(self.name, source))
+            address = voice_state_source(self.name, source)
+            return self.read_voice(fetch(address), address)
         self._require_cloning()
         path = fetch(source)
         if isinstance(source, str) and not suffix_of(source) and not path.exists():  # a name mistyped
@@ -217,9 +219,10 @@ class TTSModel:
     _cached_get_state_for_audio_prompt = get_state_for_audio_prompt
     """Called by upstream's own server, and programs that copied it."""
 
-    def _read_voice(self, source: str) -> VoiceState:
-        voice = replace(read_state(fetch(source)), wrap=self._backend.public)
-        self._check_voice(voice, source)
+    def read_voice(self, path: Path, label: str = "") -> VoiceState:
+        """Read a voice file of this model; a VoiceError, with the label or path, if it cannot be used."""
+        voice = replace(read_state(path), wrap=self._backend.public)
+        self._check_voice(voice, label or str(path))
         return voice
 
     def _encode_file(self, path: Path, *, truncate: bool) -> VoiceState:
@@ -303,8 +306,10 @@ class TTSModel:
             VoiceError: the voice belongs to another model (also a ValueError).
             RuntimeError: the model failed.
         """
+        voice = VoiceState.of(model_state)
+        self._check_voice(voice, "the voice")
         request = self.prepare(
-            model_state,
+            voice,
             text_to_generate,
             max_tokens,
             frames_after_eos,
@@ -318,7 +323,7 @@ class TTSModel:
 
     def prepare(
         self,
-        model_state: VoiceState | Mapping[str, Any],
+        voice: VoiceState,
         text: str,
         max_tokens: int = MAX_TOKENS,
         frames_after_eos: int | None = None,
@@ -327,9 +332,7 @@ class TTSModel:
         temp: float | None = None,
         eos_threshold: float | None = None,
     ) -> GenerationRequest:
-        """What ``generate`` or a batch engine runs; arguments and errors are those of ``generate_audio_stream``."""
-        voice = VoiceState.of(model_state)
-        self._check_voice(voice, "the voice")
+        """What ``generate`` or a batch engine runs, as ``generate_audio_stream``; the voice is one of this model."""
         if continuity_seconds:
             self._require_cloning()
         if frames_after_eos is None:
@@ -341,7 +344,7 @@ class TTSModel:
             frames_per_call=max(0, self.max_decoder_frames_per_call),
             continuity_seconds=continuity_seconds,
         )
-        chunks = split(text, self._tokenizer, self.config.text_rules, max_tokens=max_tokens)
+        chunks = split(text, self._tokenizer, self._text_rules, max_tokens=max_tokens)
         return GenerationRequest(voice, chunks, how)
 
     def generate(

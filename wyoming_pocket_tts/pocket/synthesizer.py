@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         if path is None:
             raise VoiceError(f"the voice '{request.voice.name}' has no file")
         try:
-            state = self._states.get(_identity(path), lambda: self._model.get_state_for_audio_prompt(path))
+            state = self._states.get(_identity(path), partial(self._model.read_voice, path))
         except VoiceUnavailable:
             raise
         except VoiceError:

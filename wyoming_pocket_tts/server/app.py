@@ -15,7 +15,7 @@ from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError
-from wyoming_pocket_tts.core.events import CompositeObserver
+from wyoming_pocket_tts.core.events import CompositeObserver, Observer
 from wyoming_pocket_tts.core.system import configure_malloc
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
@@ -170,12 +170,13 @@ async def _serve(
     page: "HttpServer | None",
 ) -> None:
     metrics = None
+    observer: Observer = RequestLog()
     if settings.metrics.port is not None:
         from wyoming_pocket_tts.server.metrics import PrometheusObserver  # noqa: PLC0415  (prometheus_client: 3 MB)
 
         metrics = PrometheusObserver()
-    observer = CompositeObserver([RequestLog()] if metrics is None else [RequestLog(), metrics])
-    components.observe(observer)
+        observer = CompositeObserver([observer, metrics])
+        components.observe(metrics)
     limits = settings.server.limits
     async with Scheduler(
         components.synthesizer,

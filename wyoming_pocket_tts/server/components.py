@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -137,7 +138,7 @@ def build_components(
         lambda: load_engine(engine),
         title="the embedded voice",
         size_bytes=_EMBEDDED_BYTES,
-        voices=lambda: embedded,
+        voices=partial(tuple, embedded),
         speaker=load_engine(engine) if is_needed or not _is_here(wanted, settings) else None,
         stays=lambda: is_needed or not repertoire.has_models(),
     )
