@@ -17,7 +17,7 @@ from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Synthesizer
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.segments import FindFallback
-from wyoming_pocket_tts.server.server import CatalogView, ListenEndpoint, Server
+from wyoming_pocket_tts.server.server import Catalog, ListenEndpoint, Server
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import SegmentReaderFactory
 
@@ -142,7 +142,7 @@ async def service(
     pieces: SegmentReaderFactory = segment_reader_for,
     observer: Observer | None = None,
     synthesizer: Synthesizer | None = None,
-    catalog: CatalogView | None = None,
+    catalog: Catalog | None = None,
     find_fallback: FindFallback = lambda _: None,
     queue_seconds: float | None = None,
     hung_seconds: float = 30.0,

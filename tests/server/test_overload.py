@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -16,7 +16,6 @@ from wyoming_pocket_tts.core.events import NullObserver, RequestStats
 from wyoming_pocket_tts.core.types import OptionOverrides, Voice
 from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline
 from wyoming_pocket_tts.voices.catalog import FallbackVoices, Satellite, VoiceCatalog
-from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 ANSWER = ["audio-start", "audio-chunk", "audio-stop"]
 MODEL = (
@@ -52,12 +51,6 @@ class Crowd:
         self.cast = VoiceCatalog(repertoire.voices, satellites=SATELLITES)
         self.narrator = SynthesisPipeline(repertoire, self.cast)
 
-    def voices(self) -> Sequence[Voice]:
-        return self.cast.voices()
-
-    def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
-        return self.cast.resolve(name=name, speaker=speaker, language=language, address=address)
-
     @asynccontextmanager
     async def house(self) -> AsyncIterator[Service]:
         find = FallbackVoices(self.cast, [voice.name for voice in EMBEDDED]).find
@@ -68,7 +61,7 @@ class Crowd:
                 threads=4,
                 max_active=1,
                 max_waiting=0,
-                catalog=self,
+                catalog=self.cast,
                 find_fallback=find,
                 observer=self.heard,
             ) as house,

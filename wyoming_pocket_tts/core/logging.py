@@ -20,17 +20,18 @@ _TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _BURST_LINES: Final = 100
 _LINES_PER_SECOND: Final = 1.0  # of one log statement in the long run: at most some ten megabytes a day
 
-_request: ContextVar[str] = ContextVar("wyoming_pocket_tts_request", default="")
+request_id: ContextVar[str] = ContextVar("wyoming_pocket_tts_request", default="")
+"""The request that log lines of this task or thread belong to; empty for none."""
 
 
 @contextmanager
 def request_context(request: str) -> Iterator[None]:
-    """Log lines of this task or thread get the identifier of a request; empty for none."""
-    token = _request.set(request)
+    """Set ``request_id`` for a block of code."""
+    token = request_id.set(request)
     try:
         yield
     finally:
-        _request.reset(token)
+        request_id.reset(token)
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class TextFormatter(logging.Formatter):
         return f"{line} ({left_out} lines like this one were left out)" if left_out else line
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the standard library's name)
-        if request := _request.get():
+        if request := request_id.get():
             record.message = f"[{request}] {record.message}"
         return super().formatMessage(record)
 
@@ -95,7 +96,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request := _request.get():
+        if request := request_id.get():
             line["request"] = request
         line |= getattr(record, "fields", {})
         if left_out := getattr(record, "left_out", 0):

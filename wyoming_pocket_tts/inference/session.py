@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +53,11 @@ class OnnxSession:
     @property
     def metadata(self) -> Mapping[str, str]:
         return self._session.get_modelmeta().custom_metadata_map  # type: ignore[no-any-return]
+
+    @cached_property
+    def states(self) -> "tuple[StateSpec, ...]":
+        """Of a ``StreamingGraph``; a ModelError if its metadata is missing or damaged."""
+        return from_metadata(self.metadata)
 
     def __call__(self, **inputs: Array) -> list[NDArray[np.float32]]:
         """Compute all outputs, in the graph's order."""
@@ -119,21 +125,25 @@ class StreamingSession:
 
     def __init__(self, network: OnnxSession, *, source: str, result: str) -> None:
         self._source, self._result = source, result
-        self._states = from_metadata(network.metadata)
-        self._now: list[NDArray[Any]] = [state.initial() for state in self._states]
-        self._next: list[NDArray[Any]] = [np.empty_like(array) for array in self._now]
-        self._binding = network.bind({}, {})
+        now = [state.initial() for state in network.states]
+        after = [np.empty_like(array) for array in now]
+        # a run reads the states that the one before it wrote: two bindings take turns
+        self._bindings = [
+            network.bind(
+                {state.name: array for state, array in zip(network.states, inputs, strict=True)},
+                {state.next_name: array for state, array in zip(network.states, outputs, strict=True)},
+            )
+            for inputs, outputs in ((now, after), (after, now))
+        ]
 
     def __call__(self, piece: Floats, shape: tuple[int, ...]) -> Floats:
         """Run the next piece of the stream; ``shape`` is that of the result."""
         result = np.empty(shape, np.float32)
-        self._binding.read(self._source, piece)
-        self._binding.write(self._result, result)
-        for state, now, after in zip(self._states, self._now, self._next, strict=True):
-            self._binding.read(state.name, now)
-            self._binding.write(state.next_name, after)
-        self._binding.run()
-        self._now, self._next = self._next, self._now
+        binding = self._bindings[0]
+        binding.read(self._source, piece)
+        binding.write(self._result, result)
+        binding.run()
+        self._bindings.reverse()
         return result
 
 

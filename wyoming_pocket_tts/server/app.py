@@ -5,9 +5,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +16,6 @@ from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.core.events import CompositeObserver, Observer
 from wyoming_pocket_tts.core.system import configure_malloc
-from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.components import Components
 from wyoming_pocket_tts.server.discovery import ZeroconfAnnouncer, reachable_addresses, stable_name
@@ -26,7 +24,6 @@ from wyoming_pocket_tts.server.protocol import PROGRAM
 from wyoming_pocket_tts.server.request_stats import RequestLog
 from wyoming_pocket_tts.server.server import ListenEndpoint, Server
 from wyoming_pocket_tts.voices.catalog import FallbackVoices, VoiceCatalog
-from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.server.http import HttpServer
@@ -275,32 +272,17 @@ def _monitoring(
     return MonitoringServer(metrics, workers, is_healthy, host=settings.metrics.host, port=settings.metrics.port or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _CatalogView:
-    """The voice catalog as a ``server.CatalogView``."""
-
-    catalog: VoiceCatalog
-    satellite: str | None = None
-
-    def voices(self) -> Sequence[Voice]:
-        return self.catalog.voices(satellite=self.satellite)
-
-    def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
-        return self.catalog.resolve(
-            name=name, speaker=speaker, language=language, address=address, satellite=self.satellite
-        )
-
-
 def _endpoints(catalog: VoiceCatalog, settings: Settings) -> list[ListenEndpoint]:
     """The main endpoint, and one for each satellite with a port of its own."""
     main = parse_uri(settings.server.uri)
     announcer = _announcer(settings, settings.discovery.name)
-    endpoints = [ListenEndpoint(uris=(str(main),), catalog=_CatalogView(catalog), announcer=announcer)]
+    endpoints = [ListenEndpoint(uris=(str(main),), catalog=catalog, announcer=announcer)]
     for satellite in catalog.satellites:
         if isinstance(main, TcpAddress) and satellite.port is not None:
             endpoint = ListenEndpoint(
                 uris=(str(TcpAddress(main.host, satellite.port)),),
-                catalog=_CatalogView(catalog, satellite.name),
+                catalog=catalog,
+                satellite=satellite.name,
                 program=f"{PROGRAM} {satellite.name}",  # the title of its entry in Home Assistant
                 announcer=_announcer(settings, satellite.announced_as),
                 setting=f"satellites.{satellite.name}.port",

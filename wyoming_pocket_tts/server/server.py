@@ -42,26 +42,30 @@ class Announcer(Protocol):
         ...
 
 
-class CatalogView(Protocol):
-    """The voice catalog as clients of one endpoint see it. Called on the event loop, for every request: cheap."""
+class Catalog(Protocol):
+    """The voices, for the port of a satellite or for all clients. Called on the event loop for every request: cheap."""
 
-    def voices(self) -> Sequence[Voice]:
+    def voices(self, *, satellite: str | None) -> Sequence[Voice]:
         """The default voice first."""
         ...
 
-    def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:
+    def resolve(
+        self, *, name: str | None, speaker: str | None, language: str | None, address: str, satellite: str | None
+    ) -> VoiceMatch:
         """Find a client's voice; raises ``VoiceError``. ``address``: the client's IP, if any."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenEndpoint:
-    """Addresses to listen on, with a view of the catalog and a name of their own."""
+    """Addresses to listen on."""
 
     uris: tuple[str, ...]
     """``tcp://host:port`` (an IPv6 host in brackets, an empty host for all interfaces, port 0 for any free one),
     ``unix:///path`` or ``stdio://``."""
-    catalog: CatalogView
+    catalog: Catalog
+    satellite: str | None = None
+    """The satellite that the addresses belong to."""
     program: str = PROGRAM
     """Name in ``info``, and of the entry in Home Assistant."""
     announcer: Announcer | None = None
@@ -211,7 +215,7 @@ class Server:
             return
         peer = f"{address or 'local'} #{next(self._numbers)}"
         context = RequestContext(
-            resolve=functools.partial(endpoint.catalog.choose, address=address),
+            resolve=functools.partial(endpoint.catalog.resolve, address=address, satellite=endpoint.satellite),
             workers=self._workers,
             limits=self._limits,
             pieces=self._make_pieces,
@@ -222,7 +226,7 @@ class Server:
             reader,
             writer,
             context,
-            info=lambda: info_event(endpoint.catalog.voices(), program=endpoint.program),
+            info=lambda: info_event(endpoint.catalog.voices(satellite=endpoint.satellite), program=endpoint.program),
             program=endpoint.program,
             event_limits=self._event_limits,
             peer=peer,
@@ -267,8 +271,8 @@ class _AllVoices:
         self._workers = workers
         self._default = default
 
-    def voices(self) -> Sequence[Voice]:
+    def voices(self, **_: object) -> Sequence[Voice]:
         return self._workers.synthesizer.voices()
 
-    def choose(self, *, name: str | None, speaker: str | None, language: str | None, address: str) -> VoiceMatch:  # noqa: ARG002  (see CatalogView)
+    def resolve(self, *, name: str | None, speaker: str | None, language: str | None, **_: object) -> VoiceMatch:
         return choose_voice(self.voices(), name=name, speaker=speaker, language=language, default=self._default)

@@ -10,7 +10,7 @@ from wyoming.event import Event
 from wyoming.ping import Pong
 
 from wyoming_pocket_tts.core.errors import Cancelled, ProtocolError, ServerOverloaded, TtsError, quote_untrusted
-from wyoming_pocket_tts.core.logging import request_context
+from wyoming_pocket_tts.core.logging import request_id
 from wyoming_pocket_tts.server.protocol import PROGRAM, error_event, request_is_ssml, request_text, request_voice
 from wyoming_pocket_tts.server.request_stats import voice_choice_text
 from wyoming_pocket_tts.server.response import Output, RequestContext, RequestKind, Response
@@ -49,8 +49,9 @@ class Session:
                 await self._changed.wait()
                 continue
             response = self._queue[0]
-            with request_context(response.timer.request):
-                await response.run(self._output)
+            request_id.set(response.timer.request)
+            await response.run(self._output)
+            request_id.set("")
             if not self._is_closed:
                 self._refusal = self._refusal or response.fatal
                 self._queue.popleft().conclude()

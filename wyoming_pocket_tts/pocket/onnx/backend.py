@@ -170,7 +170,7 @@ class OnnxLatentGenerator:
         return self._block.prefill(self._slot, self._model.embed(tokens), self._model.bos)
 
     def step(self, latent: Floats) -> DecodeOutput:
-        return dict(self._block.decode({self._slot: latent}))[self._slot]
+        return self._block.decode({self._slot: latent})[self._slot]
 
     def fill(self, inputs: Floats) -> None:
         """Read ``[T, D]`` without an output."""

@@ -1,7 +1,7 @@
 """Slots of the shared KV cache, and the calls on them."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from mmap import ACCESS_COPY, mmap
@@ -128,12 +128,12 @@ class SlotPool:
             block.close_gaps()
             for group in _neighbours(sorted((each for each in slots if each.block is block), key=lambda x: x.index)):
                 outputs |= _decode(block, {slot: last[slot] for slot in group})
-        return [outputs[slot] for slot in slots]
+        return [*map(outputs.__getitem__, slots)]
 
 
-def _decode(block: "SlotBlock", latents: dict[Slot, Floats]) -> "dict[Slot, DecodeOutput | ModelError]":
+def _decode(block: "SlotBlock", latents: dict[Slot, Floats]) -> "Mapping[Slot, DecodeOutput | ModelError]":
     try:
-        return dict(block.decode(latents))
+        return block.decode(latents)
     except ModelError as error:
         if len(latents) == 1:
             return dict.fromkeys(latents, error)
@@ -141,16 +141,14 @@ def _decode(block: "SlotBlock", latents: dict[Slot, Floats]) -> "dict[Slot, Deco
         return {slot: _decode(block, {slot: latent})[slot] for slot, latent in latents.items()}
 
 
-def _neighbours(slots: Sequence[Slot]) -> Iterator[list[Slot]]:
+def _neighbours(slots: Sequence[Slot]) -> list[list[Slot]]:
     """Cut slots, in the order of their indices, at the gaps that are too long."""
-    group: list[Slot] = []
+    groups: list[list[Slot]] = []
     for slot in slots:
-        if group and slot.index - group[-1].index > 1 + _LONGEST_GAP:
-            yield group
-            group = []
-        group.append(slot)
-    if group:
-        yield group
+        if not groups or slot.index - groups[-1][-1].index > 1 + _LONGEST_GAP:
+            groups.append([])
+        groups[-1].append(slot)
+    return groups
 
 
 class SlotBlock:
@@ -203,9 +201,9 @@ class SlotBlock:
         slot.noise.draw(session.noise)
         session.prefill(inputs[None], latent)
         slot.length = length  # not before the call: after a failure the positions do not count
-        return session.output(0)
+        return DecodeOutput(session.latent[0].copy(), float(session.eos_logit[0]))
 
-    def decode(self, latents: Mapping[Slot, Floats]) -> Iterator[tuple[Slot, DecodeOutput]]:
+    def decode(self, latents: Mapping[Slot, Floats]) -> dict[Slot, DecodeOutput]:
         """The next frame of each slot after its last latent [latent_dim], in one call."""
         first, last = min(slot.index for slot in latents), max(slot.index for slot in latents)
         session = self._session(first, last - first + 1)
@@ -222,9 +220,12 @@ class SlotBlock:
                 length = slot.length if slot is not None else voice.length if voice is not None else 0
                 session.lengths[row] = min(length + 1, self.room)
         session.decode(inputs)
+        outputs = {}
         for slot in latents:
             slot.length += 1
-            yield slot, session.output(slot.index - first)
+            row = slot.index - first
+            outputs[slot] = DecodeOutput(session.latent[row].copy(), float(session.eos_logit[row]))
+        return outputs
 
     def state(self, slot: Slot) -> tuple[Floats, ...]:
         """Copies of all keys and values of a slot: for each layer [2, T, kv_heads, head_dim]."""
@@ -286,9 +287,6 @@ class FlowSession:
             self._binding.read("latents", self._last_latents)
             self._decodes = True
         self._run(1)
-
-    def output(self, row: int) -> DecodeOutput:
-        return DecodeOutput(self.latent[row].copy(), float(self.eos_logit[row]))
 
     def _run(self, positions: int) -> None:
         self._last[:] = positions - 1
