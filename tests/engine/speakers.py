@@ -8,14 +8,14 @@ import numpy as np
 
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.events import NullObserver
-from wyoming_pocket_tts.core.types import Pcm, StreamingSynthesizer, SynthesisRequest, Synthesizer, Voice
+from wyoming_pocket_tts.core.types import LoadedSynthesizer, Pcm, SynthesisRequest, Synthesizer, Voice
 
 VOICE = Voice(name="x", description="x", languages=("en",), sample_rate_hz=16_000)
 PATIENCE_SECONDS = 20.0
 
 
 @dataclass(eq=False)
-class Counting:
+class Counting(LoadedSynthesizer):
     """Says its number three times for each request; texts make it fail."""
 
     number: int = 0
@@ -25,7 +25,10 @@ class Counting:
     called_at: float | None = None
     begun: list[str] = field(default_factory=list)
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def voices(self) -> tuple[Voice, ...]:
+        return (VOICE,)
+
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         self.begun.append(request.text)
         for _ in range(3):
             self.before(request)
@@ -59,7 +62,7 @@ class Noting(NullObserver):
         self.has_rebuilt.set()
 
 
-def listed(synthesizer: Synthesizer | StreamingSynthesizer, name: str) -> Voice:
+def listed(synthesizer: Synthesizer, name: str) -> Voice:
     """The voice of that name, as it is listed."""
     return next(voice for voice in synthesizer.voices() if voice.name == name)
 

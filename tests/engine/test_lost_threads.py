@@ -13,7 +13,7 @@ from tests.support.simulated_clock import Clock
 from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
 from wyoming_pocket_tts.core.events import NullObserver
-from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.worker_pool import MOST_LEFT_BEHIND
 
@@ -182,7 +182,7 @@ async def test_where_no_thread_is_to_be_had_it_is_tried_again(monkeypatch: pytes
         assert workers.healthy
 
 
-class Rubbish:
+class Rubbish(Synthesizer):
     """Gives something that is no audio, which no code of ours expects."""
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class Rubbish:
     def voices(self) -> Sequence[Voice]:
         return VOICES
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         try:
             yield np.ones(160, np.int16)
             if request.text == "rubbish":

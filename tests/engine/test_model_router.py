@@ -7,11 +7,11 @@ import pytest
 
 from tests.engine.speakers import listed
 from wyoming_pocket_tts.core.errors import VoiceError
-from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.pipeline import ModelRouter
 
 
-class Humming:
+class Humming(Synthesizer):
     """Says its own number for every voice that it has."""
 
     def __init__(self, number: int, *names: str) -> None:
@@ -21,7 +21,7 @@ class Humming:
     def voices(self) -> Sequence[Voice]:
         return self.listed
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         for _ in range(2):
             yield np.full(3, self.number, np.int16)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import Cancelled, VoiceError
 from wyoming_pocket_tts.core.events import NullObserver
-from wyoming_pocket_tts.core.types import Pcm, Pending, StreamingSynthesizer, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, Pending, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
 PATIENCE_SECONDS = 20.0
@@ -58,7 +58,7 @@ class Slow:
             self._journal.closed.append((self._text, threading.current_thread().name))
 
 
-class SlowSynthesizer(StreamingSynthesizer):
+class SlowSynthesizer(Synthesizer):
     def __init__(self) -> None:
         self.speeches: dict[str, Slow] = {}
         self.closed: list[tuple[str, str]] = []
@@ -81,7 +81,7 @@ class SlowSynthesizer(StreamingSynthesizer):
     def voices(self) -> Sequence[Voice]:
         return VOICES
 
-    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
         assert on_ready is not None
         speech = self.speeches[request.text] = Slow(self, request.text, on_ready)
         return speech.blocks()
@@ -211,11 +211,13 @@ async def test_whoever_leaves_while_a_worker_is_at_it_is_closed_by_that_one(wher
         def close(self) -> None:
             happened.append("closed")
 
-    class One(StreamingSynthesizer):
+    class One(Synthesizer):
         def voices(self) -> Sequence[Voice]:
             return VOICES
 
-        def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        def stream(
+            self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None
+        ) -> Iterator[Pcm | Pending]:
             return Busy()
 
     async with Scheduler(One(), threads=2) as workers:

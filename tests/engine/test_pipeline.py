@@ -45,14 +45,14 @@ class Recorder(ToneSynthesizer):
         self.speeches: list[Iterator[Pcm]] = []
         self.closed = 0
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         self.speeches.append(self._speak(request))
         return self.speeches[-1]
 
     def _speak(self, request: SynthesisRequest) -> Iterator[Pcm]:
         self.requests.append(request)
         try:
-            yield from super().synthesize(request)
+            yield from super().stream(request)
         finally:
             self.closed += 1
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support.simulated_clock import Clock
 from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ServerOverloaded
-from wyoming_pocket_tts.core.types import Pcm, Pending, StreamingSynthesizer, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, Pending, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
 LONG = "It takes a while to say all of this. " * 40  # 30 s of tone
@@ -34,7 +34,7 @@ class Engine(ToneSynthesizer):
         real_time: bool = True,
         max_waiting: int = 32,
         threads: int = 1,
-        synthesizer: StreamingSynthesizer | None = None,
+        synthesizer: Synthesizer | None = None,
     ) -> Scheduler:
         return Scheduler(
             synthesizer or self,
@@ -191,11 +191,13 @@ async def test_the_wait_for_a_model_to_come_into_memory_says_nothing_of_the_spee
     engine = Engine(0.009)
     coming = Coming(before_its_end=lambda: engine.clock.turn(computing_seconds))
 
-    class Streaming(StreamingSynthesizer):
+    class Streaming(Synthesizer):
         def voices(self) -> Sequence[Voice]:
             return engine.voices()
 
-        def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+        def stream(
+            self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None
+        ) -> Iterator[Pcm | Pending]:
             assert on_ready is not None
             if request.text != "later":
                 return engine.synthesize(request)

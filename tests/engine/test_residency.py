@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine.speakers import PATIENCE_SECONDS, VOICE, Counting, Noting, asked, listed
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError
-from wyoming_pocket_tts.core.types import Pending, StreamingSynthesizer, Synthesizer, close
+from wyoming_pocket_tts.core.types import Pending, Synthesizer, close
 from wyoming_pocket_tts.engine.eviction import ManagerTimeouts
 from wyoming_pocket_tts.engine.model_manager import ManagedSynthesizer, ModelManager
 from wyoming_pocket_tts.engine.pipeline import ModelRouter
@@ -61,7 +61,7 @@ def resident(
     )
 
 
-def spoken(speaks: Synthesizer | StreamingSynthesizer, text: str = "hello") -> list[int]:
+def spoken(speaks: Synthesizer, text: str = "hello") -> list[int]:
     """The number of the speaker that spoke, for each block."""
     return [int(block[0]) for block in speaks.synthesize(asked(text))]
 
@@ -72,7 +72,7 @@ async def streamed(workers: Scheduler, *, voice: str) -> list[int]:
 
 
 @asynccontextmanager
-async def two_workers(speaks: Synthesizer | StreamingSynthesizer) -> AsyncIterator[Scheduler]:
+async def two_workers(speaks: Synthesizer) -> AsyncIterator[Scheduler]:
     async with asyncio.timeout(PATIENCE_SECONDS), Scheduler(speaks, threads=2) as workers:
         yield workers
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.tone import VOICES, Entry, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, ServerOverloaded, VoiceError
-from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
 LONG = "A story that goes on and on."  # 0.56 s of tone: six blocks
@@ -72,9 +72,9 @@ async def test_leaving_cancels_between_two_blocks_in_a_worker_thread() -> None:
     closed_in: list[str] = []
 
     class Noting(ToneSynthesizer):
-        def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+        def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
             try:
-                yield from super().synthesize(request)
+                yield from super().stream(request)
             finally:
                 closed_in.append(threading.current_thread().name)
 
@@ -140,11 +140,11 @@ async def test_other_errors_become_model_errors_and_the_thread_lives_on(
 
 
 async def test_a_plain_iterator_serves_too() -> None:
-    class Plain:
+    class Plain(Synthesizer):
         def voices(self) -> Sequence[Voice]:
             return VOICES
 
-        def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+        def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
             return iter([np.ones(3, np.int16)] * 2)
 
     async with Scheduler(Plain()) as workers:

@@ -132,7 +132,7 @@ class Mute(ToneSynthesizer):
         super().__init__()
         self._mute_samples = samples
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         yield np.zeros(self._mute_samples, np.int16)
 
 

@@ -237,7 +237,7 @@ def quoting(words: str) -> ToneSynthesizer:
 class Mute(ToneSynthesizer):
     """Knows no letters."""
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         del request
         return iter(())
 

@@ -25,9 +25,9 @@ class Ear(ToneSynthesizer):
         super().__init__(gate=lambda _: gate)
         self.requests: list[SynthesisRequest] = []
 
-    def synthesize(self, request: SynthesisRequest):  # type: ignore[no-untyped-def]  # noqa: ANN201  (as the one above)
+    def stream(self, request: SynthesisRequest, on_ready: object = None):  # type: ignore[no-untyped-def]  # noqa: ANN201  (as the one above)
         self.requests.append(request)
-        return super().synthesize(request)
+        return super().stream(request)
 
 
 def silences(events: list[Event]) -> list[float]:

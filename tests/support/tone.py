@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wyoming_pocket_tts.core.errors import ModelError
-from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import LoadedSynthesizer, Pcm, SynthesisRequest, Voice
 
 _AMPLITUDE = 8_000
 _GATE_SECONDS = 20.0
@@ -102,10 +102,8 @@ class Gate:
             self._permits.release()  # pass the opening on to whoever waits besides
 
 
-class ToneSynthesizer:
+class ToneSynthesizer(LoadedSynthesizer):
     """Speaks every text as a sine tone. Safe for any number of threads."""
-
-    called_at = None
 
     def __init__(
         self,
@@ -145,7 +143,7 @@ class ToneSynthesizer:
             return 0
         return round(len(request.text) * self._seconds_per_character * request.voice.sample_rate_hz)
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:
         """Yield the tone block by block."""
         gate = self._gate(request)
         self.journal.note("begin", request.text)

@@ -165,7 +165,7 @@ class SynthesisRequest:
 
 
 class Pending(Enum):
-    """Yielded by ``StreamingSynthesizer.stream`` in place of a block that is not there yet."""
+    """Yielded by ``Synthesizer.stream`` in place of a block that is not there yet."""
 
     FRAMES = auto()
     """The engine's thread is generating."""
@@ -173,62 +173,42 @@ class Pending(Enum):
     """The model is being loaded."""
 
 
-class Synthesizer(Protocol):
+class Synthesizer(ABC):
     """Turns requests into audio. Methods may be called from any thread, several at a time."""
 
+    @abstractmethod
     def voices(self) -> Sequence[Voice]:
         """All voices in a stable order, the default first. Cheap: called for every ``describe``."""
-        ...
-
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
-        """Yield audio block by block (20 to 300 ms), each as soon as it exists; perhaps none.
-
-        No work happens before the first ``next``. Closing the iterator between two blocks cancels the rest.
-
-        Raises:
-            SpeechError: the text cannot be synthesized; blocks that were yielded before stay valid.
-        """
-        ...
-
-
-class StreamingSynthesizer(ABC):
-    """A synthesizer that does not block its caller's thread while an engine's thread or a disk works for it."""
 
     @abstractmethod
-    def voices(self) -> Sequence[Voice]:
-        """As ``Synthesizer``."""
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
+        """Generate blocks of 20 to 300 ms, each as soon as it exists; perhaps none.
 
-    @abstractmethod
-    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
-        """Yield blocks; ``Pending`` where one is not there yet.
-
-        ``on_ready`` is called once after each ``Pending``, from any thread, when the iterator can go on. With None the
-        iterator blocks instead.
+        Where the next block needs a wait for another thread or a disk, ``Pending`` is yielded, and ``on_ready`` called
+        once, from any thread, when the iterator can go on. With None the iterator blocks instead. No work happens
+        before the first ``next``; closing the iterator between two blocks cancels the rest. Blocks that were yielded
+        before a ``TtsError`` stay valid.
         """
 
     def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
-        """As ``Synthesizer``."""
-        return cast("Iterator[Pcm]", self.stream(request, None))
+        """As ``stream``, without ``Pending``."""
+        return cast("Iterator[Pcm]", self.stream(request))
 
 
-class LoadedSynthesizer(Protocol):
+class LoadedSynthesizer(Synthesizer):
     """A synthesizer in memory."""
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
-        """As ``Synthesizer``."""
-        ...
-
+    @abstractmethod
     def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
         """End its threads, and what is being synthesized with the reason as its error.
 
         A call that takes longer than the deadline is left behind in its thread.
         """
-        ...
 
     @property
     def called_at(self) -> float | None:
         """When the call under way on a thread of its own began (monotonic seconds); None between calls."""
-        ...
+        return None
 
 
 @runtime_checkable
@@ -238,17 +218,6 @@ class Closable(Protocol):
     def close(self) -> None:
         """Cancel the rest."""
         ...
-
-
-def start(
-    synthesizer: "Synthesizer | StreamingSynthesizer | LoadedSynthesizer",
-    request: SynthesisRequest,
-    on_ready: Callable[[], None] | None,
-) -> Iterator[Pcm | Pending]:
-    """Synthesize with ``stream`` where there is one; see ``StreamingSynthesizer``."""
-    if isinstance(synthesizer, StreamingSynthesizer):
-        return synthesizer.stream(request, on_ready)
-    return synthesizer.synthesize(request)
 
 
 def close(blocks: object) -> None:

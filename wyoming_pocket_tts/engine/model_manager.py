@@ -16,11 +16,10 @@ from wyoming_pocket_tts.core.types import (
     LoadedSynthesizer,
     Pcm,
     Pending,
-    StreamingSynthesizer,
     SynthesisRequest,
+    Synthesizer,
     Voice,
     close,
-    start,
 )
 from wyoming_pocket_tts.engine.eviction import (
     HUNG,
@@ -326,7 +325,7 @@ class ModelManager:
             self._observer.model_reloaded(model.name)
 
 
-class ManagedSynthesizer(StreamingSynthesizer):
+class ManagedSynthesizer(Synthesizer):
     """A model that need not be in memory; each of its streams holds a lease."""
 
     def __init__(self, manager: ModelManager, model: ManagedModel, voices: Callable[[], Sequence[Voice]]) -> None:
@@ -338,7 +337,7 @@ class ManagedSynthesizer(StreamingSynthesizer):
         """Its voices, the default one first."""
         return self._voices()
 
-    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
         """Wait for the model without a thread, then synthesize.
 
         Raises:
@@ -353,7 +352,7 @@ class ManagedSynthesizer(StreamingSynthesizer):
                 yield Pending.MODEL
             synthesizer = manager.wait_for(lease)
             with manager.track_call(lease):
-                blocks = start(synthesizer, request, on_ready)
+                blocks = synthesizer.stream(request, on_ready)
             del synthesizer
             while True:
                 with manager.track_call(lease):

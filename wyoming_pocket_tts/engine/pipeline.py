@@ -11,25 +11,22 @@ from wyoming_pocket_tts.core.errors import VoiceError
 from wyoming_pocket_tts.core.types import (
     Pcm,
     Pending,
-    StreamingSynthesizer,
     SynthesisOptions,
     SynthesisRequest,
     Synthesizer,
     TextOptions,
     Voice,
     close,
-    start,
 )
 from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 
 _LOGGER = logging.getLogger(__name__)
 
-_AnySynthesizer = Synthesizer | StreamingSynthesizer
 Normalize = Callable[[str, str, TextOptions], str]
 Effects = Callable[[Iterator[Pcm | Pending], int, SynthesisOptions], Iterator[Pcm | Pending]]
 
 
-class ModelRouter(StreamingSynthesizer):
+class ModelRouter(Synthesizer):
     """Several synthesizers as one: the models in the order of the expectation, then the embedded voices.
 
     Args:
@@ -37,14 +34,14 @@ class ModelRouter(StreamingSynthesizer):
         expected: the models that are being installed, in the order of preference, and their voices until then.
     """
 
-    def __init__(self, embedded: _AnySynthesizer, expected: Mapping[str, Sequence[Voice]]) -> None:
+    def __init__(self, embedded: Synthesizer, expected: Mapping[str, Sequence[Voice]]) -> None:
         self._embedded = embedded
         self._expected = dict(expected)
-        self._models: dict[str, _AnySynthesizer] = {}
+        self._models: dict[str, Synthesizer] = {}
         self._lock = Lock()
         self._listed: tuple[list[tuple[Voice, ...]], tuple[Voice, ...]] = ([], ())  # replaced as a whole
 
-    def add(self, name: str, model: _AnySynthesizer) -> None:
+    def add(self, name: str, model: Synthesizer) -> None:
         """Route to a model from now on, in its expected place or behind the others."""
         with self._lock:
             self._models = {**self._models, name: model}
@@ -75,7 +72,7 @@ class ModelRouter(StreamingSynthesizer):
             self._listed = (parts, listed)
         return listed
 
-    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
         """Synthesize with the model that lists the voice.
 
         Raises:
@@ -84,14 +81,14 @@ class ModelRouter(StreamingSynthesizer):
         """
         if request.voice.synthesizer is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not there")
-        yield from start(request.voice.synthesizer, request, on_ready)
+        yield from request.voice.synthesizer.stream(request, on_ready)
 
 
 class _Catalog(Protocol):
     def voices(self) -> Sequence[Voice]: ...
 
 
-class SynthesisPipeline(StreamingSynthesizer):
+class SynthesisPipeline(Synthesizer):
     """Synthesizes for the voices of a catalog, made with this engine's voices. The request's options count, whole.
 
     Args:
@@ -103,7 +100,7 @@ class SynthesisPipeline(StreamingSynthesizer):
 
     def __init__(
         self,
-        engine: _AnySynthesizer,
+        engine: Synthesizer,
         catalog: _Catalog,
         *,
         normalize: Normalize = normalize_text,
@@ -118,7 +115,7 @@ class SynthesisPipeline(StreamingSynthesizer):
         """The catalog's, the default voice first."""
         return self._catalog.voices()
 
-    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
         """Yield blocks at ``request.options.rate_hz``, or else at the engine's voice's rate.
 
         Raises:
@@ -133,7 +130,7 @@ class SynthesisPipeline(StreamingSynthesizer):
         written = "" if text == request.text else f" (written {request.text!r})"
         _LOGGER.debug("%r says %r%s", voice.name, text, written)
         asked = replace(request, text=text, voice=voice, speaker=request.voice.style or request.speaker)
-        blocks = start(voice.synthesizer or self._engine, asked, on_ready)
+        blocks = (voice.synthesizer or self._engine).stream(asked, on_ready)
         try:
             yield from self._effects(blocks, voice.sample_rate_hz, request.options)
         finally:

@@ -20,12 +20,10 @@ from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import (
     Pcm,
     Pending,
-    StreamingSynthesizer,
     SynthesisRequest,
     Synthesizer,
     close,
     deadline,
-    start,
 )
 from wyoming_pocket_tts.engine.admission import AdmissionController, ThroughputMeter, max_realtime_streams
 from wyoming_pocket_tts.engine.worker_pool import HUNG_SECONDS, Worker, WorkerPool
@@ -139,7 +137,7 @@ class Scheduler:
 
     def __init__(
         self,
-        synthesizer: Synthesizer | StreamingSynthesizer,
+        synthesizer: Synthesizer,
         *,
         threads: int = 2,
         backlog_blocks: int = 8,
@@ -394,7 +392,7 @@ class Scheduler:
         """Make the next block; every failure becomes the stream's end."""
         try:
             if stream.blocks is None:
-                stream.blocks = start(self.synthesizer, stream.request, partial(self._wake, stream))
+                stream.blocks = self.synthesizer.stream(stream.request, partial(self._wake, stream))
             block = next(stream.blocks, None)
         except TtsError as error:
             return EndOfStream(error)

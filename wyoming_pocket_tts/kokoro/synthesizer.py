@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wyoming_pocket_tts.core.errors import ModelError
-from wyoming_pocket_tts.core.types import Floats, Pcm, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import Floats, LoadedSynthesizer, Pcm, SynthesisRequest, Voice
 from wyoming_pocket_tts.inference.session import OnnxSession
 from wyoming_pocket_tts.kokoro.phonemes import (
     ALPHABET,
@@ -142,10 +142,8 @@ class StreamingVocoder:
         return samples[skip:final] / np.float32(WINDOW_SUM)
 
 
-class KokoroSynthesizer:
+class KokoroSynthesizer(LoadedSynthesizer):
     """The embedded voices, a ``Synthesizer``. ``ModelError`` if a file of the voice is missing or damaged."""
-
-    called_at = None
 
     def __init__(self, folder: Path = VOICE_FOLDER) -> None:
         with _whole():
@@ -164,7 +162,7 @@ class KokoroSynthesizer:
     def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
         """As ``LoadedSynthesizer``."""
 
-    def synthesize(self, request: SynthesisRequest) -> Iterator[Pcm]:
+    def stream(self, request: SynthesisRequest, on_ready: object = None) -> Iterator[Pcm]:  # noqa: ARG002  (never waits)
         """Generate blocks of about 0.3 s; nothing for a text without a word."""
         speaker = self._speakers[request.voice.name]
         words = self._phonemizer.words(normalize(request.text, "en"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from wyoming_pocket_tts.core.errors import EmptyText, VoiceError, VoiceUnavailable
 from wyoming_pocket_tts.core.events import Observer
-from wyoming_pocket_tts.core.types import Pcm, Pending, StreamingSynthesizer, SynthesisRequest, Voice
+from wyoming_pocket_tts.core.types import LoadedSynthesizer, Pcm, Pending, SynthesisRequest, Voice
 from wyoming_pocket_tts.pocket.generate import GenerationRequest
 from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.voice_state import VoiceStateCache
@@ -20,7 +20,7 @@ _VOICES_IN_MEMORY = 4
 _LOUDEST = 32_767
 
 
-class PocketSynthesizer(StreamingSynthesizer):
+class PocketSynthesizer(LoadedSynthesizer):
     """A model that speaks with voices from files; its owner closes it.
 
     Args:
@@ -39,7 +39,7 @@ class PocketSynthesizer(StreamingSynthesizer):
         """The predefined voices, the default one first, and the custom ones."""
         return self._voices.voices()
 
-    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None) -> Iterator[Pcm | Pending]:
+    def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
         """Yield blocks of one frame of 80 ms or several; none for a text without a word.
 
         Raises:

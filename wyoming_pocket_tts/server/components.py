@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from wyoming_pocket_tts.config.schema import Settings
     from wyoming_pocket_tts.core.events import Observer
-    from wyoming_pocket_tts.core.types import LoadedSynthesizer, Synthesizer, Voice
+    from wyoming_pocket_tts.core.types import LoadedSynthesizer, Voice
     from wyoming_pocket_tts.engine.installer import ModelInstaller
     from wyoming_pocket_tts.engine.model_manager import ModelManager
     from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from wyoming_pocket_tts.voices.catalog import VoiceCatalog, VoiceSource
     from wyoming_pocket_tts.voices.library import VoiceLibrary
     from wyoming_pocket_tts.voices.resolver import ResolvedVoices
-
-    class EmbeddedSynthesizer(Synthesizer, LoadedSynthesizer, Protocol):
-        """Embedded voices, loaded."""
 
 
 _LOGGER = logging.getLogger(__name__)
@@ -46,7 +43,7 @@ class EmbeddedEngine(StrEnum):
     """The embedded voice."""
 
 
-def load_engine(_: EmbeddedEngine) -> "EmbeddedSynthesizer":
+def load_engine(_: EmbeddedEngine) -> "LoadedSynthesizer":
     """Load a synthesizer, ready to speak. Takes seconds: not for an event loop's thread.
 
     Raises:
