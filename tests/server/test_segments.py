@@ -184,7 +184,7 @@ def test_segments_do_not_depend_on_how_the_text_is_cut(case: str, cut: int) -> N
     for start in range(0, len(text), cut):
         reading.add(text[start : start + cut])
         found += pieces_of(reading)
-    reading.end()
+    reading.is_complete = True
     assert found + pieces_of(reading) == expected
 
 
@@ -192,7 +192,7 @@ def test_no_more_text_is_read_than_the_next_segment_needs() -> None:
     counted = Counted()
     reading = SegmentQueue(counted)
     reading.add(PROSE * 200)
-    reading.end()
+    reading.is_complete = True
     assert counted.characters == 0
     assert reading.read_on()
     assert reading.has_segment

@@ -18,16 +18,9 @@ Words = tuple[tuple[str, str], ...]
 SILENT_DB: Final = -100.0
 """Gain at which nothing is left of 16 bits."""
 
-_NEWCOMER_SECONDS: Final = 1.0
-
-
-def deadline(runs_dry_at: float, *, is_new: bool) -> float:
-    """When the next audio of a stream is due: the one order of workers and batches, earliest first.
-
-    ``runs_dry_at`` is when the client's playback runs out of audio, or when a new stream came. A new stream counts as
-    one that ran dry a second before.
-    """
-    return runs_dry_at - (_NEWCOMER_SECONDS if is_new else 0.0)
+NEWCOMER_SECONDS: Final = 1.0
+"""Streams and sequences are served by their deadlines: when the client's playback runs out of audio, earliest first.
+The deadline of a new one is this long before it came, so that it starts at once and yet starves no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

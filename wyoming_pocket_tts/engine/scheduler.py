@@ -18,12 +18,12 @@ from typing import Generic, Self, TypeVar
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, TtsError, fault_kind, format_exception_without_text
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import (
+    NEWCOMER_SECONDS,
     Pcm,
     Pending,
     SynthesisRequest,
     Synthesizer,
     close,
-    deadline,
 )
 from wyoming_pocket_tts.engine.admission import AdmissionController, ThroughputMeter, max_realtime_streams
 from wyoming_pocket_tts.engine.worker_pool import HUNG_SECONDS, Worker, WorkerPool
@@ -92,7 +92,7 @@ class SynthesisStream(AsyncIterator[Pcm]):
         self.blocks: Iterator[Pcm | Pending] | None = None
         self.rate_hz = request.options.rate_hz or request.voice.sample_rate_hz
         # Guarded by the scheduler's lock:
-        self.due_at = deadline(came_at, is_new=True)
+        self.due_at = came_at - NEWCOMER_SECONDS
         """Its place in the queue: when playback runs out of audio. -inf once cancelled, to free resources first."""
         self.unread_blocks = 0
         self.has_worker = False

@@ -65,6 +65,7 @@ class BatchSequence(Iterator[Samples]):
         self._criteria: StopCriteria
         self._made: list[LatentFrame] = []  # and not published yet
         self._outcome: tuple[bool, Exception | None] = (False, None)  # likewise: whether it is over, and why
+        self._begin_next_chunk()
         # Of the reader:
         self._codec = CodecStream(backend, generation.how.frames_per_call)
         self._clock = clock
@@ -80,7 +81,6 @@ class BatchSequence(Iterator[Samples]):
         self._playback = PlaybackClock()
         self._came_at = clock()
         self._is_new = True
-        self._begin_next_chunk()
 
     # For its reader
 
@@ -92,13 +92,15 @@ class BatchSequence(Iterator[Samples]):
         An error of the generation is raised after all that came before it.
         """
         with self._lock:
-            if wake is None:
-                self._published.wait_for(self._is_ready)
-            elif not self._is_ready():
-                self._wake = wake
-                return Pending.FRAMES
-            latents = self._take()
-            if not latents and self._error is not None and not self._closed:
+            while (count := self._decodable()) is None:
+                if wake is not None:
+                    self._wake = wake
+                    return Pending.FRAMES
+                self._published.wait()
+            latents = [self._waiting.popleft() for _ in range(count)]
+            if latents:
+                self._changed()
+            elif self._error is not None and not self._closed:
                 raise self._error
         if not latents:
             return None
@@ -143,7 +145,7 @@ class BatchSequence(Iterator[Samples]):
         self._is_new = self._is_new and not self._made
         self._made = []
         self._published.notify_all()
-        if self._wake is None or not self._is_ready():
+        if self._wake is None or self._decodable() is None:
             return None
         wake, self._wake = self._wake, None
         return wake
@@ -176,32 +178,23 @@ class BatchSequence(Iterator[Samples]):
         self._criteria = stop_criteria(chunk, self._generation.how, 1 / self._frame_seconds)
         self.unread, self.begins_chunk, self.positions = chunk.tokens, True, len(chunk.tokens) + self._criteria.limit
 
-    def _take(self) -> list[LatentFrame]:
-        """Frames of one chunk, as many as are decoded at once; only one where there is nothing to hear."""
-        has_lead = self._playback.lead(self._clock()) > 0
-        count = min(self._decodable(), self._codec.frames_per_call if has_lead else 1)
-        latents = [self._waiting.popleft() for _ in range(count)]
-        if count:
-            self._changed()
-        return latents
+    def _decodable(self) -> int | None:
+        """How many of the frames that wait to decode now: of one chunk, and one alone where there is nothing to hear.
 
-    def _decodable(self) -> int:
-        """How many of the frames that wait can be decoded together."""
-        count = 0
+        None to wait for more; 0 at the end.
+        """
+        most, count = self._codec.frames_per_call, 0
         for latent in self._waiting:
-            if count == self._codec.frames_per_call or latent.chunk != self._waiting[0].chunk:
+            if count == most or latent.chunk != self._waiting[0].chunk:
                 break
             count += 1
-        return count
-
-    def _is_ready(self) -> bool:
-        count = self._decodable()
-        if self._over or count < len(self._waiting):  # these will not become more
-            return True
+        is_final = self._over or count < len(self._waiting)  # these will not become more
         if not count:
-            return False
-        wanted = frames_to_wait_for(self._playback.lead(self._clock()), self._frame_seconds)
-        return count >= min(wanted, self._codec.frames_per_call)
+            return 0 if is_final else None
+        lead = self._playback.lead(self._clock())
+        if is_final or count >= min(frames_to_wait_for(lead, self._frame_seconds), most):
+            return count if lead > 0 else 1
+        return None
 
 
 class BatchEngine:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from wyoming_pocket_tts.core.types import deadline
+from wyoming_pocket_tts.core.types import NEWCOMER_SECONDS
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def schedule(statuses: Sequence[SequenceStatus[T]], *, steps_since_text: int) ->
     steppers = [each for each in statuses if not each.reads and each.waiting_frames < MOST_WAITING]
     if all(each.waiting_frames >= ENOUGH_WAITING for each in steppers):
         steppers = []
-    reader = min(readers, key=lambda each: deadline(each.supply_seconds, is_new=each.is_new), default=None)
+    reader = min(readers, key=lambda each: each.supply_seconds - NEWCOMER_SECONDS * each.is_new, default=None)
     if not steppers:
         return None if reader is None else PrefillStep(reader.speech)
     least = min(each.supply_seconds for each in steppers)

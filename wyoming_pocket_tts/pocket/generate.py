@@ -164,10 +164,11 @@ class CodecStream:
 
     def decode(self, latents: Sequence[LatentFrame]) -> Samples:
         """Decode the next frames, all of one chunk and no more than ``frames_per_call``."""
+        values = np.stack([latent.values for latent in latents])
         begins = self._decoder is None or latents[0].chunk != self._chunk
         if self._decoder is None or begins:
             self._decoder, self._chunk = self._backend.open_decoder(), latents[0].chunk
-        samples = self._decoder.decode(np.stack([latent.values for latent in latents]))
+        samples = self._decoder.decode(values)
         return _faded_in(samples, self._backend.sample_rate_hz) if begins else samples
 
 

@@ -222,7 +222,8 @@ class TTSModel:
     def read_voice(self, path: Path, label: str = "") -> VoiceState:
         """Read a voice file of this model; a VoiceError, with the label or path, if it cannot be used."""
         voice = replace(read_state(path), wrap=self._backend.public)
-        self._check_voice(voice, label or str(path))
+        fingerprint = self._backend.fingerprint
+        check_voice_matches_model(voice, self.config, fingerprint=fingerprint, label=label or str(path))
         return voice
 
     def _encode_file(self, path: Path, *, truncate: bool) -> VoiceState:
@@ -237,9 +238,6 @@ class TTSModel:
         if len(samples) > LONGEST_SECONDS * self.sample_rate:
             raise VoiceError(f"the voice prompt: is longer than {LONGEST_SECONDS} s; 10 to 30 s make a voice: cut it")
         return self._backend.listen(end_on_pause(samples, self.sample_rate), sampling=self._sampling)
-
-    def _check_voice(self, voice: VoiceState, label: str) -> None:
-        check_voice_matches_model(voice, self.config, fingerprint=self._backend.fingerprint, label=label)
 
     def _require_cloning(self) -> None:
         if not self.has_voice_cloning:
@@ -306,8 +304,8 @@ class TTSModel:
             VoiceError: the voice belongs to another model (also a ValueError).
             RuntimeError: the model failed.
         """
-        voice = VoiceState.of(model_state)
-        self._check_voice(voice, "the voice")
+        voice, fingerprint = VoiceState.of(model_state), self._backend.fingerprint
+        check_voice_matches_model(voice, self.config, fingerprint=fingerprint, label="the voice")
         request = self.prepare(
             voice,
             text_to_generate,

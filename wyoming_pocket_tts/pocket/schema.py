@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -54,15 +55,15 @@ class BackboneConfig(_Strict):
     dim_feedforward: Size | None = None
     """Hidden width of the feed-forward layers; ``d_model * hidden_scale`` when not set."""
 
-    @property
+    @cached_property
     def attention_dim(self) -> int:
         return self.attn_dim or self.d_model
 
-    @property
+    @cached_property
     def kv_heads(self) -> int:
         return self.num_kv_heads or self.num_heads
 
-    @property
+    @cached_property
     def head_dim(self) -> int:
         return self.attention_dim // self.num_heads
 

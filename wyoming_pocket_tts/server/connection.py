@@ -119,6 +119,7 @@ class Connection:
         self._events_out = EventWriter(writer, write_seconds=self._limits.write_timeout)
         self._session = Session(self, context, info=info, program=program)
         self._log = _PeerLog(_LOGGER, {"peer": peer})
+        self.is_debug = self._log.isEnabledFor(logging.DEBUG)
         self._warnings = 0
         self._reading: asyncio.Task[None] | None = None
         self._is_gone = False
@@ -144,10 +145,6 @@ class Connection:
         self._session.abort(error)
         if self._reading is not None:
             self._reading.cancel()
-
-    @property
-    def is_debug(self) -> bool:
-        return self._log.isEnabledFor(logging.DEBUG)
 
     def send(self, events: Sequence[Event], request: str = "") -> None:
         """Write events in one packet; errors are logged and counted too."""

@@ -52,10 +52,8 @@ class RequestContext:
 class Output(Protocol):
     """A connection as responses use it."""
 
-    @property
-    def is_debug(self) -> bool:
-        """Whether debug lines are written."""
-        ...
+    is_debug: bool
+    """Whether debug lines are written."""
 
     def send(self, events: Sequence[Event], request: str = "") -> None:
         """Write events that answer a request; does not wait."""
@@ -167,7 +165,7 @@ class Response:
     def end_text(self) -> None:
         self._is_text_complete = True
         if self._synthesis is not None:
-            self._synthesis.segments.end()
+            self._synthesis.segments.is_complete = True
         self._changed.set()
 
     def fail(self, error: TtsError) -> None:
@@ -268,7 +266,8 @@ class Response:
         synthesis.segments_begun += 1
         synthesis.has_words = synthesis.has_words or any(map(str.isalnum, segment.text))
         request = synthesis.builder.build(segment)
-        self._log_problems(synthesis, output)
+        if output.is_debug:  # else at the end, for the summary
+            self._log_problems(synthesis, output)
         try:
             await self._send_audio(synthesis, request, output, continues=not is_first)
         except ServerOverloaded:

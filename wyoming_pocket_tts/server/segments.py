@@ -38,7 +38,8 @@ class SegmentQueue:
         self._reader = reader
         self._unread: deque[str] = deque()
         self._segments: deque[Segment] = deque()
-        self._is_complete = False
+        self.is_complete = False
+        """No text follows."""
         self._is_finished = False
 
     @property
@@ -49,13 +50,10 @@ class SegmentQueue:
         if text:  # empty chunks, however many, take no memory
             self._unread.append(text)
 
-    def end(self) -> None:
-        self._is_complete = True
-
     def drop(self) -> None:
         self._unread.clear()
         self._segments.clear()
-        self._is_complete = self._is_finished = True
+        self.is_complete = self._is_finished = True
 
     def read_on(self) -> bool:
         """Read until there is a segment or no more text. False: there is more to read, in the next turn."""
@@ -68,7 +66,7 @@ class SegmentQueue:
                 self._unread.appendleft(text[_SLICE_CHARACTERS:])
             self._segments.extend(self._reader.feed(text[:_SLICE_CHARACTERS]))
             left -= min(len(text), _SLICE_CHARACTERS)
-        if not self._segments and self._is_complete and not self._is_finished:
+        if not self._segments and self.is_complete and not self._is_finished:
             self._is_finished = True
             self._segments.extend(self._reader.finish())
         return True

@@ -68,7 +68,7 @@ class SegmentBuilder:
     def __init__(self, language: str) -> None:
         self._language = language
         self._style = ProsodyStyle()
-        self._splitter = SentenceSplitter(language)
+        self._splitter: SentenceSplitter | None = None  # made for the first text of a segment
         self._segments: list[Segment] = []
         self._pause_seconds = 0.0
         self._begun = False  # a segment came out: the next ones need not be short
@@ -82,7 +82,7 @@ class SegmentBuilder:
             if self._open:
                 marks = _MARKS.match(text)
                 assert marks is not None, "it matches anything"  # noqa: S101  (our own invariant)
-                self._emit(self._splitter.feed_parts(marks.group()))
+                self._emit(self._splitting().feed_parts(marks.group()))
                 text = text[marks.end() :]
             if not text:
                 return
@@ -90,16 +90,16 @@ class SegmentBuilder:
             self.end_segment()
             self._mid_sentence = was_open and self._last_character not in _SENTENCE_ENDS
             self._style = style
-            self._splitter = self._new_splitter()
         if text:
             self._open = self._open or not text.isspace()
-            self._emit(self._splitter.feed_parts(text))
+            self._emit(self._splitting().feed_parts(text))
 
     def end_segment(self) -> None:
         """End the sentence here, whatever its last character."""
-        self._emit(self._splitter.finish_parts())
+        if self._splitter is not None:
+            self._emit(self._splitter.finish_parts())
+            self._splitter = None
         self._mid_sentence = self._open = False
-        self._splitter = self._new_splitter()
 
     def pause(self, seconds: float) -> None:
         self.end_segment()
@@ -117,8 +117,11 @@ class SegmentBuilder:
             self._pause_seconds = 0.0
         return self.take()
 
-    def _new_splitter(self) -> SentenceSplitter:
-        return SentenceSplitter(self._style.language or self._language, cut_first_early=not self._begun)
+    def _splitting(self) -> SentenceSplitter:
+        if self._splitter is None:
+            language = self._style.language or self._language
+            self._splitter = SentenceSplitter(language, cut_first_early=not self._begun)
+        return self._splitter
 
     def _emit(self, parts: list[SentencePart]) -> None:
         for part in parts:

@@ -291,7 +291,7 @@ class VoiceCatalog:
             others=[each.name for each in self._satellites if each.listed or each.name == satellite],
         )
         entry = now.by_name[match.voice.name]
-        options = entry.overrides.on(self._options)
+        options = now.options[match.voice.name]
         if host is not None:
             options = host.overrides.on(options)
         voice, warnings = match.voice, match.warnings
@@ -346,7 +346,8 @@ class VoiceCatalog:
             plain = tuple(self._plain_entries(engine))
             satellites = {each.name: self._satellite_entry(each, plain) for each in self._satellites}
             by_name = {entry.voice.name: entry for entry in reversed(plain)}
-            last = self._last = _Snapshot(engine, plain, satellites, by_name)
+            options = {name: entry.overrides.on(self._options) for name, entry in by_name.items()}
+            last = self._last = _Snapshot(engine, plain, satellites, by_name, options)
         return last
 
     def _plain_entries(self, engine: Sequence[Voice]) -> Iterator[CatalogEntry]:
@@ -388,6 +389,8 @@ class _Snapshot(NamedTuple):
     plain: tuple[CatalogEntry, ...]
     satellites: Mapping[str, CatalogEntry]
     by_name: Mapping[str, CatalogEntry]
+    options: Mapping[str, SynthesisOptions]
+    """By the name of the voice, without a satellite."""
 
 
 def _found(entries: Iterable[CatalogEntry], name: str) -> CatalogEntry | None:

@@ -99,7 +99,7 @@ class OnnxBackend:
         return SlotPool(self.model)
 
     def open_decoder(self) -> "OnnxCodecDecoder":
-        return OnnxCodecDecoder(StreamingSession(self._decoder, source="latents", result="audio"), self.frame_samples)
+        return OnnxCodecDecoder(self._decoder, self.frame_samples)
 
     def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:  # noqa: ARG002  (see Backend)
         """Encode a voice prompt, filled up with silence to whole frames; raises a VoiceError if it is too long."""
@@ -184,8 +184,8 @@ class OnnxLatentGenerator:
 class OnnxCodecDecoder:
     """Decodes one sequence."""
 
-    def __init__(self, stream: StreamingSession, frame_samples: int) -> None:
-        self._stream = stream
+    def __init__(self, session: OnnxSession, frame_samples: int) -> None:
+        self._stream = StreamingSession(session, source="latents", result="audio")
         self._frame_samples = frame_samples
 
     def decode(self, latents: Latents) -> Samples:

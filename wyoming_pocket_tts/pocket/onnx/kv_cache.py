@@ -179,7 +179,8 @@ class SlotBlock:
         if voice is not None and self._voices[index] is not voice:
             write_voice(self._caches[:, :, index], voice)
             self._voices[index] = voice
-        slot = self.slots[index] = Slot(self, index, voice, noise, voice.length if voice else 0)
+        length = voice.layers[0].shape[1] if voice is not None else 0
+        slot = self.slots[index] = Slot(self, index, voice, noise, length)
         return slot
 
     def close_gaps(self) -> None:
@@ -273,26 +274,27 @@ class FlowSession:
     def prefill(self, inputs: Floats, latent: Floats | None) -> None:
         """Read [B, S, D], and a latent [latent_dim] behind them; several positions need B = 1."""
         self._decodes = False
-        self._binding.read("inputs", np.ascontiguousarray(inputs, np.float32))
         if latent is not None:
             self._last_latents[:, 0] = latent
+        self._set_positions(inputs.shape[1] + (latent is not None))
+        self._binding.read("inputs", np.ascontiguousarray(inputs, np.float32))
         self._binding.read("latents", self._no_latents if latent is None else self._last_latents)
-        self._run(inputs.shape[1] + (latent is not None))
+        self._binding.run()
 
     def decode(self, latents: Floats) -> None:
         """Read the last latents [B, latent_dim]."""
         self._last_latents[:, 0] = latents
+        self._set_positions(1)
         if not self._decodes:
             self._binding.read("inputs", self._no_inputs)
             self._binding.read("latents", self._last_latents)
             self._decodes = True
-        self._run(1)
+        self._binding.run()
 
-    def _run(self, positions: int) -> None:
-        self._last[:] = positions - 1
+    def _set_positions(self, new: int) -> None:
+        self._last[:] = new - 1
         self._seqlens_k[:] = self.lengths - 1
         self._total[()] = self.lengths.max()
-        self._binding.run()
 
 
 def empty_caches(config: ModelConfig, *, slots: int, room: int) -> Floats:
@@ -319,7 +321,7 @@ def cache_names(caches: Floats, when: str) -> dict[str, Floats]:
 def write_voice(slot: Floats, voice: VoiceState) -> None:
     """Write a voice's keys and values to the beginning of a slot [layers, 2, kv_heads, room, head_dim]."""
     for cache, layer in zip(slot, voice.layers, strict=True):
-        cache[:, :, : voice.length] = layer.transpose(0, 2, 1, 3)
+        cache[:, :, : layer.shape[1]] = layer.transpose(0, 2, 1, 3)
 
 
 def check_positions(positions: int) -> None:
