@@ -82,6 +82,7 @@ def run(*arguments: str, at: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 def test_one_command_makes_a_voice_that_speaks(folder: Path, tmp_path: Path) -> None:
     model, recording = str(folder / "model.yaml"), str(folder / "anna.wav")
     (tmp_path / "tts.yaml").write_text(f"models: {{names: {model}}}\n")

@@ -110,6 +110,7 @@ def seconds_of(path: Path) -> float:
 # --- the command
 
 
+@pytest.mark.slow
 def test_a_person_gets_a_table_recordings_a_picture_and_advice(folder: Path, tmp_path: Path) -> None:
     picture = pytest.importorskip("matplotlib.image")
     options = ("--config", "model/model.yaml", "--voice", "voice.wav", "--data-dir", "data", "--threads", "1")
@@ -285,6 +286,7 @@ def hear(folder: Path, name: str, directory: Path) -> Path:
     return result
 
 
+@pytest.mark.slow
 def test_the_same_is_at_no_distance_and_fewer_bits_are_nearer_than_another_voice(folder: Path, tmp_path: Path) -> None:
     hear(folder, "voice", tmp_path)
     other_voice = str(hear(folder, "other", tmp_path))

@@ -54,6 +54,7 @@ def files_of_the_hub(tmp_path_factory: pytest.TempPathFactory) -> dict[str, byte
     return {source: file.read_bytes() for source, file in files.items()}
 
 
+@pytest.mark.slow
 def test_what_is_downloaded_is_enough_for_a_machine_without_a_network(
     files_of_the_hub: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -183,6 +183,7 @@ def test_what_is_wrong_is_said_in_a_line_and_leaves_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_without_pytorch_onnx_runtime_does_it(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     environment = {
@@ -351,6 +352,7 @@ def test_an_interruption_joins_the_thread_that_generates(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_person_sees_how_far_it_is_and_what_to_do_next(folder: Path, tmp_path: Path) -> None:
     options = ("--config", "model/model.yaml", "--voice", "voice.wav", *AT_ONCE, "-o", str(tmp_path / "out.wav"))
     with at_terminal("generate", TEXT, *options, at=folder) as (process, terminal):
@@ -379,6 +381,7 @@ def test_a_voice_is_exported_and_used_as_it_is_said(folder: Path, tmp_path: Path
     assert read_state(target).length == read_state(folder / "voice.safetensors").length
 
 
+@pytest.mark.slow
 def test_recordings_are_cut_to_30_seconds_unless_told_otherwise(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", recording(seconds=40, pitch_hz=110), 24_000)
     long, whole = tmp_path / "cut.safetensors", tmp_path / "whole.safetensors"
@@ -391,6 +394,7 @@ def test_recordings_are_cut_to_30_seconds_unless_told_otherwise(folder: Path, tm
     assert 40 / FRAME_SECONDS <= read_state(whole).length <= 40 / FRAME_SECONDS + 3
 
 
+@pytest.mark.slow
 def test_a_folder_is_exported_file_by_file_and_kept_up_to_date(folder: Path, tmp_path: Path) -> None:
     recordings, voices = tmp_path / "recordings", tmp_path / "voices"
     recordings.mkdir()

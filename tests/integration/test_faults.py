@@ -48,6 +48,7 @@ async def announced_name(running: Service) -> str:
     return running.log.partition("Announced as '")[2].partition("'")[0]
 
 
+@pytest.mark.slow
 async def test_killed_amid_speech_it_starts_again_where_it_was(tmp_path: Path, port: int) -> None:
     names = []
     for life in range(2):
@@ -117,6 +118,7 @@ FILE_SYSTEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FILE_SYSTEMS)
 async def test_it_speaks_and_is_announced_with_nowhere_to_write(case: str, tmp_path: Path) -> None:
     place = tmp_path / "data"

@@ -115,6 +115,7 @@ async def test_a_model_of_ones_own_speaks_with_the_recording_of_a_voice(world: W
             assert await rate_spoken(address, "model-alba") == RATE_HZ
 
 
+@pytest.mark.slow
 async def test_a_model_of_ones_own_needs_no_hub_at_its_second_start(world: World, home: Path) -> None:
     options = ("--engine", "kokoro", "--precision", "fp32")
     with fake_hub(world.files, commits=world.commits) as hub:
@@ -136,6 +137,7 @@ async def test_a_model_of_ones_own_needs_no_hub_at_its_second_start(world: World
         assert "is not on this machine" in running.log, "nothing is downloaded when that is forbidden"
 
 
+@pytest.mark.slow
 async def test_voices_that_were_damaged_come_anew(world: World, home: Path) -> None:
     directory = ready_made_directory(home / "wyoming-pocket-tts", MODEL)
     directory.mkdir(parents=True)

@@ -100,6 +100,7 @@ async def keep_speaking(uri: str) -> None:
         await rate_spoken(uri)
 
 
+@pytest.mark.slow
 async def test_recordings_are_heard_once(world: World, tmp_path: Path) -> None:
     async with home(world, tmp_path) as house:
         house.drop("Anna.wav", recording(world))
@@ -198,6 +199,7 @@ async def test_recordings_are_heard_once_somebody_has_logged_in(world: World, tm
             assert await running.stop() == 0
 
 
+@pytest.mark.slow
 async def test_odd_entries_harm_nobody(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "wyoming-pocket-tts" / "voices"
     folder.mkdir(parents=True)
@@ -228,6 +230,7 @@ async def test_a_folder_is_a_voice_with_styles(world: World, tmp_path: Path) -> 
         await house.until_listed(lambda voices: voices.get("Carl") is True)
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_a_voice_is_named_and_harms_nobody(world: World, tmp_path: Path) -> None:
     async with home(world, tmp_path) as house:
         house.drop("broken.wav", b"RIFF rubbish")

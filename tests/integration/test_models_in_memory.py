@@ -44,6 +44,7 @@ async def states(running: Service) -> dict[str, str]:
     return dict(re.findall(r'model_info{model="([^"]+)",state="(\w+)"}', page))
 
 
+@pytest.mark.slow
 async def test_two_models_take_turns_in_a_budget_that_fits_one(world: World, tmp_path: Path) -> None:
     settings = {"WYOMING_POCKET_TTS_MODELS_MEMORY_MB": FITS_ONE_MB, "WYOMING_POCKET_TTS_MODELS_VOICES": "default"}
     with fake_hub(world.files, commits=world.commits) as hub:

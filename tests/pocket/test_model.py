@@ -342,6 +342,7 @@ def test_how_many_recordings_are_remembered_is_a_setting(
         TTSModel.load_model(config=config)
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_cut_when_asked(model: TTSModel, tmp_path: Path) -> None:
     path = write_recording(tmp_path / "long.wav", pitch_hz=120, seconds=40, rate_hz=8_000)
     whole, cut = model.get_state_for_audio_prompt(path), model.get_state_for_audio_prompt(path, truncate=True)

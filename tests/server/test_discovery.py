@@ -105,6 +105,7 @@ async def test_a_taken_name_gets_a_number_and_a_warning(browser: Browser, caplog
     await first.withdraw()
 
 
+@pytest.mark.slow
 async def test_the_longest_name_that_dns_holds_is_numbered_too(browser: Browser) -> None:
     name = "é" * 40
     first, second = named(name), named(name)
@@ -143,6 +144,7 @@ async def test_the_announcement_follows_changed_addresses(browser: Browser) -> N
     await announcer.withdraw()
 
 
+@pytest.mark.slow
 async def test_another_network_card_with_the_same_addresses_is_announced_on_afresh(browser: Browser) -> None:
     cards = frozenset({2})
     announcer = named("replugged", find_interfaces=lambda _: cards, poll_seconds=0.05)

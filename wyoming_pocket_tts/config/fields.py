@@ -205,16 +205,12 @@ class TextSettings(SettingsModel):
 
     normalize: bool = setting(
         True,  # noqa: FBT003  (the default)
-        "Say numbers, units, dates, addresses and markup as a person would; `false` leaves texts as they come",
+        "Replace numbers, units, dates, addresses and markup by words; `false` leaves texts unchanged",
         flag="--normalize, --no-normalize",
     )
-    emoji: Literal["drop", "speak"] = setting("drop", "Leave emoji out, or say what they show", flag="--emoji")
-    replacements: Words = setting(
-        {}, "What to say instead of what is written: whole words or phrases, `HA: Home Assistant`"
-    )
-    pronunciations: Words = setting(
-        {}, "How to write words so that the voice says them right, `Siobhan: Shivawn`; after everything else"
-    )
+    emoji: Literal["drop", "speak"] = setting("drop", "`drop` emoji, or `speak` their names", flag="--emoji")
+    replacements: Words = setting({}, "Replacements of whole words or phrases, applied first: `HA: Home Assistant`")
+    pronunciations: Words = setting({}, "Respelled words for the pronunciation, applied last: `Siobhan: Shivawn`")
 
     def as_options(self) -> TextOptions:
         return TextOptions(

@@ -56,28 +56,30 @@ def _renamed_value(value: object) -> object:
 
 
 class LimitSettings(SettingsModel):
-    """What one client, and all of them together, may ask for."""
+    """Limits of one client, and of all together."""
 
     max_connections: int = setting(64, "Connections open at once", ge=1)
     max_connections_per_client: int = setting(
-        24, "Connections from one client address; a whole house shares Home Assistant's", ge=1
+        24, "Connections from one client address; all satellites share the address of Home Assistant", ge=1
     )
     # fewer than max_running: one address of clients that stop reading must leave places for the rest
-    max_queued_requests: int = setting(8, "Requests that may wait on one connection behind the one that speaks", ge=0)
+    max_queued_requests: int = setting(8, "Requests that may wait on one connection behind the running one", ge=0)
     max_text_length: int = setting(20_000, "Longest text of one request", ge=1, le=1_000_000)
     idle_timeout: float = setting(
-        300.0, "Silence of a client after which its connection is closed", gt=0, allow_inf_nan=False
+        300.0, "Time without events after which a connection is closed", gt=0, allow_inf_nan=False
     )  # a language model that calls tools may pause for minutes within a stream
-    write_timeout: float = setting(30.0, "Time for a client that stopped reading to go on", gt=0, allow_inf_nan=False)
-    max_running: int = setting(32, "Sentences that are spoken at once, for all clients together", ge=1, le=1_000)
-    max_waiting: int = setting(32, "Answers that may wait for one of these to end", ge=0, le=1_000)
+    write_timeout: float = setting(
+        30.0, "Time after which a client that does not read is disconnected", gt=0, allow_inf_nan=False
+    )
+    max_running: int = setting(32, "Sentences in synthesis at once, of all clients together", ge=1, le=1_000)
+    max_waiting: int = setting(32, "Requests in the queue for these", ge=0, le=1_000)
     queue_timeout: float = setting(
-        30.0, "How long an answer may wait for that, before it is refused", gt=0, allow_inf_nan=False
+        30.0, "Longest time in the queue; then the request is rejected", gt=0, allow_inf_nan=False
     )
     limit_to_realtime: bool = setting(
         default=False,
-        description="Speak no more sentences at once than this machine makes as fast as they are played, by the speed "
-        "that is measured; others wait",
+        description="Admit only as many sentences at once as this machine generates in real time, by the measured "
+        "throughput; others wait",
     )
     on_overload: Annotated[Literal["reject", "fallback"], BeforeValidator(_renamed_value)] = setting(
         "reject",
@@ -94,9 +96,7 @@ class ServerSettings(SettingsModel):
         "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` takes IPv6 as well",
         flag="--uri",
     )
-    shutdown_timeout: float = setting(
-        5.0, "How long speech that has begun may go on after the order to stop", ge=0, le=300
-    )
+    shutdown_timeout: float = setting(5.0, "Time for running requests to finish after the stop signal", ge=0, le=300)
     limits: LimitSettings = LimitSettings()
 
 
@@ -139,16 +139,16 @@ class ModelSettings(SettingsModel):
 
     names: Annotated[tuple[str, ...], BeforeValidator(_split), relative_path(_anchor_configs)] = setting(
         ("english",),
-        "Models to download and speak with, the most important first: names that `wyoming-pocket-tts models` lists, or "
-        "YAML files of your own. `none` keeps to the embedded voices",
+        "Models to download and use, the most important first: names that `wyoming-pocket-tts models` lists, or "
+        "YAML files of your own. `none`: only the embedded voices",
         flag="--model",
         min_length=1,
     )
     languages: Mapping[str, Tag] = setting({}, "Languages of models of your own, by their names: `mine: sv`")
     precision: Literal["fp32", "int8", "mixed", "int4"] = setting(
         "int8",
-        "How exactly to compute: `int8` is fast, `mixed` a little slower and nearer to `fp32`, which is exact; `int4` "
-        "is fastest, and audibly different",
+        "Precision of the weights: `int8` is fast, `mixed` a little slower and closer to `fp32`, which is exact; "
+        "`int4` is the fastest and audibly different",
         flag="--precision",
     )
     threads: int | None = setting(
@@ -160,12 +160,12 @@ class ModelSettings(SettingsModel):
     )
     memory_budget_mb: int | None = setting(
         None,
-        "Megabytes that models in memory may take, the embedded voice included: all but the first are loaded when they "
-        "are asked for, and unloaded to make room. Unset: all stay loaded",
+        "Budget in megabytes for models in memory, the embedded voice included: all but the first are loaded on "
+        "request and evicted to make room. Unset: all stay loaded",
         ge=1,
     )
     voices: Literal["all", "default"] = setting(
-        "all", "Ready-made voices of the models to download: `all`, or only the `default` one of each"
+        "all", "Predefined voices to download: `all`, or only the `default` one of each model"
     )
     local_files_only: bool = setting(lambda: False, "Download nothing", flag="--local-files-only")
 
@@ -209,7 +209,7 @@ class Settings(SettingsModel):
     voices: Mapping[Name, VoiceSettings] = setting({}, "Voices of one's own")
     satellites: Mapping[Name, SatelliteSettings] = setting({}, "Satellites, and options of speech for each")
     data_dir: Annotated[Path, AfterValidator(_expand_home), relative_path(_anchor_path)] = setting(
-        default_data_dir, "Where the service keeps what it must remember", flag="--data-dir"
+        default_data_dir, "Directory of the service: converted models, voices, its announced name", flag="--data-dir"
     )
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

@@ -89,6 +89,7 @@ def test_what_was_said_can_become_part_of_the_voice(engines: tuple[TTSModel, TTS
     assert voices[0].length == voices[1].length
 
 
+@pytest.mark.slow
 def test_a_long_prompt_is_heard_in_parts(engines: tuple[TTSModel, TTSModel]) -> None:
     onnx, reference = engines
     samples = a_recording().repeat(1, 11)  # 27 seconds: more than 256 positions

@@ -97,6 +97,7 @@ def test_the_decoder_is_exact_however_a_stream_is_cut(case: Case) -> None:
         np.testing.assert_allclose(audio, case.audio, rtol=0, atol=TOLERANCE, err_msg=f"{size} frames a call")
 
 
+@pytest.mark.slow
 def test_the_encoder_is_exact_however_a_stream_is_cut(case: Case) -> None:
     network = case.encoder()
     for size in (1, 7, FRAMES):
