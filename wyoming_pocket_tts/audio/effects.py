@@ -38,11 +38,7 @@ class Resampler:
     """Brings a stream to another rate; the same, to the bit, as resampling all of it at once."""
 
     def __init__(self, rate_hz: int, target_hz: int) -> None:
-        """Prepare a stream.
-
-        Raises:
-            ConfigError: the target is out of range.
-        """
+        """Raises ``ConfigError`` if the target is out of range."""
         if not LOWEST_HZ <= target_hz <= HIGHEST_HZ:
             raise ConfigError(f"the sample rate {target_hz} is out of range: {LOWEST_HZ} to {HIGHEST_HZ} Hz")
         self._rate_hz = rate_hz
@@ -82,11 +78,7 @@ class TimeStretcher:
     """
 
     def __init__(self, speed: float, rate_hz: int) -> None:
-        """Prepare a stream; speed 2 takes half the time.
-
-        Raises:
-            ConfigError: the speed is out of range.
-        """
+        """Speed 2 takes half the time; raises ``ConfigError`` if it is out of range."""
         if not SLOWEST <= speed <= FASTEST:
             raise ConfigError(f"the speed {speed} is out of range: {SLOWEST} to {FASTEST}")
         self._speed = speed
@@ -119,7 +111,6 @@ class TimeStretcher:
 
     @property
     def _end(self) -> int:
-        """How many samples of speech there have been."""
         return self._first + len(self._speech)
 
     def _ideal(self) -> int:
@@ -211,11 +202,7 @@ class GainLimiter:
     """
 
     def __init__(self, gain_db: float, rate_hz: int) -> None:
-        """Prepare a stream; ``SILENT_DB`` or less makes it zeros.
-
-        Raises:
-            ConfigError: the gain is out of range.
-        """
+        """``SILENT_DB`` or less makes zeros; raises ``ConfigError`` if the gain is out of range."""
         if not gain_db <= LOUDEST_DB:  # nor is it, if it is no number
             raise ConfigError(f"the volume {gain_db} is out of range: at most {LOUDEST_DB:.0f} dB")
         self._gain = 10 ** (gain_db / 20) if gain_db > SILENT_DB else 0.0
@@ -264,24 +251,19 @@ def shape(blocks: Iterator[Pcm], rate_hz: int, options: SynthesisOptions) -> Ite
 @overload
 def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, options: SynthesisOptions) -> Iterator[Pcm | Pending]: ...
 def shape(blocks: Iterator[Pcm | Pending], rate_hz: int, options: SynthesisOptions) -> Iterator[Pcm | Pending]:
-    """Apply speed, sample rate and volume to blocks of this rate; the result does not depend on how they are cut.
+    """Apply speed, sample rate and volume; the result does not depend on how the blocks are cut.
 
-    Returns ``blocks`` itself if nothing is to be changed; else an iterator that closes them with itself.
-
-    Raises:
-        ConfigError: an option is out of range.
+    Returns ``blocks`` itself if nothing changes, else an iterator that closes them with itself. Raises ``ConfigError``.
     """
     effects = _effects(rate_hz, options)
     return _shaped(blocks, effects) if effects else blocks
 
 
 def silence(seconds: float, rate_hz: int) -> Pcm:
-    """Zeros of that duration, to the nearest sample."""
     return np.zeros(round(seconds * rate_hz), np.int16)
 
 
 def _effects(rate_hz: int, options: SynthesisOptions) -> list[AudioEffect]:
-    """In the order in which they do least harm: limiting comes last, as resampling can make peaks higher."""
     effects: list[AudioEffect] = []
     if options.speed != 1:
         effects.append(TimeStretcher(options.speed, rate_hz))

@@ -49,11 +49,7 @@ class WavWriter:
         self._data_bytes = 0
 
     def write(self, audio: bytes, audio_format: AudioFormat) -> None:
-        """Append samples.
-
-        Raises:
-            SpeechError: the format changed within one file.
-        """
+        """Raises ``TtsError`` if the format changed within one file."""
         if self._format is None:
             self._format = audio_format
             self._file.write(_header(audio_format, _UNKNOWN_LENGTH_BYTES))
@@ -65,7 +61,6 @@ class WavWriter:
 
     @property
     def seconds(self) -> float:
-        """Length of the audio written so far."""
         return self._data_bytes / self._format.bytes_per_second if self._format else 0.0
 
     def finish(self, if_empty: AudioFormat) -> None:
@@ -81,11 +76,7 @@ class WavWriter:
 
 @contextmanager
 def open_wav(name: str) -> Iterator[WavWriter]:
-    """Open a WAV file for writing, ``-`` for standard output. The file gets its name only when it is complete.
-
-    Raises:
-        SpeechError: the file cannot be written.
-    """
+    """Open a WAV file, ``-`` for standard output; it gets its name only when it is complete. Raises ``TtsError``."""
     path = Path(name)
     try:
         if name == "-":
@@ -133,7 +124,6 @@ class AudioPlayer:
             raise TtsError(f"{self._name} ended too early; --output FILE writes a WAV file instead") from error
 
     def close(self) -> None:
-        """Wait until everything is played."""
         if self._process is None:
             return
         self._process.communicate()

@@ -253,7 +253,6 @@ def _level_spread_db(levels_db: NDArray[np.float64], spoken: NDArray[np.bool_]) 
 
 
 def _mean_db(levels_db: NDArray[np.float64]) -> float:
-    """The level of the mean power."""
     return float(10 * np.log10(np.mean(10 ** (levels_db / 10))))
 
 

@@ -189,7 +189,6 @@ class BenchmarkRunner:
         self.status.show(f"{name}: {text} ...")
 
     def _released(self, size: ModelSizeTier) -> tuple[ModelBundle, Path, bool] | None:
-        """The converted model and its default voice, if both are installed."""
         bundle = find_converted(size.name, size.config, data_dir=self.data_dir, precision=self.precision)
         directory = ready_made_directory(self.data_dir, size.name)
         voice = default_voice(size.name)
@@ -247,7 +246,6 @@ class SystemLoad:
 
 
 def doubts(uri: str, load: SystemLoad | None) -> Iterator[str]:
-    """Why the figures will not be those of an idle machine; ``uri`` is where the settings let the service listen."""
     if _is_served(uri):
         yield (
             f"a service answers at {uri}, and uses the same cores: {_TOO_LOW} whenever it does; stop it"
@@ -274,7 +272,6 @@ def _is_served(uri: str) -> bool:
 
 
 def choice(results: Sequence[BenchmarkResult]) -> BenchmarkResult | None:
-    """The largest model that is fast enough."""
     return next((each for each in results if each.speed >= COMFORTABLE_SPEED), None)
 
 
@@ -315,7 +312,6 @@ def advice(results: Sequence[BenchmarkResult]) -> str:
 
 
 def as_dict(results: Sequence[BenchmarkResult]) -> dict[str, Any]:
-    """The report as JSON."""
     chosen = choice(results)
     return {
         "choice": None if chosen is None else {"model": chosen.name, "precision": chosen.precision.value},

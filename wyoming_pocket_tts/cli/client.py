@@ -115,13 +115,11 @@ async def check_server(uri: str, *, seconds: float) -> str:
 
 
 async def words_of(text: str) -> AsyncIterator[str]:
-    """Yield a text word by word, as a language model would produce it."""
     for word in text.split(" "):
         yield word + " "
 
 
 async def typed_text() -> AsyncIterator[str]:
-    """Yield standard input as it is typed, to its end."""
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -181,7 +179,6 @@ class DescribeResponse:
 
     @property
     def program(self) -> str:
-        """The name of its first text-to-speech program; empty if it has none."""
         programs = self.info.get("tts")
         first = programs[0] if isinstance(programs, list) and programs else None
         return str(first.get("name", "")) if isinstance(first, dict) else ""
@@ -385,7 +382,6 @@ def _program(answer: DescribeResponse, uri: str) -> TtsProgram:
 async def _exchange(
     connection: _Connection, text: AsyncIterable[str], *, voice: str | None, sink: Sink, streams: bool
 ) -> ClientTiming:
-    """Send, receive and pass on concurrently, so that slow typing or slow playback does not delay the others."""
     received: asyncio.Queue[AudioChunk | None] = asyncio.Queue()
     async with asyncio.timeout(None) as silence:
         sending = asyncio.create_task(_send(connection, text, silence, voice=voice, streams=streams))

@@ -135,7 +135,6 @@ def check_name_is_free(name: str, settings: Settings, *, embedded: Collection[st
 
 
 def checked_name(name: str) -> str:
-    """The name in composed form (NFC), as most systems write file names."""
     composed = unicodedata.normalize("NFC", name)
     allowed = all(each.isalnum() or each in " -_." or unicodedata.category(each).startswith("M") for each in composed)
     problem = ""
@@ -190,7 +189,6 @@ def _show_consent_note(data_dir: Path, *, quiet: bool, tell: Tell) -> None:
 
 
 def _recording(what: CloneOptions, tell: Tell) -> "tuple[NDArray[np.float32], int]":
-    """The used part of the recording [N] and its rate; gives advice on its quality."""
     path = fetch(what.recording, local_files_only=what.local_files_only)
     samples, rate_hz = read_audio(path)
     seconds = len(samples) / rate_hz
@@ -319,7 +317,6 @@ def _is_current(model: TTSModel, recording: Path, voice: Path) -> bool:
 
 
 def _pairs(folder: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Recordings of a folder, and the voice file of each."""
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target}: is a file; the voices of the folder {folder} need a folder")
     recordings = sorted(

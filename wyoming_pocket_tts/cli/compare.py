@@ -184,7 +184,6 @@ def _candidates(names: Sequence[str]) -> list[Candidate]:
 
 @contextmanager
 def _directory(path: Path) -> Iterator[None]:
-    """Create a directory; remove what was created if nothing is written into it."""
     made = [each for each in (path, *path.parents) if not each.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -212,7 +211,6 @@ class _Runner:
     warned: set[str] = field(default_factory=set)
 
     def reference(self, voice: str) -> CandidateResult:
-        """Encode the voice that all candidates use, then measure fp32."""
         task = self._task(Candidate.FP32)
         source = str(self._predefined(voice) or voice)
         encoding = task.model_copy(update={"task": "voice", "voice": source, "result": self._voice})
@@ -230,7 +228,6 @@ class _Runner:
             return CandidateResult(candidate, problem=" ".join(str(error).split()))
 
     def draw(self, outcomes: Sequence[CandidateResult]) -> bool:
-        """Draw what was measured, if Matplotlib is installed."""
         if not find_spec("matplotlib"):
             return False
         rows = [(title(each), GeneratedOutput.read(self._result(each.candidate))) for each in outcomes if each.figures]
@@ -350,7 +347,6 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
 
 
 def advice(comparison: Comparison, *, directory: str, serve: Sequence[str]) -> str:
-    """What to do next; ``serve`` is the command without its precision."""
     choice, reference = comparison.choice, comparison.outcomes[0].candidate
     command = shlex.join([*serve, "--precision", choice])
     if choice is reference:
@@ -363,7 +359,6 @@ def advice(comparison: Comparison, *, directory: str, serve: Sequence[str]) -> s
 
 
 def title(outcome: CandidateResult) -> str:
-    """One line, above its spectrogram."""
     figures, off = outcome.figures, outcome.distance
     if figures is None:
         return f"{outcome.candidate}: {outcome.problem}"

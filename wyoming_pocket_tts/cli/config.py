@@ -70,7 +70,6 @@ def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(settings: Settings, casting: ResolvedVoices) -> Iterator[str]:
-    """Voices and satellites with their options, and how the voice of a request is chosen."""
     if casting.voices:
         yield "\nVoices"
         for voice in casting.voices:
@@ -102,7 +101,6 @@ def _origin(voice: ConfiguredVoice) -> str:
 
 
 def _options(overrides: OptionOverrides) -> str:
-    """Options that differ from the defaults."""
     options, default = overrides.on(SynthesisOptions()), SynthesisOptions()
     shown = (
         (options.speed, default.speed, "speed {:g}"),

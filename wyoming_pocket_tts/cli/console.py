@@ -29,7 +29,6 @@ _TO_START_AND_CLEAR = "\r\x1b[K"
 
 
 def print_error(text: str) -> None:
-    """Write lines to standard error, each with the program's name before it."""
     for line in text.splitlines():
         typer.echo(f"wyoming-pocket-tts: {line}", err=True)
 
@@ -44,7 +43,6 @@ def teller(*, quiet: bool) -> Tell:
 
 
 def table(*rows: Sequence[Any]) -> str:
-    """Align rows of cells in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

@@ -168,7 +168,6 @@ class OfflineSynthesizer:
         self._narrator = SynthesisPipeline(embedded, self._catalog)
 
     def find(self, name: str | None) -> VoiceMatch:
-        """Find a voice or satellite, the default voice for None."""
         satellites = self._resolved.satellites
         satellite = next((each for each in satellites if name is not None and same_name(each.name, name)), None)
         if satellite is not None:
@@ -266,7 +265,6 @@ def styled_spans(text: str, language: str, reading: TextOptions, *, warn: Tell) 
 
 
 def default_text(language_code: str) -> str:
-    """An example sentence in that language."""
     texts = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8"))
     return str(texts[language_code])
 
@@ -322,7 +320,6 @@ def generate_with_pocket(
 def _speech(
     model: TTSModel, state: VoiceState, spans: Sequence[StyledSpan], generation: GenerationOptions
 ) -> Generator[Pcm, None, None]:
-    """Blocks of all spans, with the silence between them."""
     has_audio = False
     for span in spans:
         if span.pause_seconds and (has_audio or span.text):

@@ -106,7 +106,6 @@ class Measurement(_Message):
 
     @property
     def speed(self) -> float:
-        """Times real time."""
         return self.speech_seconds / max(self.took_seconds, 1e-6)
 
 
@@ -194,7 +193,6 @@ def _parsed(line: bytes) -> _Response | None:
 
 
 def _measure(task: MeasureTask, parent: MessageWriter) -> Measurement:
-    """Load the candidate, measure it, lead it, and write what it generated."""
     parent.tell(StatusMessage(text="loading"))
     loaded, load_seconds = _load(task)
     backend = loaded.backend
@@ -295,7 +293,6 @@ def _led_frames(
 
 
 def _decoded(backend: Backend, chunks: Sequence[Latents]) -> Iterator[Samples]:
-    """Decode frame by frame, as a service does that keeps up."""
     for latents in chunks:
         decoder = backend.open_decoder()
         for index in range(len(latents)):

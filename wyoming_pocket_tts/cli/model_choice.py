@@ -81,7 +81,6 @@ class ModelSelection:
 
     @property
     def options(self) -> list[str]:
-        """The same selection as options of another command."""
         given = (("--language", self.language), ("--config", self.config))
         return next(([option, value] for option, value in given if value), [])
 
@@ -97,7 +96,6 @@ class ModelSelection:
 
 
 def is_none(names: Sequence[str]) -> bool:
-    """Whether ``models.names`` excludes all models of Pocket TTS."""
     return [name.lower() for name in names] == [NONE]
 
 
@@ -254,12 +252,10 @@ def size_tiers(language: str) -> list[ModelSizeTier]:
 
 
 def language_of(names: tuple[str, ...]) -> str:
-    """The language of the first released model among these; English if there is none."""
     return next((family(name) for name in names if name in model_names()), _DEFAULT_LANGUAGE)
 
 
 def family(name: str) -> str:
-    """The prefix that the model names of a language share."""
     return name.partition("_")[0]
 
 

@@ -82,12 +82,10 @@ def models(*, as_json: options.JsonFlag = False, data_dir: options.DataDirOption
 
 
 def released_models(data_dir: Path | None = None) -> list[ReleasedModel]:
-    """All released models in the order of the registry; ``data_dir`` is searched for model bundles."""
     return [_described(name, data_dir) for name in model_names()]
 
 
 def models_table(models: Sequence[ReleasedModel]) -> str:
-    """The models in columns, and the names of the voices below."""
     rows = [("NAME", "LANGUAGE", "PARAMETERS", "TYPE", "VOICE", "INSTALLED", "CONVERTED")]
     for model in models:
         size = f"{model.parameters / _MILLION:.0f} M"
@@ -137,7 +135,6 @@ class DownloadOptions:
 
     @classmethod
     def of(cls, settings: Settings, *, file: Path | None, data_dir: Path | None, **more: Any) -> "DownloadOptions":  # noqa: ANN401
-        """Options from settings, and from the settings file and data directory of the command line."""
         in_environment = settings.data_dir if "data_dir" in settings.model_fields_set else None
         return cls(
             data_dir=settings.data_dir,

@@ -99,11 +99,10 @@ class SystemdHost:
     """Whether systemd runs, or is only installed, as in an image."""
     may_change: bool
     run: Callable[[Sequence[str]], str]
-    """Runs a command and returns its output; raises SpeechError with its error output."""
+    """Runs a command and returns its output; raises TtsError with its error output."""
 
     @staticmethod
     def local() -> "SystemdHost":
-        """This machine."""
         try:
             found = re.match(r"systemd (\d+)", run_command(["systemctl", "--version"]))
         except FileNotFoundError:
@@ -132,7 +131,6 @@ class InstallStep:
 
 
 def run_command(command: Sequence[str]) -> str:
-    """Run a command and return its output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own words)
     if done.returncode != 0:
         raise TtsError(f"{shlex.join(command)} failed: {done.stderr.strip() or f'exit code {done.returncode}'}")
@@ -149,7 +147,6 @@ class InstalledProgram:
 
     @staticmethod
     def running() -> "InstalledProgram":
-        """The one that runs now."""
         package = Path(__file__).resolve().parents[1]
         places = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package.parent}
         outermost = [place for place in places if not any(place.is_relative_to(other) for other in places - {place})]
@@ -321,7 +318,6 @@ def _lies_in(path: Path, places: Sequence[Path]) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """A word of a command line of a unit."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != word or " " in word else word
 

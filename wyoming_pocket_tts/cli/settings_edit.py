@@ -110,7 +110,6 @@ def _comments(text: str) -> Counter[str]:
 
 
 def _listed(names: object) -> list[str]:
-    """Names as settings accept them: a list, or a text with commas."""
     if isinstance(names, str):
         return [name.strip() for name in names.split(",") if name.strip()]
     return [str(name) for name in names] if isinstance(names, list) else []

@@ -39,7 +39,6 @@ class OutputDistance:
 
 
 def distance(reference: GeneratedOutput, candidate: GeneratedOutput) -> OutputDistance:
-    """Compare a candidate with the reference that led it."""
     latents = reference.latents
     size = max(float(np.linalg.norm(latents)), float(np.finfo(np.float32).tiny))
     is_as_long = len(reference.audio) == len(candidate.audio)
@@ -68,7 +67,6 @@ def _spectrogram_db(samples: Floats, loudest: float) -> Floats:
 
 
 def _loudest_power(samples: Floats) -> float:
-    """The greatest power at any time and frequency; more than 0 even for silence."""
     return max(float(_power(samples).max()), float(np.finfo(np.float32).tiny))
 
 

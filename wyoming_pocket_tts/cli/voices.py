@@ -65,7 +65,6 @@ class VoiceListing:
 
 
 def list_voices(settings: Settings, *, embedded: Sequence[Voice]) -> VoiceListing:
-    """Find all voices that a service with these settings would list; loads and downloads nothing."""
     wanted = model_specs(settings.models.names, languages=settings.models.languages)
     precision = Precision(settings.models.precision)
     models = [
@@ -145,7 +144,6 @@ def _custom(name: str, files: Mapping[str, Path], candidates: Sequence[_Model], 
 
 
 def _content(file: Path) -> VoiceState | VoiceError | None:
-    """An exported voice, or why the file cannot be read; None for a recording."""
     try:
         return content_of(file)
     except VoiceError as error:

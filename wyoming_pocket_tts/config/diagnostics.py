@@ -91,7 +91,6 @@ def explain_error(problem: ErrorDetails, key: Key) -> ConfigIssue:
 
 
 def _describe(value: object) -> str:
-    """A value in the terms of a settings file."""
     match value:
         case None:
             return "nothing"
@@ -149,7 +148,6 @@ class _Owners(dict[tuple[str, object], str]):
 
 
 def find_conflicts(settings: Settings) -> Iterator[ConfigIssue]:
-    """Yield combinations of valid settings that cannot be used."""
     owners = _Owners()
     for section, names in (("voices", settings.voices), ("satellites", settings.satellites)):
         for name in names:

@@ -54,7 +54,6 @@ def setting(default: Any, description: str, *, flag: str = "", **constraints: An
 
 
 def keys_of(section: type[SettingsModel]) -> dict[str, FieldInfo]:
-    """Fields of a section by their keys in a settings file."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
@@ -70,7 +69,6 @@ def holds_names(field: FieldInfo) -> bool:
 
 
 def environment_text(value: object) -> str:
-    """A value as an environment variable holds it."""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -89,24 +87,20 @@ class SettingInfo:
 
     @property
     def yaml_key(self) -> str:
-        """The key in messages and documentation: ``log.level``."""
         return ".".join(self.key)
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it, or empty."""
         return "" if self.file_only else variable_of(self.yaml_key)
 
 
 def variable_of(dotted_key: str) -> str:
-    """The environment variable of a setting such as ``log.level``."""
     return ENVIRONMENT_PREFIX + dotted_key.replace(".", "_").upper()
 
 
 def leaves_of(
     section: type[SettingsModel], at: tuple[str, ...] = (), *, file_only: bool = False
 ) -> Iterator[SettingInfo]:
-    """Yield every setting in the order of the tree."""
     for name, field in keys_of(section).items():
         named = holds_names(field)
         if below := section_in(field):

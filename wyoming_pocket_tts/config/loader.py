@@ -91,7 +91,6 @@ class SourceMap:
         return self.file.line(key)
 
     def place(self, key: Key) -> str:
-        """The place of a key, for a message."""
         line = self.line(key)
         return self._places.get(key) or (self.file.place(line) if self.file and line else "settings")
 
@@ -115,7 +114,6 @@ class LoadResult:
         return not any(key[:1] == (section,) or not key for key in self.left_out for section in sections)
 
     def conflicts(self) -> Iterator[ConfigIssue]:
-        """Yield combinations that cannot be used, except those with settings that were left out."""
         if self.is_complete("server", "discovery", "metrics"):
             for issue in find_conflicts(self.settings):
                 if not any(key[:2] == issue.key[:2] for key in self.left_out):
@@ -132,8 +130,7 @@ def load_settings(
 ) -> Settings:
     """Merge the sources into one valid tree. ``flags`` maps dotted keys (``"log.level"``) to values; None is unset.
 
-    Raises:
-        ConfigError: one line for each mistake, with the file and line, the variable or the option.
+    Raises ``ConfigError`` with a line for each mistake: the file and line, the variable or the option.
     """
     found = load_with_issues(file=file, environment=environment, flags=flags)
     issues = [*found.issues, *(found.conflicts() if check_conflicts else ())]
@@ -163,11 +160,7 @@ def load_with_issues(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> LoadResult:
-    """Merge the valid parts of the sources, and collect the mistakes.
-
-    Raises:
-        ConfigError: the file cannot be read at all.
-    """
+    """Merge the valid parts of the sources, and collect the mistakes; a ``ConfigError`` if the file cannot be read."""
     sources = SourceMap(file, environment, flags)
     issues = [*sources.issues]
     left_out: list[Key] = []
@@ -244,7 +237,6 @@ def _find(location: Key, values: Mapping[str, Any]) -> tuple[Key, Key]:
 
 
 def _without(values: Mapping[str, Any], key: Key) -> dict[str, Any]:
-    """A copy without one key; empty for the empty key."""
     if not key:
         return {}
     first, *rest = key
@@ -254,7 +246,6 @@ def _without(values: Mapping[str, Any], key: Key) -> dict[str, Any]:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one source over another; sections merge, everything else is replaced."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)

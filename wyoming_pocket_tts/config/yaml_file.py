@@ -50,7 +50,6 @@ class YamlFile:
         return f"{self.path}, line {line}"
 
     def line(self, key: Key) -> int:
-        """The line of a key, or of the nearest part of it that is in the file."""
         line, node = 1, self._root
         for part in key:
             found = next((pair for pair in _pairs(node) if pair[0].value == str(part)), None)

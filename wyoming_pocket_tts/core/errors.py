@@ -144,7 +144,6 @@ def format_exception_without_text(error: BaseException, *, text: str | None) -> 
 
 
 def fault_kind(error: BaseException) -> str:
-    """The kind of a fault for observers: "memory" or "exception"."""
     return "memory" if is_out_of_memory(error) else "exception"
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 SPOKEN = "spoken"
-"""The outcome of a response that was sent whole; any other outcome is the ``code`` of a ``SpeechError``."""
+"""The outcome of a response that was sent whole; any other outcome is the ``code`` of a ``TtsError``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,6 @@ class RequestStats:
 
     @property
     def real_time_factor(self) -> float | None:
-        """Seconds waited for each second of audio; None without audio."""
         return self.waited_seconds / self.audio_seconds if self.audio_seconds > 0 else None
 
 

@@ -26,7 +26,6 @@ request_id: ContextVar[str] = ContextVar("wyoming_pocket_tts_request", default="
 
 @contextmanager
 def request_context(request: str) -> Iterator[None]:
-    """Set ``request_id`` for a block of code."""
     token = request_id.set(request)
     try:
         yield

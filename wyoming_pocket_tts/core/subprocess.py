@@ -91,7 +91,6 @@ def read_lines(child: "subprocess.Popen[bytes]", stop: Event) -> Iterator[bytes]
 
 
 def stderr_tail(complaints: IO[bytes]) -> str:
-    """The last line of the child's standard error."""
     complaints.seek(0)
     return complaints.read().decode(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
 

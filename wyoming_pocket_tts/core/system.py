@@ -95,7 +95,7 @@ def configure_malloc() -> None:
     By itself glibc raises its idea of "large" with each large block that is freed, up to 32 MB, and has an arena for
     each thread: a service that makes and frees some megabytes for each answer then keeps half as much again as it uses
     (440 to 470 MB instead of 310 MB after twenty answers in english). What is computed again and again should keep its
-    memory meanwhile (``inference.Network``): to fetch it anew each time costs a quarter of the speed. Call it before
+    memory meanwhile (``OnnxSession``): to fetch it anew each time costs a quarter of the speed. Call it before
     threads are started. Does nothing where the C library is another.
     """
     try:
@@ -162,11 +162,7 @@ def cpu_flags(cpu_info: Path = _CPU_INFO) -> frozenset[str]:
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or a directory's entries, to the disk.
-
-    Raises:
-        OSError: it cannot be opened, or the disk fails.
-    """
+    """Bring a file, or a directory's entries, to the disk; raises ``OSError``."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -179,10 +175,7 @@ def atomic_path(target: Path, *, durable: bool = True) -> Iterator[Path]:
     """A free path beside ``target`` for a file or a folder, which replaces ``target`` when the block ends.
 
     After an error the path is deleted and ``target`` stays as it was. ``durable`` brings both to the disk, for what a
-    crash must not lose. A folder's files are brought there by whoever writes them.
-
-    Raises:
-        OSError: the system refuses; what stood at ``target`` is there.
+    crash must not lose; files within a folder excepted. Raises ``OSError``.
     """
     aside, old = (target.with_name(f".{target.name}.{secrets.token_hex(4)}.{end}") for end in ("partial", "old"))
     try:
@@ -216,12 +209,10 @@ class Backoff:
         self._longest = longest
 
     def delay(self) -> float:
-        """The delay before the next attempt."""
         delay, self._next = self._next, min(2 * self._next, self._longest)
         return delay
 
     def reset(self) -> None:
-        """Begin with the first delay again, after a success."""
         self._next = self._first
 
 
@@ -236,18 +227,10 @@ _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 
 @contextmanager
 def locked(path: Path, *, stop: Event, waits: Callable[[], None]) -> Iterator[int]:
-    """Hold the lock on a file, which is made and stays; give its descriptor.
+    """Hold the lock on a file, which is made and stays; yields its descriptor.
 
-    A child that inherits the descriptor holds the lock as well: it is free when the last holder closes it or dies.
-
-    Args:
-        path: the file.
-        stop: gives up the wait when it is set.
-        waits: is called once if another process holds it.
-
-    Raises:
-        Cancelled: ``stop`` was set.
-        OSError: the file cannot be made or locked.
+    A child that inherits the descriptor holds the lock as well, until the last holder closes it or dies. ``waits`` is
+    called once if another process has it. Raises ``Cancelled`` when ``stop`` is set meanwhile, and ``OSError``.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:

@@ -111,7 +111,6 @@ class OptionOverrides:
     pronunciations: Words = ()
 
     def on(self, below: SynthesisOptions) -> SynthesisOptions:
-        """Apply this layer."""
         pauses, text = below.pauses, below.text
         return SynthesisOptions(
             speed=_either(self.speed, below.speed),
@@ -208,13 +207,10 @@ class LoadedSynthesizer(Synthesizer):
 class Closable(Protocol):
     """What generators are and plain iterators need not be."""
 
-    def close(self) -> None:
-        """Cancel the rest."""
-        ...
+    def close(self) -> None: ...
 
 
 def close(blocks: object) -> None:
-    """Close an iterator if it can be closed."""
     if isinstance(blocks, Closable):
         blocks.close()
 

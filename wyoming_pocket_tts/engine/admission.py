@@ -20,14 +20,9 @@ _Queue = deque[asyncio.Future[None]]
 class AdmissionController:
     """A counting lock with a bounded queue. Belongs to the event loop's thread.
 
-    Continuations of a response that was admitted before wait ahead of newcomers and are never refused.
-
-    Args:
-        max_active: streams at once.
-        max_waiting: newcomers in the queue.
-        queue_seconds: how long these may wait; None for any time.
-        room: how many streams may be active now, at least one; None for ``max_active``. When it grows, call
-            ``wake_waiters``.
+    Continuations of an admitted response wait ahead of new streams and are never refused. At most
+    ``max_waiting`` new ones wait, for ``queue_seconds`` (None: any time). ``room`` limits ``max_active`` further, to at
+    least one; call ``wake_waiters`` when it grows.
     """
 
     def __init__(
@@ -55,9 +50,7 @@ class AdmissionController:
     async def acquire(self, *, continuation: bool) -> None:
         """Wait for admission, to be given back with ``release``.
 
-        Raises:
-            Overloaded: the queue is full, nothing became free in time, or this is closed.
-            Cancelled: it was closed meanwhile.
+        Raises ``ServerOverloaded`` if the queue is full, too slow, or closed, ``Cancelled`` if it is closed meanwhile.
         """
         if self._closed:
             raise ServerOverloaded("the server is stopping")
@@ -74,7 +67,6 @@ class AdmissionController:
             await self._wait_for_a_while()
 
     def release(self) -> None:
-        """Admit the first continuation that waits, else the first newcomer."""
         self._active -= 1
         self.wake_waiters()
 
@@ -88,7 +80,6 @@ class AdmissionController:
                     admission.set_result(None)
 
     def close(self) -> None:
-        """Refuse all that wait and all that come."""
         self._closed = True
         for waiting in (self._continuations, self._newcomers):
             while waiting:
@@ -125,13 +116,9 @@ class AdmissionController:
 class ThroughputMeter:
     """Audio generated per second in which at least one stream wanted some; older seconds count ever less.
 
-    A listener far ahead of playback is no sign of a slow machine, and audio taken out of its backlog none of a fast
-    one. It ages by wanting seconds alone: after a quiet night the machine is as fast as before. Times are seconds
-    of one monotonic clock.
-
-    Args:
-        half_life_seconds: after so many wanting seconds, what was counted before them counts half.
-        enough_seconds: with fewer of them, there is no result.
+    A listener far ahead of playback is no sign of a slow machine, and audio out of its backlog none of a fast one. Age
+    is counted in wanting seconds: after a quiet night the machine is as fast as before. Without ``enough_seconds`` of
+    them there is no result. Times are seconds of one monotonic clock.
     """
 
     def __init__(
@@ -145,12 +132,10 @@ class ThroughputMeter:
         self._busy_seconds = 0.0
 
     def wants(self, now: float) -> None:
-        """One more stream wants audio."""
         self._pass(now)
         self._wanting += 1
 
     def rests(self, now: float) -> None:
-        """One of those that wanted audio has enough, or has ended."""
         self._pass(now)
         self._wanting -= 1
 

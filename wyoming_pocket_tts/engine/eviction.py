@@ -141,7 +141,6 @@ class Lease:
 
     @property
     def is_decided(self) -> bool:
-        """Whether there is nothing to wait for."""
         return self.loaded is not None or self.error is not None
 
 
@@ -204,7 +203,6 @@ class ModelPool:
 
     @property
     def size_bytes(self) -> int:
-        """Of all that are in memory, or being loaded."""
         return sum(each.model.size_bytes for each in self.there) + self._loading_bytes()
 
     def add(self, model: ManagedModel, synthesizer: LoadedSynthesizer | None) -> None:
@@ -215,11 +213,7 @@ class ModelPool:
             self._enter(model, synthesizer).used_at = used_at
 
     def acquire(self, model: ManagedModel, now: float) -> Lease:
-        """Ask for a model.
-
-        Raises:
-            ModelError: it broke, and cannot be had now.
-        """
+        """Ask for a model; raises ``ModelError`` if it broke and cannot be reloaded now."""
         lease = Lease(model, now)
         if model.loaded is not None:
             _lend(model.loaded, lease)
@@ -242,7 +236,6 @@ class ModelPool:
 
     @staticmethod
     def succeeded(lease: Lease) -> None:
-        """A stream has come to its end: its model is fine."""
         lease.model.failures = 0
 
     @staticmethod
@@ -284,7 +277,6 @@ class ModelPool:
         return [*leaving, *crowd]
 
     def refuse_late(self, now: float) -> Wakes:
-        """Fail leases that have waited for too long."""
         waiting = [each for model in self.models for each in model.waiting]
         late = [each for each in waiting if now > each.since + self._patience.arrival]
         return self.refuse(late, ModelError("the model did not come into memory in time; ask again"))
@@ -327,7 +319,6 @@ class ModelPool:
 
     @staticmethod
     def refuse(leases: Sequence[Lease], error: TtsError) -> Wakes:
-        """Fail leases that wait."""
         for lease in leases:
             lease.error = error
             lease.model.waiting.remove(lease)

@@ -132,11 +132,9 @@ class ModelInstaller:
             self._thread.start()
 
     def stop(self) -> None:
-        """Cancel what is not done; returns at once."""
         self._stop.set()
 
     def close(self) -> None:
-        """Cancel what is not done, and join the thread. Unfinished files are deleted."""
         self.stop()
         if self._thread.ident is not None:
             self._thread.join()
@@ -179,7 +177,6 @@ class ModelInstaller:
         return True
 
     def _install(self, model: ModelSpec) -> None:
-        """Install a model and the voices that it needs, and make it available."""
         report = InstallProgressLog(model.label)
         bundle = self._bundles.get(model.label) or self._convert(model, report)
         directory = (
@@ -277,7 +274,6 @@ class ModelInstaller:
         return voice
 
     def _install_voices(self, model: ModelSpec, voices: ModelVoices) -> None:
-        """Download the other voices; each is listed as soon as it is there."""
         if not missing_voices(ready_made_directory(self._options.data_dir, str(model.name)), model.voices):
             return
         try:

@@ -42,12 +42,9 @@ _MEBIBYTE = 1 << 20
 
 
 class ModelManager:
-    """Owns a thread that ticks and, for each model that is being loaded, one that loads it. Decisions: ``ModelPool``.
+    """Owns a thread that ticks and, for each model that is being loaded, one that loads it. ``ModelPool`` decides.
 
-    Args:
-        budget_bytes: what the models may take together, as far as possible; infinity for any amount.
-        patience: timeouts.
-        clock: monotonic seconds.
+    ``budget_bytes`` is what the models may take together, as far as possible; infinity for no limit.
     """
 
     def __init__(
@@ -89,14 +86,7 @@ class ModelManager:
     ) -> "ManagedSynthesizer":
         """Manage a model from now on; for the arguments see ``ManagedModel``.
 
-        Args:
-            name: unique; for observers.
-            bring: loads it, on a thread of its own.
-            title: for people.
-            size_bytes: what it takes in memory, about.
-            voices: its voices, whether it is in memory or not. Cheap.
-            speaker: its instance, if it is loaded already.
-            stays: whether it is to be loaded without being asked for, as far as the budget allows.
+        ``voices`` lists its voices, loaded or not, and is cheap. ``speaker`` is its instance if it is loaded already.
         """
         model = ManagedModel(name, title, bring, size_bytes, stays)
         if size_bytes > self._pool.budget_bytes:
@@ -109,7 +99,6 @@ class ModelManager:
         return ManagedSynthesizer(self, model, voices)
 
     def is_loaded(self, name: str) -> bool:
-        """Whether it is in memory now."""
         with self._changed:
             return any(model.name == name and model.loaded is not None for model in self._pool.models)
 
@@ -121,7 +110,6 @@ class ModelManager:
         """Go on: what is still synthesized while the service stops may need a model."""
 
     def close(self) -> None:
-        """Join the threads, unload all models, fail leases that wait."""
         with self._deciding() as wakes:
             self._closed = True
             waiting = [lease for model in self._pool.models for lease in model.waiting]
@@ -140,9 +128,7 @@ class ModelManager:
     def acquire(self, model: ManagedModel) -> Lease:
         """Ask for a model, which is loaded if need be; ``release`` the lease in the end.
 
-        Raises:
-            ModelError: it broke, and cannot be had now.
-            Cancelled: the service is stopping.
+        Raises ``ModelError`` if it broke and cannot be reloaded now, ``Cancelled`` if the service is stopping.
         """
         with self._deciding() as wakes:
             if self._closed:
@@ -164,11 +150,7 @@ class ModelManager:
             return lease.is_decided
 
     def wait_for(self, lease: Lease) -> LoadedSynthesizer:
-        """Wait for the model.
-
-        Raises:
-            SpeechError: it cannot be had.
-        """
+        """Wait for the model; raises why it cannot be had."""
         if lease.loaded is None:
             with self._changed:
                 self._changed.wait_for(lambda: lease.is_decided)
@@ -180,7 +162,6 @@ class ModelManager:
 
     @contextmanager
     def track_call(self, lease: Lease) -> Iterator[None]:
-        """Note that a call into the model is under way, and whether it fails."""
         lease.called_at = self._clock()
         try:
             yield
@@ -192,7 +173,6 @@ class ModelManager:
             lease.called_at = None
 
     def note_success(self, lease: Lease) -> None:
-        """A stream has come to its end."""
         with self._changed:
             self._pool.succeeded(lease)
 
@@ -258,7 +238,6 @@ class ModelManager:
                 synthesizer.close(reason=ModelError(f"{title} ran out of memory; it is opened anew, ask again"))
 
     def _unload(self, loaded: ModelInstance) -> None:
-        """Take a model out of memory that is not in use."""
         synthesizer, loaded.synthesizer = loaded.synthesizer, None  # a stale lease does not keep it in memory
         assert synthesizer is not None, "it is in memory"  # noqa: S101  (our own invariant)
         synthesizer.close()
@@ -334,16 +313,10 @@ class ManagedSynthesizer(Synthesizer):
         self._voices = voices
 
     def voices(self) -> Sequence[Voice]:
-        """Its voices, the default one first."""
         return self._voices()
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
-        """Wait for the model without a thread, then synthesize.
-
-        Raises:
-            ModelError: it could not be loaded, or has failed.
-            SpeechError: as the model's synthesizer raises it.
-        """
+        """Wait for the model without a thread, then synthesize; a ``ModelError`` if it cannot be loaded."""
         manager = self._manager
         lease = manager.acquire(self._model)
         blocks: Iterator[Pcm | Pending] | None = None

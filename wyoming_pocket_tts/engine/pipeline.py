@@ -27,11 +27,9 @@ Effects = Callable[[Iterator[Pcm | Pending], int, SynthesisOptions], Iterator[Pc
 
 
 class ModelRouter(Synthesizer):
-    """Several synthesizers as one: the models in the order of the expectation, then the embedded voices.
+    """Several synthesizers as one: the expected models in their order, then the embedded voices.
 
-    Args:
-        embedded: there from the beginning.
-        expected: the models that are being installed, in the order of preference, and their voices until then.
+    ``expected`` are models that are being installed, and their voices until then.
     """
 
     def __init__(self, embedded: Synthesizer, expected: Mapping[str, Sequence[Voice]]) -> None:
@@ -52,7 +50,6 @@ class ModelRouter(Synthesizer):
         return {name: "ready" if name in here else "coming" for name in self._expected}
 
     def has_models(self) -> bool:
-        """Whether any model was added."""
         return bool(self._models)
 
     def voices(self) -> Sequence[Voice]:
@@ -73,12 +70,7 @@ class ModelRouter(Synthesizer):
         return listed
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
-        """Synthesize with the model that lists the voice.
-
-        Raises:
-            VoiceError: it was not added yet.
-            SpeechError: the text cannot be synthesized.
-        """
+        """Synthesize with the model that lists the voice; a ``VoiceError`` if it was not added yet."""
         if request.voice.synthesizer is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not there")
         yield from request.voice.synthesizer.stream(request, on_ready)
@@ -89,13 +81,9 @@ class _Catalog(Protocol):
 
 
 class SynthesisPipeline(Synthesizer):
-    """Synthesizes for the voices of a catalog, made with this engine's voices. The request's options count, whole.
+    """Synthesizes for the voices of a catalog: normalises the text, generates with the voice's model, applies effects.
 
-    Args:
-        engine: for voices that no router has assigned to a model.
-        catalog: the voices.
-        normalize: prepares a text: text, language tag, options.
-        effects: applies speed, volume and sample rate: blocks, their rate, options.
+    ``engine`` is for voices that no router has assigned to a model.
     """
 
     def __init__(
@@ -112,16 +100,10 @@ class SynthesisPipeline(Synthesizer):
         self._effects = effects
 
     def voices(self) -> Sequence[Voice]:
-        """The catalog's, the default voice first."""
         return self._catalog.voices()
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
-        """Yield blocks at ``request.options.rate_hz``, or else at the engine's voice's rate.
-
-        Raises:
-            VoiceError: the voice is not installed yet.
-            SpeechError: the text cannot be synthesized.
-        """
+        """Blocks have ``options.rate_hz`` or the engine's voice's rate; a ``VoiceError`` if that is not installed."""
         voice = request.voice.engine_voice
         if voice is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not installed yet")

@@ -53,7 +53,6 @@ class DeadlineQueue(Generic[K]):
         heappush(self._heap, (self._due(item), number))
 
     def pop(self) -> K | None:
-        """Take the item with the earliest deadline; None when empty."""
         while self._heap:
             item = self._items.pop(heappop(self._heap)[1], None)
             if item is not None:
@@ -121,18 +120,10 @@ class SynthesisStream(AsyncIterator[Pcm]):
 class Scheduler:
     """Runs many streams on a few threads, which it owns. Belongs to the event loop that started it.
 
-    Args:
-        synthesizer: makes the audio, on the worker threads.
-        threads: blocks in the making at once.
-        backlog_blocks: blocks that a stream may be ahead of its consumer.
-        max_active: streams at once, paused ones included.
-        max_waiting: newcomers in the queue; more are ``Overloaded``.
-        queue_seconds: how long these may wait before they are ``Overloaded``; None for any time.
-        real_time: admit no more streams than are generated in real time, by the throughput measured.
-        reserve: streams beside ``max_active`` that may ask for ``reserve``.
-        hung_seconds: a block that takes longer is a hang: its thread is left behind, and its stream fails.
-        observer: is notified of what happens to streams.
-        now: monotonic seconds.
+    A stream is at most ``backlog_blocks`` ahead of its consumer. ``max_active`` streams are admitted at once, beside
+    them as many as ``reserve`` says that ask for it; with ``real_time`` only as many as the measured throughput allows.
+    ``max_waiting`` new ones wait, for ``queue_seconds`` (None: any time). A block that takes longer than
+    ``hung_seconds`` is a hang: its thread is replaced, and its stream fails.
     """
 
     def __init__(
@@ -183,7 +174,6 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Streams that wait for admission."""
         return self._admission.waiting + self._reserve.waiting
 
     @property
@@ -192,7 +182,6 @@ class Scheduler:
         return self._pool.is_whole
 
     async def start(self) -> None:
-        """Start the threads."""
         self._pool.start()
         self._schedule_check()
 
@@ -214,14 +203,12 @@ class Scheduler:
         await asyncio.to_thread(self._pool.join, deadline_seconds)
 
     async def __aenter__(self) -> Self:
-        """Start."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
         await self.aclose()
 
     @asynccontextmanager
@@ -230,14 +217,9 @@ class Scheduler:
     ) -> AsyncIterator[AsyncIterator[Pcm]]:
         """Synthesize one request; leaving the context cancels what is not made yet.
 
-        Args:
-            request: the segment.
-            continuation: it belongs to a response that was admitted before, so it may wait but is never refused.
-            reserve: it takes one of the reserved streams, and does not count for the throughput.
-
-        Raises:
-            Overloaded: on entering, when the queue is full, or too slow.
-            SpeechError: while iterating; the blocks before it are valid.
+        A ``continuation`` of an admitted response may wait but is never refused. ``reserve`` takes one of the reserved
+        streams, which do not count for the throughput. Entering raises ``ServerOverloaded`` if the queue is full or too
+        slow; an error while iterating leaves the blocks before it valid.
         """
         asked = self._now()
         admission = self._reserve if reserve else self._admission
@@ -261,7 +243,6 @@ class Scheduler:
     # On the event loop
 
     def _taken(self, stream: SynthesisStream) -> None:
-        """The consumer took a block."""
         with self._lock:
             stream.unread_blocks -= 1
             if not stream.unread_blocks:
@@ -404,7 +385,6 @@ class Scheduler:
         return EndOfStream(None) if block is None else block
 
     def _close(self, stream: SynthesisStream) -> None:
-        """End the iterator and free what it holds; once it is closed, nothing happens."""
         blocks, stream.blocks = stream.blocks, None
         try:
             close(blocks)
@@ -454,7 +434,6 @@ class Scheduler:
                 self._note_resting(stream)
 
     def _die(self, worker: Worker[SynthesisStream], stream: SynthesisStream | None, error: BaseException) -> None:
-        """End its stream; another worker will be started."""
         self._observer.engine_fault(fault_kind(error))
         _LOGGER.error("%s fails by itself:\n%s", worker.thread.name, format_exception_without_text(error, text=None))
         with self._lock:

@@ -38,7 +38,6 @@ class Worker(Generic[T]):
 
     @property
     def is_dead(self) -> bool:
-        """Whether it failed or was never started."""
         return self.is_dying or not self.thread.is_alive()
 
 
@@ -53,15 +52,10 @@ class LostWorker(Generic[T]):
 
 
 class WorkerPool(Generic[T]):
-    """A fixed number of threads. Owned by the owner of the lock.
+    """A fixed number of threads. Owned by the owner of ``lock``, which guards tasks.
 
-    Args:
-        run: what each thread runs.
-        size: threads.
-        lock: guards tasks.
-        hung_seconds: a task that takes longer is a hang.
-        now: monotonic seconds.
-        most_left_behind: hung threads that are replaced, at a time.
+    A task that takes longer than ``hung_seconds`` is a hang; at most ``most_left_behind`` hung threads at a time are
+    replaced.
     """
 
     def __init__(
@@ -90,7 +84,6 @@ class WorkerPool(Generic[T]):
         return len(self._workers) == self._size and all(worker.thread.is_alive() for worker in self._workers)
 
     def start(self) -> None:
-        """Start the threads."""
         self._started = True
         for worker in self._workers:
             worker.thread.start()
@@ -110,7 +103,6 @@ class WorkerPool(Generic[T]):
             return [self._replace(worker) for worker in lost]
 
     def join(self, deadline_seconds: float) -> None:
-        """Wait for the threads to end, those left behind excepted."""
         until = time.monotonic() + deadline_seconds
         for worker in self._workers if self._started else ():
             worker.thread.join(max(0.0, until - time.monotonic()))

@@ -89,7 +89,6 @@ class SupervisorDiscovery:
             self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     def _announce(self) -> bool:
-        """Try once; return whether there is nothing more to do."""
         try:
             with urllib.request.urlopen(self._request, timeout=_TIMEOUT_SECONDS):  # noqa: S310  (see above)
                 pass
@@ -183,7 +182,6 @@ def prepare(paths: AppPaths) -> str:
 
 
 def serve(paths: AppPaths, environment: Mapping[str, str]) -> None:
-    """Serve until a signal ends it."""
     settings = read_settings(paths.settings, {})
     explain_log(paths.settings)
     address = parse_uri(settings.server.uri)
@@ -206,7 +204,6 @@ def serve(paths: AppPaths, environment: Mapping[str, str]) -> None:
 
 
 def main(paths: AppPaths = IN_THE_APP, leave: Callable[[int], Any] = sys.exit) -> None:
-    """Run the app; mistakes are reported with the names of options."""
     try:
         token = prepare(paths)
         if token:

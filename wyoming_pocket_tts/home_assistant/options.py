@@ -92,7 +92,6 @@ def _translate(name: str, value: Any, values: Values, recordings: Path) -> None:
 
 
 def _item(item: Mapping[str, Any], recordings: Path) -> Values:
-    """A voice or satellite."""
     values = {FORMER.get(key, key): value for key, value in item.items() if key != "name" and not _is_empty(value)}
     source = values.get("from")
     if isinstance(source, str) and is_path(source):
@@ -137,8 +136,6 @@ def mistakes(settings: Path, environment: Mapping[str, str]) -> list[str]:
 
 
 def explained(text: str, settings: Path) -> str:
-    """Replace the file, line and setting in messages with the option."""
-
     def option(found: re.Match[str]) -> str:
         return f"{PLACE}: {option_of(found['setting'])}"
 
@@ -146,7 +143,6 @@ def explained(text: str, settings: Path) -> str:
 
 
 def explain_log(settings: Path) -> None:
-    """Do the same to the log from now on."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Explanation(settings))
 

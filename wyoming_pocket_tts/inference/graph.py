@@ -156,7 +156,6 @@ class GraphBuilder:
         return self.node("Slice", x, start, end, self.ints(axis))
 
     def size(self, x: str, axis: int) -> str:
-        """The length of ``x`` along an axis: int64 []."""
         return self.squeeze(self.slice(self.node("Shape", x), self.ints(axis), self.ints(axis + 1), 0), 0)
 
     def concat(self, *values: str, axis: int) -> str:
@@ -244,7 +243,6 @@ class GraphState:
         return joined
 
     def finish(self) -> StreamingGraph:
-        """Add the states to the graph's outputs, after those that it has."""
         for spec, value in self._next.items():
             self.graph.output(value, spec.next_name, np.dtype(spec.dtype).type, spec.shape)
         return StreamingGraph(self.graph, tuple(self._next))

@@ -25,7 +25,6 @@ class LinearOps(Protocol):
 
     def linear(self, g: GraphBuilder, x: str, weight: Floats, bias: Floats | None = None, *, name: str = "") -> str:
         """``x @ weight.T + bias``, weight [out, in]; constants of the same ``name`` are written once."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +119,7 @@ class ConvWindow:
 class MatMulOps(LinearOps, Protocol):
     """Operators for linear layers and convolutions."""
 
-    def windows(self, g: GraphBuilder, x: str, window: ConvWindow) -> str:
-        """Convolve: [past + T, C] -> [T, C']."""
-        ...
+    def windows(self, g: GraphBuilder, x: str, window: ConvWindow) -> str: ...
 
 
 class Float32MatMul:

@@ -96,7 +96,6 @@ class IoBinding:
         self._bind(name, array, is_output=False)
 
     def write(self, name: str, array: Array) -> None:
-        """Bind an output to another array."""
         self._bind(name, array, is_output=True)
 
     def run(self) -> None:
@@ -170,7 +169,6 @@ class StateSpec:
 
 
 def to_metadata(states: Sequence[StateSpec]) -> dict[str, str]:
-    """The states as an entry of a model's metadata."""
     return {METADATA_KEY: json.dumps([asdict(state) for state in states])}
 
 

@@ -188,7 +188,6 @@ class KokoroModel(nn.Module):
         return groups[0, 1:].reshape(-1, self.mel_dim)[:total]
 
     def get_model_info(self) -> dict[str, Any]:
-        """Sizes and parameter counts by part."""
         parts = {name: sum(p.numel() for p in child.parameters()) for name, child in self.named_children()}
         return {
             "config": dict(self.config),

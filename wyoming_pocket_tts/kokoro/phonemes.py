@@ -115,7 +115,6 @@ class Phonemizer:
         self._letter_to_sound = letter_to_sound
 
     def words(self, text: str) -> list[Word]:
-        """The words and pauses of one sentence. The last is always a pause; without any word the list is empty."""
         words: list[Word] = []
         for part in _TOKENS.findall(text):
             if part in _SILENT:

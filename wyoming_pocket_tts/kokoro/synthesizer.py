@@ -175,7 +175,6 @@ class KokoroSynthesizer(LoadedSynthesizer):
             yield _pcm(vocoder.finish() * speaker.gain)
 
     def _mel(self, phonemes: list[int], speaker: int) -> Iterator[Floats]:
-        """Generate the phrase, a decoder step at a time: normalised frames [frames_per_step, M]."""
         memory, log_durations, cross_keys, cross_values = self._encoder(
             phonemes=np.array(phonemes, np.int64), speaker=np.array([speaker], np.int64)
         )

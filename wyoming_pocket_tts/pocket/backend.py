@@ -20,15 +20,10 @@ Latents = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How the next latent is drawn.
+    """How the next latent is drawn; a ``ConfigError``, with ``TTSModel``'s names, for an impossible value.
 
-    Attributes:
-        temperature: variance of the noise; 0 makes speech the same each time.
-        steps: steps of the sampler, for models with a head that takes any.
-        noise_clamp: the noise is drawn within plus and minus this; None for no limit.
-
-    Raises:
-        ConfigError: a value is not possible; the message has ``TTSModel``'s names for them.
+    ``temperature`` is the variance of the noise (0: always the same speech), ``steps`` those of the sampler, and
+    ``noise_clamp`` bounds the noise (None: no limit).
     """
 
     temperature: float
@@ -56,15 +51,11 @@ class LatentGenerator(Protocol):
 
     def prefill(self, tokens: Sequence[int]) -> DecodeOutput:
         """Read the text; return the first frame."""
-        ...
 
-    def step(self, latent: NDArray[np.float32]) -> DecodeOutput:
-        """Read the last frame's latent; return the next frame."""
-        ...
+    def step(self, latent: NDArray[np.float32]) -> DecodeOutput: ...
 
     def state(self) -> VoiceState:
         """All that was heard and said, as a voice to go on from."""
-        ...
 
 
 R = TypeVar("R")
@@ -75,31 +66,23 @@ class BatchRunner(Protocol[R]):
 
     def join(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> R:
         """Begin a chunk in a voice, as ``Backend.open_speech`` does."""
-        ...
 
-    def leave(self, row: R) -> None:
-        """End a chunk; its place is free at once."""
-        ...
+    def leave(self, row: R) -> None: ...
 
     def read(self, row: R, tokens: Sequence[int]) -> None:
         """Read a part of the text, so that a long one does not stop the others."""
-        ...
 
     def prefill(self, row: R, tokens: Sequence[int]) -> DecodeOutput:
         """Read the rest of the text; return the first frame."""
-        ...
 
     def step(self, rows: Sequence[R], latents: Sequence[NDArray[np.float32]]) -> Sequence[DecodeOutput | ModelError]:
         """Read the last frames' latents; return each row's next frame, or why it has none."""
-        ...
 
 
 class CodecDecoder(Protocol):
     """The codec's decoder at work on one chunk."""
 
-    def decode(self, latents: Latents) -> Samples:
-        """Decode the next frames; cut anywhere, the pieces make the same audio."""
-        ...
+    def decode(self, latents: Latents) -> Samples: ...
 
 
 class Backend(Protocol):
@@ -114,42 +97,28 @@ class Backend(Protocol):
 
     @property
     def device(self) -> Any:  # noqa: ANN401  (as the engine names it)
-        """Where the weights are."""
         ...
 
     def move(self, device: Any) -> None:  # noqa: ANN401
-        """Move the weights.
-
-        Raises:
-            ConfigError: the engine cannot use that device.
-        """
-        ...
+        """Move the weights; a ``ConfigError`` if the engine cannot use that device."""
 
     def seed(self, number: int) -> None:
         """Let the noise of what is said from now on begin with this number."""
-        ...
 
     def open_speech(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> LatentGenerator:
         """Begin a chunk in a voice, with room for that many positions of text and audio."""
-        ...
 
-    def open_decoder(self) -> CodecDecoder:
-        """Begin to decode."""
-        ...
+    def open_decoder(self) -> CodecDecoder: ...
 
     def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
-        """Hear a voice prompt of any length; return the voice.
+        """Encode a voice prompt of any length.
 
-        Args:
-            samples: the prompt.
-            sampling: how the speeches to come are drawn. It does not change the voice; but the engine for PyTorch draws
-                once here, for nothing, as pocket-tts does, and bounded noise takes more numbers of the generator.
+        ``sampling`` does not change the voice; but PyTorch's engine draws once here without use, as pocket-tts does,
+        and bounded noise takes more numbers of the generator.
         """
-        ...
 
     def listen_on(self, voice: VoiceState, latents: Latents) -> VoiceState:
         """Hear the model's own latents after the voice prompt; return the voice with them."""
-        ...
 
     @staticmethod
     def public(array: NDArray[np.float32]) -> Any:  # noqa: ANN401  (the array type of the engine)
@@ -157,7 +126,6 @@ class Backend(Protocol):
 
         Voices keep this function. Bound to an engine, it would be copied and pickled with the whole model.
         """
-        ...
 
 
 @runtime_checkable
@@ -166,4 +134,3 @@ class BatchedBackend(Backend, Protocol):
 
     def open_rows(self) -> BatchRunner[Any]:
         """Begin with no speech; may be called again, for others beside these."""
-        ...

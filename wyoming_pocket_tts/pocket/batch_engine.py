@@ -128,11 +128,9 @@ class BatchSequence(Iterator[Samples]):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more is to be generated."""
         return self._over
 
     def status(self, now: float) -> "SequenceStatus[BatchSequence]":
-        """What the scheduler decides by."""
         plays_until = self._came_at if self._is_new else self._playback.until
         seconds = supply(plays_until, len(self._waiting) * self._frame_seconds, now)
         return SequenceStatus(self, seconds, len(self._waiting), reads=bool(self.unread), is_new=self._is_new)
@@ -166,7 +164,6 @@ class BatchSequence(Iterator[Samples]):
             self._begin_next_chunk()
 
     def fail(self, error: Exception) -> None:
-        """End it; frames generated before stay."""
         self._outcome = (True, error)
 
     def _begin_next_chunk(self) -> None:
@@ -227,15 +224,12 @@ class BatchEngine:
 
     @property
     def active(self) -> int:
-        """Sequences of which something is still to be generated."""
         return len(self._sequences)
 
     def add_sequence(self, generation: GenerationRequest) -> BatchSequence:
         """Add a sequence, which is generated from now on; closing it, or its end, frees what it holds.
 
-        Raises:
-            Cancelled: the engine is closed, unless ``close`` was given another reason.
-            SpeechError: its first chunk cannot be had.
+        Raises ``Cancelled``, or the reason given to ``close``, if the engine is closed.
         """
         sequence = BatchSequence(self._backend, generation, lock=self._lock, changed=self._notify, clock=self._clock)
         with self._lock:
@@ -374,7 +368,6 @@ class BatchEngine:
             self._listener.engine_fault(_kind(error))
 
     def _end(self, thread: Thread, reason: Exception) -> None:
-        """Abort all sequences of this thread. On any thread."""
         with self._lock:
             if self._thread is not thread:  # it had nothing to do any more, or was left behind
                 return

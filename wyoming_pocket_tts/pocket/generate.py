@@ -46,11 +46,7 @@ class BoundedChannel(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> None:
-        """Add an item, as soon as there is room.
-
-        Raises:
-            ChannelClosed: the reader has closed its end, before or meanwhile.
-        """
+        """Add an item, as soon as there is room; raises ``ChannelClosed`` once the reader has closed its end."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
             if self._closed:
@@ -59,20 +55,14 @@ class BoundedChannel(Generic[T]):
             self._changed.notify_all()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Say that nothing follows; an error reaches the reader after the last item."""
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify_all()
 
     def take(self, at_least: int = 1, *, at_most: int | None = None, patience_seconds: float | None = None) -> list[T]:
-        """Take everything that waits, as soon as it is so many items; fewer, or none, when the writer has finished.
+        """Take what waits, as soon as it is so many items, no more than ``at_most``; fewer, or none, at the end.
 
-        No more than ``at_most``: the others wait on.
-
-        With patience for so long only: then whatever is there, and at least one item.
-
-        Raises:
-            BaseException: the writer's error, once all items before it are taken.
+        After ``patience_seconds`` what is there, and at least one item. Raises the writer's error after the last item.
         """
         with self._changed:
             enough = min(at_least, self._capacity)
@@ -102,7 +92,6 @@ _SPARE_SECONDS = 2.0
 
 
 def max_frames(tokens: int, frames_per_second: float) -> int:
-    """Give the number of steps after which a chunk of so many tokens is given up."""
     return math.ceil((tokens / _TOKENS_PER_SECOND + _SPARE_SECONDS) * frames_per_second)
 
 
@@ -163,7 +152,6 @@ class CodecStream:
         self._chunk = -1
 
     def decode(self, latents: Sequence[LatentFrame]) -> Samples:
-        """Decode the next frames, all of one chunk and no more than ``frames_per_call``."""
         values = np.stack([latent.values for latent in latents])
         begins = self._decoder is None or latents[0].chunk != self._chunk
         if self._decoder is None or begins:
@@ -180,7 +168,6 @@ class PlaybackClock:
         """When there will be nothing left to hear; None before the first block."""
 
     def add(self, seconds: float, now: float) -> None:
-        """Count a block of this length that arrives now."""
         self.until = seconds + (now if self.until is None else max(self.until, now))
 
     def lead(self, now: float) -> float:
@@ -209,18 +196,11 @@ FRAMES_AHEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class GenerationParams:
-    """How a text is spoken.
+    """How a text is generated; a ``ConfigError`` for an impossible value.
 
-    Attributes:
-        sampling: how latents are drawn.
-        eos_threshold: the end is where the end's logit is above it.
-        frames_after_eos: frames after the end; None lets the text decide.
-        frames_per_call: frames decoded at once at most; 0 leaves it to the loop.
-        continuity_seconds: how much of a chunk's own end the next chunk hears after the voice prompt, so that its tone
-            carries over; 0 for a fresh start with each chunk.
-
-    Raises:
-        ConfigError: a value is not possible.
+    ``frames_after_eos``: None lets the text decide. ``frames_per_call``: frames decoded at once at most; 0 for the
+    default. ``continuity_seconds``: the part of a chunk's own end that the next chunk gets behind the voice prompt, so
+    that its tone carries over; 0 for a fresh start.
     """
 
     sampling: SamplingParams
@@ -236,11 +216,7 @@ class GenerationParams:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What to generate.
-
-    Attributes:
-        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
-    """
+    """``chunks`` are taken one by one, so that a text of any length needs no more memory than a short one."""
 
     voice: VoiceState
     chunks: Iterator[TextChunk]
@@ -262,22 +238,12 @@ def speak(
     stop: Event | None = None,
     spoken: Callable[[VoiceState], None] | None = None,
 ) -> Generator[Samples, None, None]:
-    """Yield the speech piece by piece, each as soon as it is decoded.
+    """Yield the audio piece by piece, each as soon as it is decoded.
 
     Nothing happens before the first piece is asked for. The thread that generates is joined when the iterator ends, is
-    closed, or raises.
-
-    Args:
-        backend: the model.
-        voice: its state.
-        chunks: what to say; taken one by one, so that a text of any length needs no more memory than a short one.
-        how: options.
-        stop: once set, nothing further is generated and the speech ends early.
-        spoken: is given the state after each chunk, or what there is of it when the speech ends early, on the thread
-            that generates; the next chunk then goes on from there instead of returning to the voice prompt.
-
-    Raises:
-        RuntimeError: the engine failed; what was decoded before has been yielded.
+    closed, or raises. Once ``stop`` is set, generation ends early. ``spoken`` gets the state after each chunk, or what
+    there is of it at an early end, on the thread that generates; the next chunk then goes on from there instead of the
+    voice prompt. After an error of the engine, what was yielded before is valid.
     """
     stop = stop or Event()
     channel: BoundedChannel[LatentFrame] = BoundedChannel(FRAMES_AHEAD)
@@ -354,7 +320,6 @@ def chunk_latents(
 def _audio(
     backend: Backend, channel: BoundedChannel[LatentFrame], how: GenerationParams, stop: Event
 ) -> Iterator[Samples]:
-    """Decode what waits, in calls that never reach over the end of a chunk."""
     decoding = CodecStream(backend, how.frames_per_call)
     per_call = decoding.frames_per_call
     frame_seconds = backend.frame_samples / backend.sample_rate_hz

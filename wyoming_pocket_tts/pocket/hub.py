@@ -88,12 +88,10 @@ def is_here(source: str) -> bool:
 
 
 def kept_in() -> Path:
-    """The cache of files from the hub."""
     return Path(_constants().HF_HUB_CACHE)
 
 
 def has_token() -> bool:
-    """Whether there is a token for the hub, valid or not."""
     variables = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
     return any(os.environ.get(name) for name in variables) or Path(_constants().HF_TOKEN_PATH).is_file()
 

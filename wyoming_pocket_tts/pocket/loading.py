@@ -104,13 +104,11 @@ def load_for_torch(name: str | None, config: ModelConfig, *, quantize: bool, thr
 def load_for_onnx(
     name: str | None, config: ModelConfig, *, precision: Precision, steps: int, data_dir: Path, threads: int
 ) -> LoadedModel:
-    """Load a model into ONNX Runtime, downloaded and converted if need be. Raises ModelError."""
     bundle = ensure_converted(name, config, data_dir=data_dir, precision=precision, steps=steps)
     return open_for_onnx(bundle, flow_threads=threads)
 
 
 def open_for_onnx(bundle: ModelBundle, *, flow_threads: int = 1, codec_threads: int = 1) -> LoadedModel:
-    """Open a converted model; a ModelError if it is damaged."""
     tokenizer = _load_tokenizer(bundle.config, bundle.tokenizer)
     backend = OnnxBackend(bundle, flow_threads=flow_threads, codec_threads=codec_threads)
     return LoadedModel(bundle.name, bundle.config, backend, tokenizer, bundle.has_voice_cloning)

@@ -166,7 +166,6 @@ class TTSModel:
 
     @property
     def sample_rate(self) -> int:
-        """Samples of a second of speech."""
         return self.config.mimi.sample_rate
 
     def seed(self, number: int) -> None:
@@ -368,17 +367,14 @@ class TTSModel:
 
     @property
     def device(self) -> "torch.device":
-        """Where the weights are."""
         return self._backend.device  # type: ignore[no-any-return]  # or "cpu", without PyTorch
 
     @property
     def flow_lm(self) -> "torch.nn.Module":
-        """The language model."""
         return self._network("flow_lm").flow_lm  # type: ignore[no-any-return]
 
     @property
     def mimi(self) -> "torch.nn.Module":
-        """The codec."""
         return self._network("mimi").mimi  # type: ignore[no-any-return]
 
     def parameters(self, recurse: bool = True) -> "Iterator[torch.nn.Parameter]":  # noqa: FBT001, FBT002  (PyTorch's)
@@ -391,11 +387,9 @@ class TTSModel:
         return self
 
     def cpu(self) -> Self:
-        """Move the weights to the processor."""
         return self.to("cpu")
 
     def cuda(self, device: int | None = None) -> Self:
-        """Move the weights to a graphics card; see ``to``."""
         return self.to("cuda" if device is None else f"cuda:{device}")
 
     def eval(self) -> Self:
@@ -420,7 +414,6 @@ def export_model_state(model_state: VoiceState | Mapping[str, Any], dest: str | 
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Changes when a file does."""
     try:
         status = path.stat()
     except OSError:

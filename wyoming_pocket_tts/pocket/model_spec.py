@@ -68,7 +68,6 @@ class ModelSpec:
         return cls(model_label(wanted), None, config, language or _DEFAULT_LANGUAGE, voices)
 
     def listed(self) -> list[Voice]:
-        """Its voices, none of which is installed yet."""
         if self.is_hidden:
             return []
         return listed_voices(
@@ -76,7 +75,6 @@ class ModelSpec:
         )
 
     def installed(self, data_dir: Path, precision: Precision) -> ModelBundle | None:
-        """The converted model, if there is one that looks whole."""
         return find_converted(self.name, self.config, data_dir=data_dir, precision=precision, steps=self.steps)
 
 
@@ -91,7 +89,6 @@ def is_config(wanted: str) -> bool:
 
 
 def model_label(wanted: str) -> str:
-    """The name of a released model, or the stem of a config."""
     if not is_config(wanted):
         return wanted
     path = urlsplit(wanted).path if "://" in wanted else wanted

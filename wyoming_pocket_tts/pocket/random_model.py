@@ -59,7 +59,6 @@ def write_random_model(
 
 
 def write_config(path: Path, config: ModelConfig, *, weights: Path, tokenizer: Path) -> Path:
-    """Write the config of such a model with the paths of its files; return its path."""
     values = config.model_dump(mode="json")
     values["weights_path"] = str(weights)
     values["weights_path_without_voice_cloning"] = None
@@ -172,7 +171,6 @@ def make_model(directory: Path, config: ModelConfig) -> ModelConfig:
 
 
 def make_voice(path: Path, config: ModelConfig) -> None:
-    """Write a voice that fits a model."""
     sizes = config.flow_lm.transformer
     empty = np.zeros((2, _VOICE_POSITIONS, sizes.kv_heads, sizes.head_dim), dtype=np.float32)
     write_state(VoiceState((empty,) * sizes.num_layers), path)

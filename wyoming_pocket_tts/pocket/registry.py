@@ -36,7 +36,6 @@ def _find(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def model_names() -> tuple[str, ...]:
-    """The released models, ``english`` first."""
     return tuple(_released()["models"])
 
 
@@ -56,7 +55,6 @@ def released_model(name: str) -> ModelConfig:
 
 
 def language(model: str) -> str:
-    """Two letters, such as "en"."""
     return str(_find(model)[1]["code"])
 
 
@@ -70,7 +68,6 @@ def voice_names() -> tuple[str, ...]:
 
 
 def ordered_voices(model: str) -> list[str]:
-    """The names of the predefined voices, the model's default one first."""
     default = default_voice(model)
     return [default, *(name for name in voice_names() if name != default)]
 
@@ -83,7 +80,6 @@ def voice_state_source(model: str, voice: str) -> str:
 
 
 def voice_audio_source(voice: str) -> str:
-    """Address of the recording behind a predefined voice."""
     voices = _released()["voices"]
     if voice not in voices:
         raise VoiceError(f"there is no ready-made voice {_not_among(voice, voices)}")

@@ -219,7 +219,6 @@ class MimiConfig(_Strict):
 
     @property
     def conditioning_dim(self) -> int:
-        """Width of the encoder's output."""
         return self.inner_dim or self.seanet.dimension
 
     @model_validator(mode="after")

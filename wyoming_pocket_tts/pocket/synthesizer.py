@@ -21,13 +21,7 @@ _LOUDEST = 32_767
 
 
 class PocketSynthesizer(LoadedSynthesizer):
-    """A model that speaks with voices from files; its owner closes it.
-
-    Args:
-        model: the loaded model.
-        voices: its voices.
-        listener: is notified of batches and faults.
-    """
+    """A model with voices from files; its owner closes it. ``listener`` is notified of batches and faults."""
 
     def __init__(self, model: TTSModel, voices: ModelVoices, *, listener: Observer | None = None) -> None:
         self._model = model
@@ -36,16 +30,10 @@ class PocketSynthesizer(LoadedSynthesizer):
         self._engine = model.batch_engine(listener)
 
     def voices(self) -> Sequence[Voice]:
-        """The predefined voices, the default one first, and the custom ones."""
         return self._voices.voices()
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
-        """Yield blocks of one frame of 80 ms or several; none for a text without a word.
-
-        Raises:
-            VoiceError: the voice is not there, or its file is damaged.
-            ModelError: the model failed.
-        """
+        """Blocks of one or several frames of 80 ms; none for a text without a word. Raises ``VoiceError``, ``ModelError``."""
         try:
             generation = self._prepare(request)
         except EmptyText:
@@ -59,13 +47,11 @@ class PocketSynthesizer(LoadedSynthesizer):
                 yield decoded if isinstance(decoded, Pending) else _pcm(decoded)
 
     def close(self, deadline_seconds: float = 5.0, reason: Exception | None = None) -> None:
-        """As ``LoadedSynthesizer``."""
         if self._engine is not None:
             self._engine.close(deadline_seconds, reason)
 
     @property
     def called_at(self) -> float | None:
-        """As ``LoadedSynthesizer``."""
         return None if self._engine is None else self._engine.called_at
 
     def _prepare(self, request: SynthesisRequest) -> GenerationRequest:
@@ -84,7 +70,6 @@ class PocketSynthesizer(LoadedSynthesizer):
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:
-    """What changes when a file does."""
     try:
         status = path.stat()
     except OSError as error:

@@ -239,6 +239,5 @@ _TABLES = {
 
 
 def write_tables(path: Path, weights: Mapping[str, Floats]) -> None:
-    """Write the embedding tables of a model as float32."""
     names = {table: f"flow_lm.{name}" for table, name in _TABLES.items()}
     write_tensors(path, {table: weights[name] for table, name in names.items() if name in weights})

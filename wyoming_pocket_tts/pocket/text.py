@@ -50,9 +50,7 @@ class Tokenizer(Protocol):
 def load_tokenizer(path: Path, *, kind: str, entries: int) -> Tokenizer:
     """Read a tokenizer file of a kind in ``KINDS``; a name that ends in ``.json`` is JSON whatever ``kind`` is.
 
-    Raises:
-        MissingWeights: there is no such file.
-        ModelError: not of that kind, damaged, or without exactly ``entries`` entries.
+    Raises ``MissingWeights``, or ``ModelError`` if it is not of that kind, damaged, or without exactly ``entries``.
     """
     if kind not in KINDS:
         raise ModelError(f"{path}: unknown kind of tokenizer {kind!r}; allowed are {', '.join(KINDS)}")
@@ -112,11 +110,7 @@ class _JsonTokenizer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRules:
-    """How the texts of a model's training were written.
-
-    Raises:
-        ConfigError: a key of ``replace_characters`` is not a single character.
-    """
+    """How the texts of a model's training were written; a ``ConfigError`` if a replaced character is none."""
 
     pad_with_spaces_for_short_inputs: bool = False
     """Eight spaces in front of fewer than five words: an old model is bad at very few tokens."""
@@ -149,21 +143,14 @@ class TextChunk:
 
 
 def clean(text: str, rules: TextRules) -> str:
-    """Apply the rules of a model.
-
-    Raises:
-        EmptyText: the text holds nothing, or nothing that the rules keep.
-    """
+    """Apply the rules of a model; raises ``EmptyText`` if nothing is left."""
     return _clean_and_count(text, rules)[0]
 
 
 def split(text: str, tokenizer: Tokenizer, rules: TextRules, *, max_tokens: int = MAX_TOKENS) -> Iterator[TextChunk]:
     """Clean a text of any length and cut it into chunks of at most ``max_tokens``, as far as its marks allow.
 
-    Chunks are cleaned and tokenized when they are asked for; only cutting needs the whole text.
-
-    Raises:
-        EmptyText: nothing is left; raised at once, not by the iterator.
+    Chunks are cleaned and tokenized when they are asked for. Raises ``EmptyText`` at once if nothing is left.
     """
     parts = _sentences(clean(text, rules).strip(), tokenizer)
     parts = _refined(parts, tokenizer, max_tokens)
@@ -215,7 +202,6 @@ def _replaced(text: str, rules: TextRules) -> str:
 
 
 def _has_content(text: str, rules: TextRules) -> bool:
-    """Whether cleaning leaves something: characters are replaced again in each chunk, which may empty it."""
     return bool(_replaced(text.strip(), rules))
 
 
@@ -265,7 +251,6 @@ def _refined(sentences: Iterator[_Part], tokenizer: Tokenizer, max_tokens: int) 
 
 
 def _joined(parts: Iterator[_Part], max_tokens: int) -> Iterator[str]:
-    """Neighbours in one chunk while they fit."""
     waiting: list[str] = []
     tokens = 0
     for part in parts:

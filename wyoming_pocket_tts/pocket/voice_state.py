@@ -62,7 +62,6 @@ class VoiceState(Mapping[str, Mapping[str, Any]]):
 
     @property
     def length(self) -> int:
-        """T, the number of positions."""
         return int(self.layers[0].shape[1])
 
     @classmethod
@@ -273,7 +272,6 @@ class VoiceStateCache:
 
 
 def prompt_cache_size() -> int:
-    """Voices to keep, from the environment."""
     text = os.environ.get(_SIZE_VARIABLE, "")
     if not text:
         return _DEFAULT_SIZE

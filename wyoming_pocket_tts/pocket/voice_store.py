@@ -34,15 +34,9 @@ def voice_name(model: str, voice: str) -> str:
 def listed_voices(
     model: str, voices: Sequence[str], *, language: str, rate_hz: int, there: set[str], directory: Path | None = None
 ) -> list[Voice]:
-    """Describe the predefined voices of a model, the default one first.
+    """Describe the predefined voices of a model, the default one first; ``there`` are those that are installed.
 
-    Args:
-        model: its name.
-        voices: their names, without the model's.
-        language: a tag.
-        rate_hz: samples per second.
-        there: those that are installed.
-        directory: holds their files; None before the model is there.
+    ``voices`` are names without the model's; ``directory`` holds their files, None before the model is there.
     """
     return [
         Voice(
@@ -73,12 +67,8 @@ class CustomVoice:
 class ModelVoices:
     """The voices of one Pocket TTS model: predefined ones, each installed once its file is there, and custom ones.
 
-    Args:
-        name: what the model is called in the names of its voices.
-        voices: names of all its predefined voices, the default one first.
-        language: what it speaks, as a tag.
-        rate_hz: its samples per second.
-        directory: holds ``NAME.safetensors`` for each predefined voice that is there; others may come at any time.
+    ``voices`` are the names of all predefined ones, the default one first; ``directory`` holds ``NAME.safetensors`` of
+    those that are there, and others may come at any time.
     """
 
     def __init__(self, *, name: str, voices: Sequence[str], language: str, rate_hz: int, directory: Path) -> None:
@@ -94,7 +84,6 @@ class ModelVoices:
         self.refresh()
 
     def refresh(self) -> None:
-        """Notice which predefined voices are there by now."""
         with self._lock:  # else an older look could have the last word
             there = {name for name in self._names if looks_whole(self._directory / f"{name}{VOICE_SUFFIX}")}
             self._predefined = tuple(
@@ -143,13 +132,7 @@ _ABANDONED_SECONDS = 24 * 3600.0
 
 
 class EncodedVoiceStore:
-    """Keeps the voices of one model.
-
-    Args:
-        bundle: the model.
-        directory: where they are kept; made when it is needed.
-        stop: gives up what is under way when it is set.
-    """
+    """Keeps the encoded voices of one model in ``directory``; cancels when ``stop`` is set."""
 
     def __init__(self, bundle: ModelBundle, directory: Path, *, stop: Event) -> None:
         self._bundle = bundle
@@ -157,15 +140,9 @@ class EncodedVoiceStore:
         self._stop = stop
 
     def take_in(self, file: Path) -> Path:
-        """Make a voice of a recording or an exported voice, unless one was made of the same content before.
+        """The file, which never changes, of a recording's or exported voice's state; encoded once for the same content.
 
-        Returns:
-            The voice's file. It is never changed.
-
-        Raises:
-            Cancelled: the event was set.
-            VoiceError: the file is no voice, or of another model.
-            SpeechError: it cannot be taken in now.
+        Raises ``Cancelled``, ``VoiceError`` if the file is no voice or of another model, and other ``TtsError`` for now.
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -212,7 +189,6 @@ class EncodedVoiceStore:
             raise type(error)(str(error).replace(str(copy), str(file))) from error
 
     def _clear_leftovers(self) -> None:
-        """Delete copies that were left when a process was killed."""
         for path in self._directory.glob(".*"):
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
@@ -225,20 +201,13 @@ Tell = Callable[[Message], None]
 
 
 def ready_made_directory(data_dir: Path, model: str) -> Path:
-    """Where the ready-made voices of a released model lie, ``NAME.safetensors`` each.
-
-    Named by where they come from as well, so that those of another revision are others.
-
-    Raises:
-        ConfigError: there is no such model.
-    """
+    """The directory of a released model's predefined voices; those of another revision have another one."""
     sources = [voice_state_source(model, voice) for voice in voice_names()]
     revision = hashlib.sha256("\n".join(sources).encode()).hexdigest()[:12]
     return data_dir / "ready-made" / f"{model}-{revision}"
 
 
 def missing_voices(directory: Path, voices: Sequence[str]) -> list[str]:
-    """Those that are not there yet, or not whole."""
     return [voice for voice in voices if not looks_whole(directory / f"{voice}{VOICE_SUFFIX}")]
 
 
@@ -253,10 +222,7 @@ def download_voices(
 ) -> None:
     """Download those of the voices that are not there; each appears when it is complete.
 
-    Raises:
-        Cancelled: ``stop`` was set.
-        ConfigError: there is no such model.
-        ModelError: some of them could not be had; says which. The others are there.
+    Raises ``Cancelled`` when ``stop`` is set, and a ``ModelError`` that names those that failed; the others are there.
     """
     config = released_model(model)
     directory = ready_made_directory(data_dir, model)
@@ -314,20 +280,10 @@ def encode_voice(
     report: Report = lambda _: None,
     stop: Event | None = None,
 ) -> None:
-    """Have a recording heard; its voice is at ``target`` when it is complete.
+    """Encode a recording (a path or an address) into the file ``target`` in the worker process.
 
-    Args:
-        bundle: the model.
-        recording: a path, or an address that it is downloaded from.
-        target: the voice's file, a safetensors file.
-        local_files_only: download nothing.
-        report: is told how far it is.
-        stop: gives up when it is set.
-
-    Raises:
-        Cancelled: ``stop`` was set.
-        VoiceError: the recording cannot be used, or the model cannot hear.
-        ModelError: it cannot be downloaded, or the voice cannot be written.
+    Raises ``Cancelled`` when ``stop`` is set, ``VoiceError`` if the recording or the model cannot be used for that, and
+    ``ModelError`` if the download or writing fails.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -390,7 +346,6 @@ def is_voice_file(path: Path) -> bool:
 
 
 def is_exported(path: Path) -> bool:
-    """Whether a file is an exported voice and no recording, by its name."""
     return path.suffix.lower() == VOICE_SUFFIX
 
 
@@ -400,13 +355,10 @@ def can_be_name(name: str) -> bool:
 
 
 def style_files(path: Path) -> dict[str, Path]:
-    """The file of each style, the default one first: ``default`` if there is one, else the first by name.
+    """The file of each style of a folder, the default one first: ``default`` if there is one, else the first by name.
 
-    Args:
-        path: a folder of recordings or exported voices, or a single file, with the style ``""``.
-
-    Returns:
-        Nothing if it is not there or cannot be read. Of files that differ in their suffix an exported voice counts.
+    A single file has the style ``""``. Nothing if the path cannot be read. Of files that differ in their suffix alone
+    an exported voice counts.
     """
     if os.path.isfile(path):  # noqa: PTH113  (it never raises)
         return {"": path}
@@ -426,11 +378,7 @@ LARGEST_BYTES: Final = 200 << 20
 
 
 def content_of(file: Path) -> VoiceState | None:
-    """An exported voice; None for a recording, of which the first 30 s are read.
-
-    Raises:
-        VoiceError: it is neither, is too large for either, or cannot be read.
-    """
+    """An exported voice; None for a recording, of which the first 30 s are read. Otherwise a ``VoiceError``."""
     if _size_bytes(file) > LARGEST_BYTES:
         raise VoiceError(too_large(file))
     if is_exported(file):
@@ -449,12 +397,10 @@ def complaint_about(file: Path) -> str:
 
 
 def too_large(file: Path) -> str:
-    """What to say of a file with more than ``LARGEST_BYTES``."""
     return f"{file}: is larger than {LARGEST_BYTES >> 20} MB; 10 to 30 s of speech make a voice"
 
 
 def about(file: Path, reason: str) -> str:
-    """A reason as a line about a file, which it may name already."""
     return reason if str(file) in reason else f"{file}: {reason}"
 
 

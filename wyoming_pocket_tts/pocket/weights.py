@@ -131,7 +131,6 @@ class _OnDemand(Mapping[str, Floats]):
 
 
 def _fetch_whole(source: str, open_source: str | None, fetch: Fetch) -> tuple[Path, bool]:
-    """The file of the whole model, and whether it has voice cloning."""
     try:
         return fetch(source), True
     except DownloadError as error:
@@ -344,7 +343,6 @@ def _residual_block(name: str, width: int, config: SEANetConfig) -> _Tensors:
 
 
 def _affine(name: str, *shape: int) -> _Tensors:
-    """A weight, and a bias for each output."""
     yield f"{name}.weight", shape
     yield f"{name}.bias", shape[:1]
 

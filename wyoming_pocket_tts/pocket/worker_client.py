@@ -74,7 +74,6 @@ class ErrorMessage(TaskMessage):
         return cls(error=type(error).__name__, text=str(error))
 
     def as_error(self) -> TtsError:
-        """The error, to be raised in the parent."""
         if self.error == UnsupportedPrecision.__name__:
             return UnsupportedPrecision(self.text)
         found = getattr(errors, self.error, None)

@@ -49,7 +49,6 @@ class SystemdNotifier:
             self._socket.setblocking(False)  # noqa: FBT003  (the standard library's signature)
 
     def send(self, *lines: str) -> None:
-        """``KEY=value`` lines, as one message; a failure is only logged."""
         if self._socket is None:
             return
         # A leading @ stands for the zero byte of Linux's abstract sockets.

@@ -44,22 +44,14 @@ class EmbeddedEngine(StrEnum):
 
 
 def load_engine(_: EmbeddedEngine) -> "LoadedSynthesizer":
-    """Load a synthesizer, ready to speak. Takes seconds: not for an event loop's thread.
-
-    Raises:
-        ModelError: its files are missing or broken.
-    """
+    """Load the embedded voices, ready to use: takes seconds. Raises ``ModelError``."""
     from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro  # noqa: PLC0415  (numpy and the model)
 
     return load_kokoro()
 
 
 def embedded_voices(_: EmbeddedEngine) -> "Sequence[Voice]":
-    """Those that ``load_engine`` can speak with, without loading it; the default one first.
-
-    Raises:
-        ModelError: their description is missing or broken.
-    """
+    """The voices of ``load_engine``, without loading it, the default one first. Raises ``ModelError``."""
     from wyoming_pocket_tts.kokoro.synthesizer import described_voices  # noqa: PLC0415  (numpy)
 
     return described_voices()
@@ -68,17 +60,12 @@ def embedded_voices(_: EmbeddedEngine) -> "Sequence[Voice]":
 class BackgroundService(Protocol):
     """Works beside the service, on threads of its own."""
 
-    def start(self) -> None:
-        """Begin."""
-        ...
+    def start(self) -> None: ...
 
     def stop(self) -> None:
         """Give up what is under way; returns at once."""
-        ...
 
-    def close(self) -> None:
-        """Stop, and join the threads."""
-        ...
+    def close(self) -> None: ...
 
 
 def _ignore(_: "Observer") -> None:
@@ -107,19 +94,10 @@ def build_components(
     file: Path | None = None,
     flags: "Mapping[str, object] | None" = None,
 ) -> Components:
-    """Make what speaks; models and voices of the user's own come when the helpers are started. Takes seconds.
+    """Build the parts of the service; models and custom voices arrive when the helpers are started. Takes seconds.
 
-    The embedded voices are loaded, unless a model that will speak in a second is here: then only on demand.
-
-    Args:
-        engine: what is embedded.
-        settings: voices, satellites and models.
-        file: where they stand, for messages.
-        flags: what of them was given as an option, for messages.
-
-    Raises:
-        ConfigError: they name what there is not.
-        ModelError: the embedded voices are broken.
+    The embedded voices are loaded, unless a model that will be ready in a second is here: then on demand only. ``file``
+    and ``flags`` are the sources of the settings, for messages. Raises ``ConfigError``, ``ModelError``.
     """
     from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline  # noqa: PLC0415  (slow, like all that follow)
     from wyoming_pocket_tts.pocket.model_spec import model_specs  # noqa: PLC0415
@@ -161,7 +139,6 @@ def _casting(
     file: Path | None,
     flags: "Mapping[str, object] | None",
 ) -> "ResolvedVoices":
-    """Resolve the voices of the settings; warnings are logged."""
     from wyoming_pocket_tts.config.loader import SourceMap  # noqa: PLC0415
     from wyoming_pocket_tts.voices.library import (  # noqa: PLC0415
         dropped_folder,
@@ -214,7 +191,6 @@ def _helpers(
     *,
     embedded: "Collection[str]",
 ) -> "tuple[ModelInstaller, VoiceLibrary]":
-    """Make the installer of models and the library of custom voices."""
     from wyoming_pocket_tts.engine.installer import InstallOptions, ModelInstaller  # noqa: PLC0415  (the models)
     from wyoming_pocket_tts.pocket.onnx.bundle import Precision  # noqa: PLC0415
     from wyoming_pocket_tts.voices.library import VoiceLibrary  # noqa: PLC0415

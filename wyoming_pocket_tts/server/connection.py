@@ -46,7 +46,6 @@ class EventWriter:
         self._waiting_since = 0.0
 
     def write(self, event: bytes) -> None:
-        """Does not wait."""
         self._debt_seconds = max(0.0, self._debt_seconds - len(event) / SLOWEST_BYTES_PER_SECOND)
         self._stream.write(event)
 
@@ -176,7 +175,6 @@ class Connection:
             self._log.log(level, "%s", text)
 
     async def _converse(self) -> None:
-        """Until reading or answering is over."""
         self._reading = asyncio.create_task(self._read(), name="wyoming-read")
         tasks = (self._reading, asyncio.create_task(self._session.run(), name="wyoming-respond"))
         try:

@@ -149,7 +149,6 @@ class ZeroconfAnnouncer:
             self._task = asyncio.create_task(self._keep_announced(), name="zeroconf")
 
     async def withdraw(self) -> None:
-        """May be called more than once."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -124,7 +124,6 @@ class LivenessMonitor:
         return self._failures < MAX_FAILURES
 
     async def run(self) -> None:
-        """Check until cancelled; then close the probe."""
         try:
             while True:
                 await asyncio.sleep(_POLL_SECONDS)

@@ -144,7 +144,6 @@ class HttpServer:
             raise ConfigError(f"{self._setting}: {error}" if self._setting else str(error)) from error
 
     async def aclose(self) -> None:
-        """May be called more than once."""
         if self._listener is not None:
             self._listener.close()
         for client in self._clients:

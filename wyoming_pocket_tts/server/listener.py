@@ -36,13 +36,9 @@ class Listener(Protocol):
     addresses: tuple[str, ...]
     """Bound URIs, with real port numbers."""
 
-    def close(self) -> None:
-        """Clients stay connected."""
-        ...
+    def close(self) -> None: ...
 
-    async def wait_closed(self) -> None:
-        """After the clients have gone."""
-        ...
+    async def wait_closed(self) -> None: ...
 
 
 async def listen(uri: str, accept: Accept, *, buffer_bytes: int) -> Listener:

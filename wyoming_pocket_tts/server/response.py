@@ -57,11 +57,9 @@ class Output(Protocol):
 
     def send(self, events: Sequence[Event], request: str = "") -> None:
         """Write events that answer a request; does not wait."""
-        ...
 
     async def drain(self) -> None:
         """Wait until a slow client has made room."""
-        ...
 
     def log(self, level: int, text: str, request: str = "") -> None: ...
 

@@ -35,11 +35,9 @@ class Announcer(Protocol):
 
     async def announce(self, addresses: Sequence[str]) -> None:
         """Called once, with the bound URIs, after all of them listen."""
-        ...
 
     async def withdraw(self) -> None:
         """Called before the server stops accepting; again if that was cancelled."""
-        ...
 
 
 class Catalog(Protocol):
@@ -47,13 +45,11 @@ class Catalog(Protocol):
 
     def voices(self, *, satellite: str | None) -> Sequence[Voice]:
         """The default voice first."""
-        ...
 
     def resolve(
         self, *, name: str | None, speaker: str | None, language: str | None, address: str, satellite: str | None
     ) -> VoiceMatch:
         """Find a client's voice; raises ``VoiceError``. ``address``: the client's IP, if any."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

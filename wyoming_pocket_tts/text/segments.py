@@ -55,13 +55,11 @@ class SegmentReader(Protocol):
 
     def problems(self) -> list[TextWarning]:
         """Mistakes in the markup since the last call."""
-        ...
 
 
 class SegmentReaderFactory(Protocol):
     def __call__(self, language: str, *, ssml: bool | None) -> SegmentReader:
         """A reader of one text in a language (``en``, ``de``); ``ssml`` None: by the beginning of the text."""
-        ...
 
 
 class SegmentBuilder:

@@ -159,7 +159,6 @@ class SentenceSplitter:
             self._clause = at
 
     def _note_bracket(self, at: int) -> None:
-        """Follow ``[text](target)``: inside neither a sentence ends nor is it cut."""
         mark = self._text[at]
         if mark == "[" or (mark == "(" and at > self._start and self._text[at - 1] == "]"):
             self._bracket = at
@@ -265,6 +264,5 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
 
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
-    """The sentences of a whole text, the first one uncut."""
     splitter = SentenceSplitter(language, cut_first_early=False)
     return [*splitter.feed(text), *splitter.finish()]

@@ -270,7 +270,6 @@ def _tag(name: str) -> str:
 
 
 def parse_seconds(value: str) -> float | None:
-    """Seconds of ``500ms`` or ``0.5s``; None for anything else."""
     match = _TIME.fullmatch(value.strip())
     if match is None:
         return None

@@ -56,7 +56,6 @@ class ConfiguredVoice:
     """What the engine has to make for it; None where it only borrows a voice."""
 
     def names(self) -> Iterator[str]:
-        """Yield its name and those of its styles, for people and for the engine."""
         yield self.name
         yield from (style_name(self.name, style) for style in self.styles)
         if self.source is not None:
@@ -111,7 +110,6 @@ def with_styles(entry: CatalogEntry) -> Iterator[CatalogEntry]:
 
 
 def absent_voice(name: str, description: str, language: str) -> Voice:
-    """A voice that is not installed yet."""
     return Voice(
         name=name,
         description=description or name,
@@ -156,7 +154,6 @@ class SatelliteIndex:
         self._prefixes = sorted(self._by_prefix, key=lambda prefix: -prefix[1])
 
     def __iter__(self) -> Iterator[Satellite]:
-        """All of them, in the order of the settings."""
         return iter(self._all)
 
     def named(self, name: str, of_port: str | None = None) -> Satellite | None:
@@ -198,18 +195,13 @@ def _plain_address(text: str) -> Address | None:
 
 
 class VoiceCatalog:
-    """All voices and satellites; what a client asks for is resolved once, to a voice that carries its engine's.
+    """All voices and satellites; a request is resolved once, to a voice that carries its engine's.
 
     Precedence: a voice that the client names, the satellite of its port, the satellite of its address, the default
     voice, the first that is installed. A satellite that asks for a plain voice gets that voice with the satellite's
     options; a client that asks for a satellite by name gets that one.
 
-    Args:
-        engine: gives the engine's voices, the default one first; from any thread. Equal as long as nothing changed.
-        voices: of the settings.
-        satellites: of the settings.
-        reading: text options unless a voice or satellite says otherwise.
-        default: the listed voice for clients that name none; None for the first that is installed.
+    ``engine`` lists the engine's voices, the default one first, from any thread; equal as long as nothing changed.
     """
 
     def __init__(
@@ -231,11 +223,9 @@ class VoiceCatalog:
 
     @property
     def satellites(self) -> tuple[Satellite, ...]:
-        """All satellites, in the order of the settings."""
         return tuple(self._satellites)
 
     def sources(self) -> tuple[VoiceSource, ...]:
-        """What the engine has to make so that every configured voice is installed."""
         return tuple(voice.source for voice in self._configured if voice.source is not None)
 
     def voices(self, *, satellite: str | None = None) -> list[Voice]:
@@ -267,15 +257,8 @@ class VoiceCatalog:
     ) -> VoiceMatch:
         """Resolve a request to a voice and options. A name that is not there is replaced, with a warning.
 
-        Args:
-            name: of a listed voice, or of one of its styles.
-            speaker: a style.
-            language: a tag; with a name it counts only where that name is not there.
-            address: the client's IP address, empty if it has none.
-            satellite: name of the satellite that owns the port of the connection.
-
-        Raises:
-            VoiceError: no voice is installed, or none is named and none has the language.
+        With a name, ``language`` counts only if that name is not there. ``satellite`` owns the port of the connection.
+        Raises ``VoiceError`` if no voice is installed, or none is named and none has the language.
         """
         now = self._snapshot()
         asked_for = self._satellites.named(name, satellite) if name else None

@@ -77,11 +77,8 @@ class _Model:
 class VoiceLibrary:
     """Watches the user's voices on a thread of its own, and publishes them to the models.
 
-    Args:
-        data_dir: holds the watched folder and the encoded voices.
-        models: all that are to be installed, the most important first.
-        sources: voices of the settings.
-        taken: names that voices in the folder cannot have.
+    ``models`` are all that are to be installed, the most important first, ``sources`` the voices of the settings;
+    ``taken`` names are refused for voices of the folder.
     """
 
     def __init__(
@@ -125,12 +122,10 @@ class VoiceLibrary:
         self._wake.set()
 
     def stop(self) -> None:
-        """Cancel what is under way; returns at once."""
         self._stop.set()
         self._wake.set()
 
     def close(self) -> None:
-        """Stop, and join the threads."""
         self.stop()
         if self._thread.ident is not None:
             self._thread.join()
@@ -147,7 +142,6 @@ class VoiceLibrary:
             self._wake.clear()
 
     def _update(self) -> None:
-        """Compare the files with the published voices, and publish the changes."""
         with self._lock:
             models = [self._models[spec.label] for spec in self._specs if spec.label in self._models]
             renewed, self._renewed = self._renewed, set()
@@ -249,7 +243,6 @@ class VoiceLibrary:
 
 
 def _identities(files: Iterable[Path]) -> dict[Path, Identity]:
-    """Identities of the files that exist."""
     found: dict[Path, Identity] = {}
     for file in files:
         try:
@@ -332,7 +325,6 @@ class VoiceEncodingQueue:
         return verdict
 
     def _encode(self, job: _Job, store: EncodedVoiceStore) -> Verdict:
-        """Runs on the encoding thread."""
         label, file, _ = job
         try:
             if not is_exported(file):
@@ -351,7 +343,6 @@ class VoiceEncodingQueue:
 
 
 def dropped_folder(data_dir: Path) -> Path:
-    """The watched folder."""
     return data_dir / "voices"
 
 

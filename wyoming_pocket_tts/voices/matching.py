@@ -22,7 +22,6 @@ _OWN = "own"
 
 
 def ready_made_name(model: str, voice: str) -> str:
-    """What clients call a ready-made voice of a model."""
     return f"{model}-{voice}"
 
 
@@ -52,7 +51,6 @@ def same_name(name: str, other: str) -> bool:
 
 
 def spoken_language(tag: str) -> str:
-    """A language for people to read: German for ``de-AT``."""
     return _LANGUAGES.get(tag.replace("_", "-").partition("-")[0].lower(), tag)
 
 
@@ -85,20 +83,12 @@ def choose_voice(
     default: str | None = None,
     others: Sequence[str] = (),
 ) -> VoiceMatch:
-    """Choose among the installed voices. A wish for a name never ends in silence: another voice speaks, with a warning.
+    """Choose among the installed voices. A request for a name never fails: another voice replaces it, with a warning.
 
-    It is one of the language asked for, or else of the language of the voice that is meant, if there is any.
-
-    Args:
-        voices: all voices, the first installed one being the default of defaults.
-        name: a voice's name, or a speaker's; wins over the language.
-        speaker: a style of the voice; without a name, any voice that has it.
-        language: a tag such as ``en``, ``en_US`` or ``en-US``.
-        default: the name of the voice for clients that name none.
-        others: names that can be asked for besides; listed in warnings.
-
-    Raises:
-        VoiceError: no voice is installed, or none is named and none has the language asked for.
+    That is one of the language asked for, or else of the language of the voice that is meant, if there is any. A
+    ``name`` of a voice or speaker wins over the language; without one, a ``speaker`` is a style of any voice.
+    ``default`` is for clients that name none; ``others`` can be asked for besides, and are listed in warnings. Raises
+    ``VoiceError`` if no voice is installed, or none is named and none has the language.
     """
     installed = [voice for voice in voices if voice.installed]
     if not installed:
@@ -218,7 +208,6 @@ def _default_speaker(voice: Voice) -> str | None:
 
 
 def _names(names: Sequence[str]) -> str:
-    """As many of them as fit into a line, and how many there are besides."""
     listed, length = [], 0
     for name in map(repr, names):
         length += len(name) + 2

@@ -54,7 +54,6 @@ class ResolvedVoices:
         return frozenset(of_voices | {each.name for each in self.satellites})
 
     def sources(self) -> list[VoiceSource]:
-        """Voices that the engine has to make."""
         return [voice.source for voice in self.voices if voice.source is not None]
 
     def cast(self, engine: Callable[[], Sequence[Voice]]) -> VoiceCatalog:
@@ -319,7 +318,6 @@ class NameIndex:
         return replace(voice, engine_voices=(embedded,), language=_FALLBACK_LANGUAGE)
 
     def _model(self, entry: VoiceSettings, problems: ProblemCollector) -> str | None:
-        """The label of the model of a voice; None if there is none."""
         labels = self._models.labels
         if entry.model is None:
             return next(iter(labels), None)
@@ -443,11 +441,7 @@ def check_settings(
     embedded: Collection[str],
     flags: Mapping[str, Any] | None = None,
 ) -> ConfigReport:
-    """Read settings as the service would, and check that they go together and that all names in them exist.
-
-    Raises:
-        ConfigError: the file cannot be read at all.
-    """
+    """Check settings as the service would, all names in them included; a ``ConfigError`` if the file cannot be read."""
     found = load_with_issues(file=file, environment=environment, flags=flags)
     settings = found.settings
     dropped: list[str] = []

@@ -67,7 +67,7 @@ def problem(found: str, advice: str) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. ``run`` yields each finding as soon as it is known; a ``SpeechError`` becomes a problem."""
+    """One check. ``run`` yields each finding as soon as it is known; a ``TtsError`` becomes a problem."""
 
     title: str
     limit_seconds: float
@@ -84,7 +84,6 @@ class CheckResult:
 
 
 def examine(checks: Iterable[Check]) -> Iterator[CheckResult]:
-    """Run the checks in their order; never raises because of a check."""
     for check in checks:
         for finding in _within_time(check):
             yield CheckResult(check.title, finding)
@@ -133,7 +132,6 @@ def _run(check: Check, findings: "SimpleQueue[Finding | None]") -> None:
 
 
 def advice_on(error: TtsError, *, otherwise: str) -> str:
-    """What to do about a server that gives no good answer."""
     match error:
         case ServerNotFound():
             return (

@@ -126,7 +126,6 @@ def checks_for(context: DoctorContext) -> list[Check]:
 
 
 def line(result: CheckResult) -> str:
-    """One line for the finding, and one for the advice."""
     finding = result.finding
     text = f"{finding.severity.upper():<8} {result.check:<{_TITLE_WIDTH}} {finding.found}"
     return f"{text}\n{_INDENT}-> {finding.advice}" if finding.advice else text
@@ -141,11 +140,9 @@ def summary(results: Sequence[CheckResult]) -> str:
 
 
 def as_dict(results: Sequence[CheckResult]) -> dict[str, Any]:
-    """The report as JSON."""
     findings = [{"check": result.check, **asdict(result.finding)} for result in results]
     return {"healthy": is_healthy(results), "findings": findings}
 
 
 def is_healthy(results: Iterable[CheckResult]) -> bool:
-    """Whether there is no problem; warnings do not count."""
     return all(result.finding.severity is not FindingSeverity.PROBLEM for result in results)

@@ -183,7 +183,6 @@ def _check_room(directory: Path, existing: Path, free: int, needed: int, missing
 
 
 def _nearest_existing(directory: Path) -> Path:
-    """The directory, or the one in which it will be created."""
     directory = directory.absolute()
     return next(path for path in (directory, *directory.parents) if os.path.lexists(path))
 

@@ -16,7 +16,6 @@ _DEFAULTS_USED = warning("what follows is checked with the default settings", "c
 
 
 def check_config(context: DoctorContext) -> Iterator[Finding]:
-    """Report what ``config check`` finds, and unknown environment variables."""
     for variable in unknown_variables(context.environment):
         yield warning(f"environment: {variable}", "rename or remove the variable")
     try:
@@ -86,7 +85,6 @@ def _check_bundle(directory: Path, label: str, advice: str) -> Finding:
 
 
 def check_voices(listed: Callable[[], VoiceListing]) -> Iterator[Finding]:
-    """Report what the command ``voices`` finds."""
     listing = listed()
     for text in listing.problems:
         yield problem(text, "replace the file, or remove it; the other voices are not affected")

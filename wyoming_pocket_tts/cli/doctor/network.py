@@ -186,7 +186,6 @@ def _check_socket(address: UnixAddress) -> Finding:
 
 
 def check_addresses(uri: str, *, find: FindAddresses = reachable_addresses) -> Iterator[Finding]:
-    """At which IPv4 and IPv6 addresses other machines reach the service."""
     address = parse_uri(uri)
     if not isinstance(address, TcpAddress):
         yield ok(f"{address} is for this machine alone")
@@ -327,7 +326,6 @@ class _Listener(ServiceListener):
 
 @asynccontextmanager
 async def _trial_announcement(here: Collection[IpAddress]) -> AsyncIterator[None]:
-    """Announce another type of service, where the service would be announced and nowhere else."""
     name = f"doctor-{secrets.token_hex(4)}"
     responder = AsyncZeroconf(interfaces=[str(address) for address in here])
     try:
@@ -340,7 +338,6 @@ async def _trial_announcement(here: Collection[IpAddress]) -> AsyncIterator[None
 
 
 def check_hub(models: Sequence[ConfiguredModel], *, local_files_only: bool = False) -> Iterator[Finding]:
-    """Whether the models of the settings can be downloaded, with the token of this machine."""
     of_hub = [model for model in models if (model.wanted.config.weights_path or "").startswith("hf://")]
     if not of_hub:
         yield ok("nothing has to be downloaded: the settings name no model of the hub")

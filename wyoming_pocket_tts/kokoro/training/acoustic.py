@@ -134,7 +134,6 @@ class Trainer:
             rows.write(json.dumps(metrics) + "\n")
 
     def batches(self) -> Iterator[Any]:
-        """Batches without end."""
         raise NotImplementedError
 
     def train(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (each training has its own)
@@ -142,7 +141,6 @@ class Trainer:
         raise NotImplementedError
 
     def evaluate(self) -> dict[str, float]:
-        """Errors of the averaged weights on held-out sentences."""
         raise NotImplementedError
 
 

@@ -76,7 +76,6 @@ def _fits(sentence: str, words: frozenset[str]) -> bool:
 
 
 def build(words: frozenset[str], n_house: int = 8000, seed: int = 7) -> list[str]:
-    """A whole corpus in a fixed random order, without repeats."""
     rng = random.Random(seed)  # noqa: S311  (chooses sentences, keeps no secret)
     unique: dict[str, None] = {}
     for path in DICTIONARIES:
@@ -185,7 +184,6 @@ class SentenceGenerator:
 
 
 def load(path: Path) -> list[list[Template]]:
-    """The groups of templates in ``path``, ready to be filled in."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(raw, dict) or raw.keys() != {"words", "sentences"}:
         raise ValueError(f"{path.name}: expected the sections 'words' and 'sentences'")

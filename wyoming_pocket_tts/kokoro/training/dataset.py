@@ -226,7 +226,6 @@ def record(sentences: Sequence[str], speaker: str, folder: Path) -> None:
 
 
 def utterances(folder: Path) -> Iterator[Utterance]:
-    """The utterances in order; a torn last line is dropped from the file."""
     path = folder / "utterances.jsonl"
     if not path.exists():
         return

@@ -104,7 +104,6 @@ class ModelBundle:
 
     @property
     def flow(self) -> Path:
-        """The language model with its sampler."""
         return self.directory / "flow.onnx"
 
     @property
@@ -123,7 +122,6 @@ class ModelBundle:
 
     @property
     def probe(self) -> Path:
-        """The golden sample."""
         return self.directory / "probe.safetensors"
 
     @property

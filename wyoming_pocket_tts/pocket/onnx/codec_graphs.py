@@ -33,7 +33,6 @@ def write_decoder(
     linears: MatMulOps,
     convolutions: MatMulOps,
 ) -> StreamingGraph:
-    """The decoder with the given operators."""
     g, codec = GraphBuilder("mimi_decoder", data=data), config.mimi
     mean, deviation = weights["flow_lm.emb_mean"], weights["flow_lm.emb_std"]
     latents = g.input("latents", np.float32, [1, "frames", config.latent_dim])

@@ -61,7 +61,6 @@ def convert(task: WorkerTask, report: Report) -> None:
 
 
 def verify_again(task: WorkerTask, report: Report) -> None:
-    """Compare a bundle with its golden sample on this machine."""
     report(Progress(stage="verify", done=0.0))
     bundle = open_bundle(task.directory)
     verify(bundle.directory, bundle.config, bundle.precision, GoldenSample.read(bundle.probe, bundle.config))

@@ -95,7 +95,6 @@ class FlowBuilder:
         raise NotImplementedError
 
     def silu(self, x: str) -> str:
-        """``x * sigmoid(x)``."""
         raise NotImplementedError
 
     def read(self, inputs: str, latents: str) -> tuple[str, str]:

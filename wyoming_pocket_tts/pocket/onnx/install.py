@@ -188,7 +188,6 @@ class _Job:
                 _LOGGER.warning("%s: holds files that are not this program's; delete it if you do not need them", path)
 
     def _verify(self, bundle: ModelBundle) -> None:
-        """Verify the bundle on this machine, and note that in its manifest if it can be written."""
         update = {"task": "prove", "directory": bundle.directory, "precision": bundle.precision}
         self.run(self.task.model_copy(update=update), report=self.report, stop=self.stop)
         manifest = read_manifest(bundle.directory)
@@ -214,7 +213,6 @@ def _supported(precision: Precision) -> Precision:
 
 @contextmanager
 def _readable_errors(models: Path) -> Iterator[None]:
-    """Turn the system's errors into a ModelError that names the data directory."""
     try:
         yield
     except TtsError:  # some are OSErrors as well

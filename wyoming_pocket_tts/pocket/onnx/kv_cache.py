@@ -83,7 +83,6 @@ class SlotPool:
 
     @property
     def capacity(self) -> int:
-        """Slots that memory is set aside for."""
         return _SLOTS_PER_BLOCK * len(self._blocks)
 
     def join(self, voice: VoiceState, *, positions: int, sampling: SamplingParams) -> Slot:
@@ -282,7 +281,6 @@ class FlowSession:
         self._binding.run()
 
     def decode(self, latents: Floats) -> None:
-        """Read the last latents [B, latent_dim]."""
         self._last_latents[:, 0] = latents
         self._set_positions(1)
         if not self._decodes:
@@ -325,7 +323,6 @@ def write_voice(slot: Floats, voice: VoiceState) -> None:
 
 
 def check_positions(positions: int) -> None:
-    """Raise a VoiceError for more positions than the graph has."""
     if positions > MAX_POSITIONS:
         raise VoiceError(
             f"the voice and the text have {positions} positions: {MAX_POSITIONS} are possible; use less audio"

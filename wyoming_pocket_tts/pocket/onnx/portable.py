@@ -125,7 +125,6 @@ def _write_models(
     report: Callable[[str], None],
     largest_file_bytes: int,
 ) -> dict[str, Any]:
-    """Write model after model; return their descriptions."""
     writers: dict[str, _Write] = {
         "text_conditioner": partial(text_conditioner_graph, quantize=quantize),
         **({ENCODER: mimi_encoder_graph} if weights.has_voice_cloning else {}),
@@ -177,7 +176,6 @@ def _write_voice(file: Path, voice: str, config: ModelConfig, weights: Weights, 
 
 
 def _is_ours(directory: Path) -> bool:
-    """Whether all files are those of an export."""
     try:
         described = json.loads((directory / MANIFEST).read_bytes())
         known = {MANIFEST, _VOICES, described["text"]["tokenizer"]["file"]}

@@ -146,7 +146,6 @@ def _decoded(path: Path, config: ModelConfig, frames: Floats) -> Floats:
 
 
 def _encoded(path: Path, config: ModelConfig) -> Floats:
-    """Encode a frame of a tone."""
     audio = 0.1 * np.sin(np.arange(config.mimi.frame_samples, dtype=np.float32) / 20)[None]
     stream = StreamingSession(OnnxSession(path, remedy=_REMEDY), source="audio", result="frames")
     return stream(audio.astype(np.float32), (1, 1, config.mimi.conditioning_dim))

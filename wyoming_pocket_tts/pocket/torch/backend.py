@@ -135,7 +135,6 @@ class TorchBackend:
 
     @_computing
     def listen(self, samples: Samples, *, sampling: SamplingParams | None = None) -> VoiceState:
-        """Encode a voice prompt, filled up with silence to whole frames."""
         flow_lm = self.network.flow_lm
         self.draw(sampling if sampling and sampling.temperature else SamplingParams(1.0))  # unused: see draw
         inputs = flow_lm.embed_voice(self._encode(samples))

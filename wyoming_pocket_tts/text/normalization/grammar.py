@@ -156,7 +156,6 @@ class Grammar:
         of which the first is for signs such as "¾" and the others are for texts with a slash."""
 
     def parse(self, text: str) -> ParsedNumber:
-        """Parse what ``number_pattern`` has matched."""
         text = text.replace(" ", "").replace("'", "")
         mark = max(text.rfind(","), text.rfind("."))
         if mark >= 0 and text[mark] == "." and "," not in text and _is_grouped(text):
@@ -175,7 +174,6 @@ class Grammar:
         return number_words(value, self.language, "ordinal")
 
     def digits(self, text: str) -> str:
-        """Digit by digit; other characters are left out."""
         return " ".join(self.cardinal(int(char)) for char in text if char.isdecimal())
 
     def phone(self, groups: list[str]) -> str:
@@ -237,7 +235,6 @@ class Grammar:
         return self.number(amount, self.gender_behind(after))
 
     def times(self, value: int) -> str:
-        """ "2x" without anything to multiply: how often."""
         return f"{self.cardinal(value)} {self.words.times}"
 
     def is_singular(self, amount: ParsedNumber) -> bool:
@@ -270,7 +267,6 @@ class Grammar:
         return noun
 
     def per(self, noun: Noun, per: str = "") -> str:
-        """What follows a slash behind an amount: "pro Stunde"."""
         return per or f"{self.words.per} {noun.one}"
 
     def money(self, amount: ParsedNumber, currency: CurrencyWords, *, before: str = "", form: str = "") -> str:
@@ -336,7 +332,6 @@ class Grammar:
     # Words.
 
     def regnal(self, value: int, name: str) -> str:
-        """A ruler's number: "der Vierzehnte"."""
         return self.cardinal(value)
 
     def is_roman_one(self, word: str, match: re.Match[str]) -> bool:

@@ -34,7 +34,6 @@ _EDGES = re.compile(r"\A[\s,;:.]+|[\s,]+\Z")
 
 
 def roman(numeral: str) -> int:
-    """The value of a well-formed Roman numeral below 100, otherwise 0."""
     if not _ROMAN_SHAPE.fullmatch(numeral):
         return 0
     values = [_ROMAN[char] for char in numeral]
