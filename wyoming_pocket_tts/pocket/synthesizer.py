@@ -33,7 +33,7 @@ class PocketSynthesizer(LoadedSynthesizer):
         return self._voices.voices()
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
-        """Blocks of one or several frames of 80 ms; none for a text without a word. Raises ``VoiceError``, ``ModelError``."""
+        """Blocks of one or several frames of 80 ms; none for a text without a word."""
         try:
             generation = self._prepare(request)
         except EmptyText:

@@ -142,7 +142,7 @@ class EncodedVoiceStore:
     def take_in(self, file: Path) -> Path:
         """The file, which never changes, of a recording's or exported voice's state; encoded once for the same content.
 
-        Raises ``Cancelled``, ``VoiceError`` if the file is no voice or of another model, and other ``TtsError`` for now.
+        Raises ``Cancelled``, and ``VoiceError`` if the file is no voice or of another model.
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
