@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tests.audio.sounds import RATE_HZ, cut, joined, pitch_of, syllables, voiced
 from wyoming_pocket_tts.audio.effects import shape
 from wyoming_pocket_tts.core.types import Pcm, SynthesisOptions, SynthesisRequest
-from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
+from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro
 
 SPEEDS = (0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0)
 
@@ -95,7 +95,7 @@ def test_at_ordinary_tempos_most_samples_are_those_of_the_voice() -> None:
 
 @cache
 def spoken() -> tuple[Pcm, int]:
-    engine = load_engine(EmbeddedEngine.KOKORO)
+    engine = load_kokoro()
     voice = engine.voices()[0]
     text = "The washing machine has finished, and the front door is still open."
     return joined(engine.synthesize(SynthesisRequest(text=text, voice=voice))), voice.sample_rate_hz

@@ -44,11 +44,11 @@ def test_an_embedded_voice_that_fails_is_opened_anew_and_observers_hear_of_it(
     models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tones = [ToneSynthesizer(failure=lambda *_: RuntimeError("broken")), ToneSynthesizer()]
-    monkeypatch.setattr(engines, "load_engine", lambda _: tones.pop(0))
+    monkeypatch.setattr(engines, "load_kokoro", lambda: tones.pop(0))
     settings = Settings.model_validate(
         {"models": {"names": models, "local_files_only": True, "memory_budget_mb": 100}, "data_dir": tmp_path}
     )
-    ensemble, hears = engines.build_components(engines.EmbeddedEngine.KOKORO, settings), Noting()
+    ensemble, hears = engines.build_components(settings), Noting()
     ensemble.observe(hears)
     for helper in ensemble.helpers:
         helper.start()

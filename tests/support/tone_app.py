@@ -7,7 +7,7 @@ import sys
 
 from tests.support.tone import VOICES, ToneSynthesizer
 from wyoming_pocket_tts.__main__ import main
-from wyoming_pocket_tts.server import components as engines
+from wyoming_pocket_tts.kokoro import synthesizer as embedded
 
 
 def beeps(arguments: list[str]) -> bool:
@@ -22,8 +22,8 @@ def beeps(arguments: list[str]) -> bool:
 
 def use_beeps() -> None:
     """Put beeps in place of the embedded voice; before the command line is imported."""
-    engines.load_engine = lambda _: ToneSynthesizer()
-    engines.embedded_voices = lambda _: VOICES
+    setattr(embedded, "load_kokoro", ToneSynthesizer)  # noqa: B010  (another type)
+    setattr(embedded, "described_voices", lambda: list(VOICES))  # noqa: B010
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import ConfigError, EmptyText, VoiceError
 from wyoming_pocket_tts.core.types import SILENT_DB, Pcm, SynthesisOptions, Synthesizer, TextOptions
 from wyoming_pocket_tts.engine.pipeline import SynthesisPipeline
+from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro
 from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.text import MAX_TOKENS
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
-from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
 from wyoming_pocket_tts.server.segments import PauseTracker, RequestBuilder, primary_language
 from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 from wyoming_pocket_tts.text.reader import segment_reader_for
@@ -91,7 +91,6 @@ def generate(
     quantize: options.QuantizeFlag = False,
     settings_file: options.SettingsOption = None,
     data_dir: options.DataDirOption = None,
-    engine: options.EngineOption = EmbeddedEngine.KOKORO,
 ) -> None:
     """Turn text into a WAV file, without a server.
 
@@ -122,7 +121,7 @@ def generate(
         settings=settings,
     )
     warn = (lambda _: None) if quiet else print_error
-    line = generate_speech(wanted, load_embedded=lambda: load_engine(engine), quiet=quiet, warn=warn)
+    line = generate_speech(wanted, load_embedded=load_kokoro, quiet=quiet, warn=warn)
     if not quiet:
         print_result(line, output)
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.server.components import EmbeddedEngine
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it so)
@@ -17,9 +16,6 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it so)
 
 VersionFlag = Annotated[
     bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
-]
-EngineOption = Annotated[
-    EmbeddedEngine, typer.Option("--engine", hidden=True, help="For tests: a beep instead of a voice.")
 ]
 
 # what the service's commands share

@@ -21,7 +21,7 @@ from wyoming_pocket_tts.config.loader import load_settings, read_settings
 from wyoming_pocket_tts.core.errors import ConfigError, TtsError
 from wyoming_pocket_tts.core.system import atomic_path
 from wyoming_pocket_tts.server.app import run_service
-from wyoming_pocket_tts.server.components import Components, EmbeddedEngine, build_components
+from wyoming_pocket_tts.server.components import Components, build_components
 
 NAME = "wyoming-pocket-tts"
 """Of the unit, its user, its directories and the program."""
@@ -360,7 +360,6 @@ def serve(
     metrics_port: options.MetricsPortOption = None,
     debug: options.DebugFlag = False,
     log_format: options.LogFormatOption = None,
-    engine: options.EngineOption = EmbeddedEngine.KOKORO,
     version: options.VersionFlag = False,  # noqa: ARG001  (its callback does everything)
 ) -> None:
     """Serve Home Assistant and other Wyoming clients."""
@@ -385,6 +384,6 @@ def serve(
     settings = read_settings(config, flags)
 
     def load() -> Components:
-        return build_components(engine, settings, file=config, flags=flags)
+        return build_components(settings, file=config, flags=flags)
 
     asyncio.run(run_service(load, settings, ends_process=True))

@@ -13,6 +13,7 @@ from wyoming_pocket_tts.config.loader import read_settings
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.errors import VoiceError
 from wyoming_pocket_tts.core.types import Voice
+from wyoming_pocket_tts.kokoro.synthesizer import described_voices
 from wyoming_pocket_tts.pocket.model_spec import ModelSpec, model_specs
 from wyoming_pocket_tts.pocket.onnx.bundle import ModelBundle, Precision
 from wyoming_pocket_tts.pocket.onnx.install import find_converted
@@ -25,7 +26,6 @@ from wyoming_pocket_tts.pocket.voice_store import (
     ready_made_directory,
     style_files,
 )
-from wyoming_pocket_tts.server.components import EmbeddedEngine, embedded_voices
 from wyoming_pocket_tts.voices.library import RejectedVoice, accepted, models_for, user_voices
 from wyoming_pocket_tts.voices.resolver import ResolvedVoices, resolve_voices
 
@@ -38,11 +38,10 @@ def voices(
     as_json: options.JsonFlag = False,
     config: options.ConfigOption = None,
     data_dir: options.DataDirOption = None,
-    engine: options.EngineOption = EmbeddedEngine.KOKORO,
 ) -> None:
     """List the service's voices, and what is wrong with them."""
     settings = read_settings(config, {"data_dir": data_dir}, log_level="warning")
-    listing = list_voices(settings, embedded=embedded_voices(engine))
+    listing = list_voices(settings, embedded=described_voices())
     if as_json:
         typer.echo(json.dumps([asdict(voice) for voice in listing.voices], ensure_ascii=False, indent=2))
     else:

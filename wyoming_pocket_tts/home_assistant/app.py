@@ -24,7 +24,7 @@ from wyoming_pocket_tts.core.errors import ConfigError, TtsError
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.home_assistant.options import TOKEN, explain_log, explained, mistakes, settings_of
 from wyoming_pocket_tts.server.app import run_service
-from wyoming_pocket_tts.server.components import Components, EmbeddedEngine, build_components
+from wyoming_pocket_tts.server.components import Components, build_components
 from wyoming_pocket_tts.server.http import HttpRequest, HttpResponse, HttpServer
 
 _LOGGER = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ def serve(paths: AppPaths, environment: Mapping[str, str]) -> None:
     port = address.port if isinstance(address, TcpAddress) else 0
 
     def load() -> Components:
-        components = build_components(EmbeddedEngine.KOKORO, settings, file=paths.settings)
+        components = build_components(settings, file=paths.settings)
         token = environment.get("SUPERVISOR_TOKEN")
         if not token:
             return components

@@ -1,21 +1,20 @@
-"""Loads what speaks, and what brings more of it. The one place that knows all engines; imports each when asked for."""
+"""Builds the parts: catalog, engines, installer, library. Imports what models need only where there are models."""
 
 import logging
 import os
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from wyoming_pocket_tts.core.system import cpu_count
+from wyoming_pocket_tts.kokoro.synthesizer import described_voices, load_kokoro
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from wyoming_pocket_tts.config.schema import Settings
     from wyoming_pocket_tts.core.events import Observer
-    from wyoming_pocket_tts.core.types import LoadedSynthesizer, Voice
     from wyoming_pocket_tts.engine.installer import ModelInstaller
     from wyoming_pocket_tts.engine.model_manager import ModelManager
     from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline
@@ -34,27 +33,6 @@ _EMBEDDED = "embedded voice"
 _EMBEDDED_BYTES = 45 << 20
 """What leaves memory with the embedded voice."""
 _MEBIBYTE = 1 << 20
-
-
-class EmbeddedEngine(StrEnum):
-    """What can turn text into audio."""
-
-    KOKORO = "kokoro"
-    """The embedded voice."""
-
-
-def load_engine(_: EmbeddedEngine) -> "LoadedSynthesizer":
-    """Load the embedded voices, ready to use: takes seconds. Raises ``ModelError``."""
-    from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro  # noqa: PLC0415  (numpy and the model)
-
-    return load_kokoro()
-
-
-def embedded_voices(_: EmbeddedEngine) -> "Sequence[Voice]":
-    """The voices of ``load_engine``, without loading it, the default one first. Raises ``ModelError``."""
-    from wyoming_pocket_tts.kokoro.synthesizer import described_voices  # noqa: PLC0415  (numpy)
-
-    return described_voices()
 
 
 class BackgroundService(Protocol):
@@ -88,7 +66,6 @@ class Components:
 
 
 def build_components(
-    engine: EmbeddedEngine,
     settings: "Settings",
     *,
     file: Path | None = None,
@@ -102,7 +79,7 @@ def build_components(
     from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline  # noqa: PLC0415  (slow, like all that follow)
     from wyoming_pocket_tts.pocket.model_spec import model_specs  # noqa: PLC0415
 
-    embedded = embedded_voices(engine)
+    embedded = described_voices()
     names = tuple(voice.name for voice in embedded)
     wanted = model_specs(settings.models.names, languages=settings.models.languages)
     casting = _casting(settings, names, wanted, file, flags)
@@ -110,11 +87,11 @@ def build_components(
     is_needed = settings.server.limits.on_overload == "fallback" or not casting.needed().isdisjoint(names)
     managed = residency.add(
         _EMBEDDED,
-        lambda: load_engine(engine),
+        load_kokoro,
         title="the embedded voice",
         size_bytes=_EMBEDDED_BYTES,
         voices=partial(tuple, embedded),
-        speaker=load_engine(engine) if is_needed or not _is_here(wanted, settings) else None,
+        speaker=load_kokoro() if is_needed or not _is_here(wanted, settings) else None,
         stays=lambda: is_needed or not repertoire.has_models(),
     )
     repertoire = ModelRouter(managed, {model.label: model.listed() for model in wanted})

@@ -28,9 +28,8 @@ from wyoming_pocket_tts.cli.doctor.network import check_addresses, check_discove
 from wyoming_pocket_tts.cli.doctor.service import check_home_assistant, check_service, check_speech
 from wyoming_pocket_tts.cli.voices import VoiceListing, list_voices
 from wyoming_pocket_tts.core.logging import set_up_logging
-from wyoming_pocket_tts.kokoro.synthesizer import described_voices
+from wyoming_pocket_tts.kokoro.synthesizer import described_voices, load_kokoro
 from wyoming_pocket_tts.pocket.onnx.bundle import Precision
-from wyoming_pocket_tts.server.components import EmbeddedEngine, load_engine
 from wyoming_pocket_tts.server.protocol import encode, info_event
 
 _DESCRIBE_SECONDS = 10.0
@@ -68,7 +67,7 @@ def doctor(
         flags={"data_dir": data_dir},
         environment=os.environ,
         embedded=described_voices(),
-        load_embedded=lambda: load_engine(EmbeddedEngine.KOKORO),
+        load_embedded=load_kokoro,
     )
     results: list[CheckResult] = []
     for result in examine(checks_for(context)):
