@@ -30,7 +30,7 @@ from wyoming.tts import Synthesize
 from benchmarks.pocket import VOICE_FILE, prepare
 from benchmarks.pocket_serving import provide, served, until_the_model_speaks
 from benchmarks.serving import free_port, until_ready
-from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import SynthesisRequest, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.pocket.loading import open_for_onnx
@@ -51,7 +51,7 @@ NEWCOMERS = 5
 
 
 @dataclass
-class Counts(NullObserver):
+class Counts(Observer):
     """What the engine tells."""
 
     batches: list[int] = field(default_factory=list)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wyoming_pocket_tts.core.errors import ModelError
-from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import LoadedSynthesizer, Pcm, SynthesisRequest, Synthesizer, Voice
 
 VOICE = Voice(name="x", description="x", languages=("en",), sample_rate_hz=16_000)
@@ -46,7 +46,7 @@ class Counting(LoadedSynthesizer):
         self.reason = reason
 
 
-class Noting(NullObserver):
+class Noting(Observer):
     """Keeps what it hears, and lets tests wait for a model that is opened anew."""
 
     def __init__(self) -> None:

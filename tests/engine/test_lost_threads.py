@@ -12,7 +12,7 @@ import pytest
 from tests.support.simulated_clock import Clock
 from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import ModelError
-from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Pcm, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.engine.worker_pool import MOST_LEFT_BEHIND
@@ -21,7 +21,7 @@ HUNG_SECONDS = 0.06
 """On the simulated clock; a sixth of it, on the real one, passes between two looks."""
 
 
-class Faults(NullObserver):
+class Faults(Observer):
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
@@ -42,7 +42,7 @@ class Hanging(ToneSynthesizer):
             self.gate.wait()
 
     @asynccontextmanager
-    async def workers(self, observer: NullObserver | None = None) -> AsyncIterator[Scheduler]:
+    async def workers(self, observer: Observer | None = None) -> AsyncIterator[Scheduler]:
         async with Scheduler(
             self, threads=1, max_active=1, hung_seconds=HUNG_SECONDS, observer=observer, now=self.clock
         ) as workers:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.tone import VOICES, Gate, ToneSynthesizer
 from wyoming_pocket_tts.core.errors import Cancelled, VoiceError
-from wyoming_pocket_tts.core.events import NullObserver
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Pcm, Pending, SynthesisRequest, Synthesizer, Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 
@@ -118,7 +118,7 @@ async def test_a_wake_that_comes_at_once_is_not_lost() -> None:
 async def test_leaving_while_it_sleeps_closes_it_in_a_worker() -> None:
     freed: list[float] = []
 
-    class Noting(NullObserver):
+    class Noting(Observer):
         def stream_cancelled(self, seconds: float) -> None:
             freed.append(seconds)
 

@@ -17,7 +17,7 @@ from wyoming.event import Event
 from tests.server.memory import MemoryConversation, MemoryEngine, choose
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import Cancelled, ModelError, ServerOverloaded, TtsError
-from wyoming_pocket_tts.core.events import SPOKEN, NullObserver, RequestStats
+from wyoming_pocket_tts.core.events import SPOKEN, Observer, RequestStats
 from wyoming_pocket_tts.core.types import Pcm, SilenceOptions, SynthesisOptions
 from wyoming_pocket_tts.server.protocol import EventLimits, encode
 from wyoming_pocket_tts.server.session import Session
@@ -107,7 +107,7 @@ def _engine_by(chance: random.Random, limits: LimitSettings) -> type[MemoryEngin
     return Engine
 
 
-class Requests(NullObserver):
+class Requests(Observer):
     """Counts requests."""
 
     def __init__(self) -> None:

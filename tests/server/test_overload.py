@@ -12,7 +12,7 @@ from wyoming.event import Event
 from tests.server.client import Client, Service, audio_seconds, errors, service, shape
 from tests.support.simulated_clock import Clock
 from tests.support.tone import Gate, ToneSynthesizer
-from wyoming_pocket_tts.core.events import NullObserver, RequestStats
+from wyoming_pocket_tts.core.events import Observer, RequestStats
 from wyoming_pocket_tts.core.types import OptionOverrides, Voice
 from wyoming_pocket_tts.engine.pipeline import ModelRouter, SynthesisPipeline
 from wyoming_pocket_tts.voices.catalog import FallbackVoices, Satellite, VoiceCatalog
@@ -26,7 +26,7 @@ EMBEDDED = (Voice(name="ray", description="Ray", languages=("en-US",), sample_ra
 SATELLITES = (Satellite(name="Phone", voice="alba", overrides=OptionOverrides(rate_hz=8_000, volume_db=-120)),)
 
 
-class Heard(NullObserver):
+class Heard(Observer):
     def __init__(self) -> None:
         self.stand_ins = 0
         self.ended: list[RequestStats] = []

@@ -17,12 +17,12 @@ from tests.server.client import Client, service
 from tests.server.memory import MemoryConversation
 from tests.support.service import service as process
 from tests.support.tone import VOICES, ToneSynthesizer
-from wyoming_pocket_tts.core.events import NullObserver, RequestStats
+from wyoming_pocket_tts.core.events import Observer, RequestStats
 from wyoming_pocket_tts.core.logging import JsonFormatter, TextFormatter
 from wyoming_pocket_tts.core.types import Pcm, SilenceOptions, SynthesisOptions, SynthesisRequest, TextOptions
 from wyoming_pocket_tts.server.request_stats import (
-    RequestLog,
     RequestTimer,
+    log_request,
     options_text,
     segment_text,
     voice_choice_text,
@@ -30,7 +30,7 @@ from wyoming_pocket_tts.server.request_stats import (
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
 
-class Heard(NullObserver):
+class Heard(Observer):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
@@ -243,7 +243,7 @@ class Mute(ToneSynthesizer):
 
 
 async def test_a_request_that_is_over_has_one_line(log: Log) -> None:
-    async with service(observer=RequestLog()) as house, await house.connect() as client:
+    async with service() as house, await house.connect() as client:
         await client.stream("Marzipan for ", "Anneliese. And more.", voice={"name": "tone-high"})
         await client.until("synthesize-stopped")
     (line,) = log.lines(".request_stats")
@@ -257,7 +257,7 @@ async def test_a_request_that_is_over_has_one_line(log: Log) -> None:
 
 
 async def test_all_lines_about_a_request_say_so_wherever_they_come_from(log: Log) -> None:
-    async with service(quoting(WHOLE), observer=RequestLog()) as house:
+    async with service(quoting(WHOLE)) as house:
         async with await house.connect() as client:
             await client.send("synthesize", text=WHOLE, voice={"name": "nobody"})
             await client.rest()
@@ -270,7 +270,7 @@ async def test_all_lines_about_a_request_say_so_wherever_they_come_from(log: Log
 
 
 async def test_no_word_of_a_text_is_logged_whatever_becomes_of_it(log: Log) -> None:
-    async with service(quoting(WHOLE), observer=RequestLog()) as house:
+    async with service(quoting(WHOLE)) as house:
         for text in (WHOLE, MARKUP, "Marzipan " * 3_000):
             async with await house.connect() as client:
                 await client.send("synthesize", text=text)
@@ -288,7 +288,7 @@ async def test_no_word_of_a_text_is_logged_whatever_becomes_of_it(log: Log) -> N
 
 async def test_the_debug_log_has_it_all(log: Log) -> None:
     logging.getLogger("wyoming_pocket_tts").setLevel(logging.DEBUG)
-    async with service(quoting(WHOLE), observer=RequestLog()) as house:
+    async with service(quoting(WHOLE)) as house:
         for text in (WHOLE, MARKUP):
             async with await house.connect() as client:
                 await client.send("synthesize", text=text)
@@ -298,7 +298,7 @@ async def test_the_debug_log_has_it_all(log: Log) -> None:
 
 async def test_debug_log_has_every_step_of_a_request(log: Log) -> None:
     logging.getLogger("wyoming_pocket_tts").setLevel(logging.DEBUG)
-    async with service(observer=RequestLog()) as house, await house.connect() as client:
+    async with service() as house, await house.connect() as client:
         await client.send("synthesize", text="Guten Tag. Bis 5.", voice={"name": "TON", "language": "de"})
         await client.until("audio-stop")
     own = [line["message"].partition("] ")[2] for line in log.lines() if "request" in line]
@@ -311,7 +311,7 @@ async def test_debug_log_has_every_step_of_a_request(log: Log) -> None:
 
 
 async def test_a_text_of_which_the_voice_can_say_nothing_is_warned_of_once(log: Log) -> None:
-    async with service(Mute(), observer=RequestLog()) as house, await house.connect() as client:
+    async with service(Mute()) as house, await house.connect() as client:
         for text in ("Marzipan. Anneliese!", "...", "\N{PARTY POPPER}", "  ?"):
             await client.send("synthesize", text=text)
             await client.until("audio-stop")
@@ -343,7 +343,7 @@ def test_what_was_never_heard_has_no_numbers_for_it() -> None:
     logger.addHandler(handler)
     before = logger.level
     logger.setLevel(logging.INFO)
-    RequestLog().request_finished(ended)
+    log_request(ended)
     logger.setLevel(before)
     logger.removeHandler(handler)
     expected = "[4f1c9a2e] [10.0.0.9 #1] ended with overloaded: 5 characters, 0.00 s of audio\n"

@@ -1,9 +1,6 @@
-"""`Metrics` hooks: one no-op base, one fan-out; `RequestStats`."""
+"""Observer of requests, streams and models, a no-op base; `RequestStats`."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 SPOKEN = "spoken"
 """The outcome of a response that was sent whole; any other outcome is the ``code`` of a ``TtsError``."""
@@ -75,21 +72,3 @@ class Observer:
 
     def model_reloaded(self, model: str) -> None:
         """A model was reloaded after a fault: its name in the settings, or ``embedded voice``."""
-
-
-NullObserver = Observer
-
-_HOOKS = [name for name in vars(Observer) if not name.startswith("_")]
-
-
-class CompositeObserver(Observer):
-    """Forwards every hook to several observers, in their order."""
-
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        for hook in _HOOKS:
-            setattr(self, hook, partial(_notify, [getattr(observer, hook) for observer in observers]))
-
-
-def _notify(hooks: Sequence[Callable[..., None]], *arguments: Any) -> None:  # noqa: ANN401  (each hook has its own)
-    for hook in hooks:
-        hook(*arguments)

@@ -192,6 +192,7 @@ class ModelInstaller:
             language=model.language,
             rate_hz=model.config.mimi.sample_rate,
             directory=directory,
+            on_change=self._router.refresh,
         )
         load_now = not self._manager.is_limited or model is self._models[0]
         managed = self._manager.add(

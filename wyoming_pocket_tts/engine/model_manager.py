@@ -54,7 +54,7 @@ class ModelManager:
         patience: ManagerTimeouts | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._observer = Observer()
         self._changed = Condition()  # guards all that follows
         self._pool = ModelPool(budget_bytes=budget_bytes, patience=patience)
@@ -133,7 +133,7 @@ class ModelManager:
         with self._deciding() as wakes:
             if self._closed:
                 raise Cancelled(_STOPPING)
-            lease = self._pool.acquire(model, self._clock())
+            lease = self._pool.acquire(model, self.clock())
             if lease.loaded is not None:
                 return lease
             wakes.extend(self._begin_loads())
@@ -160,18 +160,6 @@ class ModelManager:
         assert lease.loaded.synthesizer is not None, "it is not unloaded while it is lent"  # noqa: S101  (as above)
         return lease.loaded.synthesizer
 
-    @contextmanager
-    def track_call(self, lease: Lease) -> Iterator[None]:
-        lease.called_at = self._clock()
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, ModelError) or not isinstance(error, TtsError):
-                self._note_failure(lease, error)
-            raise
-        finally:
-            lease.called_at = None
-
     def note_success(self, lease: Lease) -> None:
         with self._changed:
             self._pool.succeeded(lease)
@@ -179,11 +167,14 @@ class ModelManager:
     def release(self, lease: Lease) -> None:
         """Give a lease back. Does not wait; may be called more than once."""
         with self._changed:
-            self._pool.release(lease, self._clock())
+            self._pool.release(lease, self.clock())
 
-    def _note_failure(self, lease: Lease, error: BaseException) -> None:
+    def note_failure(self, lease: Lease, error: BaseException) -> None:
+        """A call has failed; of our own errors only a ``ModelError`` is the model's fault."""
+        if isinstance(error, TtsError) and not isinstance(error, ModelError):
+            return
         with self._changed:
-            is_broken = self._pool.failed(lease, fault_kind(error), self._clock())
+            is_broken = self._pool.failed(lease, fault_kind(error), self.clock())
         if is_broken:
             self._wake.set()
 
@@ -201,7 +192,7 @@ class ModelManager:
 
     def tick(self) -> None:
         """Act on what time has brought: models that hang, broke, are idle, or can be loaded; leases that are late."""
-        now = self._clock()
+        now = self.clock()
         with self._deciding() as wakes:
             broken = self._pool.broken_models(now)
             leaving = self._pool.evictable(now)
@@ -221,7 +212,7 @@ class ModelManager:
             except Exception as error:  # noqa: BLE001  (the next tick may fare better)
                 told = format_exception_without_text(error, text=None)
                 _LOGGER.error("models in memory cannot be watched:\n%s", told)  # noqa: TRY400
-            until = self._pool.look_again_at - self._clock()
+            until = self._pool.look_again_at - self.clock()
             self._wake.wait(min(_TICK_SECONDS, max(_SHORTEST_TICK_SECONDS, until)))
 
     def _end(self, loaded: ModelInstance) -> None:
@@ -253,7 +244,7 @@ class ModelManager:
     def _begin_loads(self) -> Wakes:
         """Begin to load what can be loaded, with the lock; return what to call where there is no thread for it."""
         wakes: Wakes = []
-        while not self._closed and (decision := self._pool.next_load(self._clock())) is not None:
+        while not self._closed and (decision := self._pool.next_load(self.clock())) is not None:
             if decision.is_beyond and not self._has_warned:
                 self._has_warned = True
                 text = "%s is loaded, and models take about %.0f MB now: more than models.memory_budget_mb (%.0f)"
@@ -274,7 +265,7 @@ class ModelManager:
 
     def _load(self, decision: LoadDecision) -> None:
         """Make room, and load a model. Runs on a thread of its own."""
-        model, began = decision.model, self._clock()
+        model, began = decision.model, self.clock()
         synthesizer: LoadedSynthesizer | None = None
         error: TtsError = Cancelled(_STOPPING)
         try:
@@ -291,13 +282,13 @@ class ModelManager:
             if synthesizer is None or self._closed:
                 wakes.extend(self._pool.not_arrived(model, error))
             else:
-                was_rebuilt, woken = self._pool.arrived(model, synthesizer, self._clock())
+                was_rebuilt, woken = self._pool.arrived(model, synthesizer, self.clock())
                 wakes.extend(woken)
             is_closed = self._closed
         if synthesizer is not None and is_closed:
             synthesizer.close()
         elif synthesizer is not None:
-            _LOGGER.info("%s has come into memory (%.1f s)", model.title, self._clock() - began)
+            _LOGGER.info("%s has come into memory (%.1f s)", model.title, self.clock() - began)
         elif not isinstance(error, Cancelled):
             _LOGGER.warning("%s cannot be loaded; whoever asks next has it tried again: %s", model.title, error)
         if was_rebuilt:
@@ -324,12 +315,17 @@ class ManagedSynthesizer(Synthesizer):
             while on_ready is not None and lease.loaded is None and not manager.is_ready(lease, on_ready):
                 yield Pending.MODEL
             synthesizer = manager.wait_for(lease)
-            with manager.track_call(lease):
-                blocks = synthesizer.stream(request, on_ready)
+            blocks = synthesizer.stream(request, on_ready)
             del synthesizer
             while True:
-                with manager.track_call(lease):
+                lease.called_at = manager.clock()
+                try:
                     block = next(blocks, None)
+                except BaseException as error:
+                    manager.note_failure(lease, error)
+                    raise
+                finally:
+                    lease.called_at = None
                 if block is None:
                     break
                 yield block

@@ -37,12 +37,14 @@ class ModelRouter(Synthesizer):
         self._expected = dict(expected)
         self._models: dict[str, Synthesizer] = {}
         self._lock = Lock()
-        self._listed: tuple[list[tuple[Voice, ...]], tuple[Voice, ...]] = ([], ())  # replaced as a whole
+        self._listed: tuple[Voice, ...] = ()  # replaced as a whole
+        self.refresh()
 
     def add(self, name: str, model: Synthesizer) -> None:
         """Route to a model from now on, in its expected place or behind the others."""
         with self._lock:
             self._models = {**self._models, name: model}
+        self.refresh()
 
     def models(self) -> dict[str, str]:
         """The expected models, in their order: ``ready``, or ``coming``."""
@@ -52,28 +54,29 @@ class ModelRouter(Synthesizer):
     def has_models(self) -> bool:
         return bool(self._models)
 
+    def refresh(self) -> None:
+        """List the voices anew; to be called when those of a model have changed. From any thread."""
+        with self._lock:
+            names = [*self._expected, *(name for name in self._models if name not in self._expected)]
+            listed: list[Voice] = []
+            for name in names:
+                model = self._models.get(name)
+                listed += self._expected[name] if model is None else _assigned(model)
+            self._listed = (*listed, *_assigned(self._embedded))
+
     def voices(self) -> Sequence[Voice]:
-        """The voices of all models, here or expected, then the embedded ones; made anew only after a change."""
-        models = self._models
-        names = [*self._expected, *(name for name in models if name not in self._expected)]
-        sources = [(models.get(name), self._expected.get(name, ())) for name in names]
-        sources.append((self._embedded, ()))
-        parts = [tuple(coming if source is None else source.voices()) for source, coming in sources]
-        before, listed = self._listed
-        if parts != before or not listed:
-            listed = tuple(
-                voice if source is None else replace(voice, synthesizer=source)
-                for (source, _), part in zip(sources, parts, strict=True)
-                for voice in part
-            )
-            self._listed = (parts, listed)
-        return listed
+        """The voices of all models, here or expected, then the embedded ones; the same object until they change."""
+        return self._listed
 
     def stream(self, request: SynthesisRequest, on_ready: Callable[[], None] | None = None) -> Iterator[Pcm | Pending]:
         """Synthesize with the model that lists the voice; a ``VoiceError`` if it was not added yet."""
         if request.voice.synthesizer is None:
             raise VoiceError(f"the voice '{request.voice.name}' is not there")
         yield from request.voice.synthesizer.stream(request, on_ready)
+
+
+def _assigned(model: Synthesizer) -> list[Voice]:
+    return [replace(voice, synthesizer=model) for voice in model.voices()]
 
 
 class _Catalog(Protocol):

@@ -148,7 +148,7 @@ class Scheduler:
         self._max_active = max_active
         self._real_time = real_time
         self._hung_seconds = hung_seconds
-        self._observer = observer or Observer()
+        self._observer = observer
         self._now = now
         self._admission = AdmissionController(
             max_active=max_active,
@@ -225,7 +225,8 @@ class Scheduler:
         admission = self._reserve if reserve else self._admission
         await admission.acquire(continuation=continuation)
         now = self._now()
-        self._observer.stream_admitted(now - asked)
+        if self._observer is not None:
+            self._observer.stream_admitted(now - asked)
         if self._stopping:  # admitted in the moment of closing: no thread may be left to serve it
             admission.release()
             raise Cancelled("the server is stopping")
@@ -274,7 +275,7 @@ class Scheduler:
             stream.over = True
             self._note_resting(stream)
         stream.admission.release()
-        if isinstance(error, Cancelled) and stream.cancelled_at is not None:
+        if isinstance(error, Cancelled) and stream.cancelled_at is not None and self._observer is not None:
             self._observer.stream_cancelled(self._now() - stream.cancelled_at)
         stream.items.put_nowait(EndOfStream(error))
 
@@ -297,7 +298,7 @@ class Scheduler:
             if lost.task is None:
                 _LOGGER.error("%s has died; %s", lost.name, then)
                 continue
-            self._observer.engine_fault("hung")
+            self._report_fault("hung")
             at = f"a block of {lost.task.request.voice.name!r}"
             _LOGGER.error("%s hangs in %s for %g s; %s", lost.name, at, self._hung_seconds, then)
             hangs = f"the model has not answered for {self._hung_seconds:g} s; the server's log says more"
@@ -392,9 +393,13 @@ class Scheduler:
             self._note_fault(stream, "failed while it was closed", error)
 
     def _note_fault(self, stream: SynthesisStream, what: str, error: BaseException) -> None:
-        self._observer.engine_fault(fault_kind(error))
+        self._report_fault(fault_kind(error))
         told = format_exception_without_text(error, text=stream.request.text)  # a traceback may quote the text
         _LOGGER.error("Voice %r %s:\n%s", stream.request.voice.name, what, told)
+
+    def _report_fault(self, kind: str) -> None:
+        if self._observer is not None:
+            self._observer.engine_fault(kind)
 
     def _lay_to_sleep(self, stream: SynthesisStream, why: Pending) -> None:
         with self._lock:
@@ -434,7 +439,7 @@ class Scheduler:
                 self._note_resting(stream)
 
     def _die(self, worker: Worker[SynthesisStream], stream: SynthesisStream | None, error: BaseException) -> None:
-        self._observer.engine_fault(fault_kind(error))
+        self._report_fault(fault_kind(error))
         _LOGGER.error("%s fails by itself:\n%s", worker.thread.name, format_exception_without_text(error, text=None))
         with self._lock:
             worker.task, worker.began_at, worker.is_dying = None, None, True

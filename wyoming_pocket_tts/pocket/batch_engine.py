@@ -188,10 +188,11 @@ class BatchSequence(Iterator[Samples]):
         is_final = self._over or count < len(self._waiting)  # these will not become more
         if not count:
             return 0 if is_final else None
-        lead = self._playback.lead(self._clock())
-        if is_final or count >= min(frames_to_wait_for(lead, self._frame_seconds), most):
-            return count if lead > 0 else 1
-        return None
+        until, now = self._playback.until, self._clock()
+        if until is None or until <= now:
+            return 1
+        is_enough = count >= min(frames_to_wait_for(until - now, self._frame_seconds), most)
+        return count if is_final or is_enough else None
 
 
 class BatchEngine:

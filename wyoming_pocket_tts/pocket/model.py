@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Generator, Mapping, MutableMapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Self
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
+_sampling_params = lru_cache(maxsize=8)(SamplingParams)  # checked once
 _EARLIEST_VARIANTS = {"b6369a24": "english_2026-01"}
 
 
@@ -335,7 +337,7 @@ class TTSModel:
         if frames_after_eos is None:
             frames_after_eos = self.config.model_recommended_frames_after_eos
         how = GenerationParams(
-            sampling=self._sampling if temp is None else replace(self._sampling, temperature=temp),
+            sampling=_sampling_params(self.temp if temp is None else temp, self.sampler_decode_steps, self.noise_clamp),
             eos_threshold=self.eos_threshold if eos_threshold is None else eos_threshold,
             frames_after_eos=frames_after_eos,
             frames_per_call=max(0, self.max_decoder_frames_per_call),

@@ -68,15 +68,25 @@ class ModelVoices:
     """The voices of one Pocket TTS model: predefined ones, each installed once its file is there, and custom ones.
 
     ``voices`` are the names of all predefined ones, the default one first; ``directory`` holds ``NAME.safetensors`` of
-    those that are there, and others may come at any time.
+    those that are there, and others may come at any time. ``on_change`` is called after each change.
     """
 
-    def __init__(self, *, name: str, voices: Sequence[str], language: str, rate_hz: int, directory: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        voices: Sequence[str],
+        language: str,
+        rate_hz: int,
+        directory: Path,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._name = name
         self._names = tuple(voices)
         self._language = language
         self._rate_hz = rate_hz
         self._directory = directory
+        self._on_change = on_change
         self._predefined: tuple[Voice, ...] = ()
         self._custom: tuple[Voice, ...] = ()
         self._listed: tuple[Voice, ...] = ()
@@ -97,6 +107,7 @@ class ModelVoices:
                 )
             )
             self._listed = (*self._predefined, *self._custom)
+        self._on_change()
 
     def set_custom_voices(self, custom: Sequence[CustomVoice]) -> None:
         """List these from now on, in place of those before; requests for one that goes still have its files."""
@@ -113,6 +124,7 @@ class ModelVoices:
                 for voice in custom
             )
             self._listed = (*self._predefined, *self._custom)
+        self._on_change()
 
     def voices(self) -> Sequence[Voice]:
         """The predefined voices, the default one first, and the custom ones; the same object until they change."""

@@ -14,14 +14,12 @@ from wyoming_pocket_tts import __version__
 from wyoming_pocket_tts.config.schema import Settings
 from wyoming_pocket_tts.core.address import TcpAddress, parse_uri
 from wyoming_pocket_tts.core.errors import ConfigError
-from wyoming_pocket_tts.core.events import CompositeObserver, Observer
 from wyoming_pocket_tts.core.system import configure_malloc
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.components import Components
 from wyoming_pocket_tts.server.discovery import ZeroconfAnnouncer, reachable_addresses, stable_name
 from wyoming_pocket_tts.server.health import LivenessMonitor, ReadinessProbe
 from wyoming_pocket_tts.server.protocol import PROGRAM
-from wyoming_pocket_tts.server.request_stats import RequestLog
 from wyoming_pocket_tts.server.server import ListenEndpoint, Server
 from wyoming_pocket_tts.voices.catalog import FallbackVoices, VoiceCatalog
 
@@ -166,12 +164,10 @@ async def _serve(
     page: "HttpServer | None",
 ) -> None:
     metrics = None
-    observer: Observer = RequestLog()
     if settings.metrics.port is not None:
         from wyoming_pocket_tts.server.metrics import PrometheusObserver  # noqa: PLC0415  (prometheus_client: 3 MB)
 
         metrics = PrometheusObserver()
-        observer = CompositeObserver([observer, metrics])
         components.observe(metrics)
     limits = settings.server.limits
     async with Scheduler(
@@ -180,11 +176,11 @@ async def _serve(
         max_waiting=limits.max_waiting,
         queue_seconds=limits.queue_timeout,
         real_time=limits.limit_to_realtime,
-        observer=observer,
+        observer=metrics,
     ) as workers:
         endpoints = _endpoints(components.cast, settings)
         fallbacks = FallbackVoices(components.cast, components.embedded if limits.on_overload == "fallback" else ())
-        server = Server(workers, endpoints=endpoints, limits=limits, find_fallback=fallbacks.find, observer=observer)
+        server = Server(workers, endpoints=endpoints, limits=limits, find_fallback=fallbacks.find, observer=metrics)
         # Where the default voice fails, the embedded one may not: then speech is possible.
         embedded = components.embedded[0] if components.embedded else None
         probe = ReadinessProbe(workers, fallback=embedded, reserve=True, limit_seconds=_PROBE_SECONDS)

@@ -11,7 +11,7 @@ from wyoming.error import Error
 from wyoming.event import Event
 
 from wyoming_pocket_tts.core.errors import ProtocolError, TtsError, format_exception_without_text
-from wyoming_pocket_tts.core.events import NullObserver, Observer
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.logging import request_context
 from wyoming_pocket_tts.server.listener import abort, close_gracefully
 from wyoming_pocket_tts.server.protocol import PROGRAM, EventLimits, EventReader, IdleTimeout, encode, error_event
@@ -114,7 +114,7 @@ class Connection:
         self._writer = writer
         self._limits = context.limits
         self._event_limits = event_limits
-        self._observer = observer or NullObserver()
+        self._observer = observer
         self._events_out = EventWriter(writer, write_seconds=self._limits.write_timeout)
         self._session = Session(self, context, info=info, program=program)
         self._log = _PeerLog(_LOGGER, {"peer": peer})
@@ -151,7 +151,8 @@ class Connection:
             return
         for event in events:
             if Error.is_type(event.type):
-                self._observer.error_sent(event.data["code"])
+                if self._observer is not None:
+                    self._observer.error_sent(event.data["code"])
                 self.log(logging.WARNING, f"error sent: {event.data['text']}", request)
         self._events_out.write(b"".join(map(encode, events)))
 

@@ -11,7 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from wyoming_pocket_tts import __version__
-from wyoming_pocket_tts.core.events import NullObserver, RequestStats
+from wyoming_pocket_tts.core.events import Observer, RequestStats
 from wyoming_pocket_tts.core.types import Voice
 
 PREFIX: Final = "wyoming_pocket_tts"
@@ -58,7 +58,7 @@ _FORMER_NAMES: Final = {
 _FORMER_LABELS: Final = {"hung": "stuck"}
 
 
-class PrometheusObserver(NullObserver):
+class PrometheusObserver(Observer):
     """Counts events. Thread-safe."""
 
     content_type: Final = CONTENT_TYPE_LATEST

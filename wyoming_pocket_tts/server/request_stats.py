@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from wyoming_pocket_tts.core.errors import quote_untrusted
-from wyoming_pocket_tts.core.events import SPOKEN, NullObserver, Observer, RequestStats
+from wyoming_pocket_tts.core.events import SPOKEN, Observer, RequestStats
 from wyoming_pocket_tts.core.logging import request_context
 from wyoming_pocket_tts.core.types import SynthesisOptions
 from wyoming_pocket_tts.voices.matching import VoiceMatch
@@ -28,7 +28,7 @@ class RequestTimer:
         self.audio_seconds = 0.0
         """Without the silence around."""
         self.waited_seconds = 0.0
-        self._observer = observer or NullObserver()
+        self._observer = observer
         self._peer = peer
         self._now = now
         self._waiting_since: float | None = None
@@ -36,7 +36,8 @@ class RequestTimer:
         self._first_audio_seconds: float | None = None
         self._played_until = 0.0  # by a client that plays at once; valid once there was audio
         self._is_over = False
-        self._observer.request_started()
+        if observer is not None:
+            observer.request_started()
 
     def start_waiting(self) -> None:
         """A segment is ready, and its audio is waited for."""
@@ -60,8 +61,9 @@ class RequestTimer:
         now = self._now()
         if self._first_audio_seconds is None:
             self._first_audio_seconds = now - (since if self._first_wait is None else self._first_wait)
-            self._observer.first_audio(self._first_audio_seconds)
-        elif now > (dry_since := max(self._played_until, since)):
+            if self._observer is not None:
+                self._observer.first_audio(self._first_audio_seconds)
+        elif now > (dry_since := max(self._played_until, since)) and self._observer is not None:
             self._observer.underrun(now - dry_since)
         self.audio_seconds += seconds
         self._played_until = max(self._played_until, now) + seconds
@@ -71,7 +73,8 @@ class RequestTimer:
         self._played_until = max(self._played_until, self._now()) + seconds
 
     def fallback_used(self) -> None:
-        self._observer.fallback_used()
+        if self._observer is not None:
+            self._observer.fallback_used()
 
     def finish(self, *, outcome: str = SPOKEN, voice: str | None, characters: int) -> None:
         """Report the request, once. ``outcome`` is ``SPOKEN`` or the code of an error."""
@@ -89,34 +92,34 @@ class RequestTimer:
             first_audio_seconds=self._first_audio_seconds,
             waited_seconds=self.waited_seconds,
         )
-        self._observer.request_finished(stats)
+        log_request(stats)
+        if self._observer is not None:
+            self._observer.request_finished(stats)
 
 
-class RequestLog(NullObserver):
-    """Writes one line for each finished request: numbers, no text."""
-
-    def request_finished(self, ended: RequestStats) -> None:
-        parts = [f"{ended.characters} characters", f"{ended.audio_seconds:.2f} s of audio"]
-        fields: dict[str, object] = {
-            "peer": ended.peer,
-            "outcome": ended.outcome,
-            "voice": ended.voice,
-            "characters": ended.characters,
-            "audio_seconds": round(ended.audio_seconds, 3),
-            "first_audio_ms": None,
-            "real_time_factor": None,
-        }
-        if ended.first_audio_seconds is not None:
-            milliseconds = ended.first_audio_seconds * _MILLISECONDS
-            parts.append(f"the first after {milliseconds:.0f} ms")
-            fields["first_audio_ms"] = round(milliseconds, 1)
-        if ended.real_time_factor is not None:
-            parts.append(f"real-time factor {ended.real_time_factor:.3f}")
-            fields["real_time_factor"] = round(ended.real_time_factor, 4)
-        outcome = ended.outcome if ended.outcome == SPOKEN else f"ended with {ended.outcome}"
-        by = "" if ended.voice is None else f" by {ended.voice}"
-        with request_context(ended.request):
-            _LOGGER.info("[%s] %s%s: %s", ended.peer, outcome, by, ", ".join(parts), extra={"fields": fields})
+def log_request(ended: RequestStats) -> None:
+    """Write the line of a finished request: numbers, no text."""
+    parts = [f"{ended.characters} characters", f"{ended.audio_seconds:.2f} s of audio"]
+    fields: dict[str, object] = {
+        "peer": ended.peer,
+        "outcome": ended.outcome,
+        "voice": ended.voice,
+        "characters": ended.characters,
+        "audio_seconds": round(ended.audio_seconds, 3),
+        "first_audio_ms": None,
+        "real_time_factor": None,
+    }
+    if ended.first_audio_seconds is not None:
+        milliseconds = ended.first_audio_seconds * _MILLISECONDS
+        parts.append(f"the first after {milliseconds:.0f} ms")
+        fields["first_audio_ms"] = round(milliseconds, 1)
+    if ended.real_time_factor is not None:
+        parts.append(f"real-time factor {ended.real_time_factor:.3f}")
+        fields["real_time_factor"] = round(ended.real_time_factor, 4)
+    outcome = ended.outcome if ended.outcome == SPOKEN else f"ended with {ended.outcome}"
+    by = "" if ended.voice is None else f" by {ended.voice}"
+    with request_context(ended.request):
+        _LOGGER.info("[%s] %s%s: %s", ended.peer, outcome, by, ", ".join(parts), extra={"fields": fields})
 
 
 def voice_choice_text(choice: VoiceMatch, asked: Mapping[str, str | None], *, ssml: bool | None) -> str:

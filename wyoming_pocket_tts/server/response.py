@@ -131,7 +131,6 @@ class Response:
     ) -> None:
         """Without a voice the response can only fail. ``ssml``: whether the text is marked up, None: unknown."""
         self.kind = kind
-        self.timer = context.new_timer()
         self.state = ResponseState.SILENT
         self.error: TtsError | None = None
         self.fatal: TtsError | None = None
@@ -140,6 +139,7 @@ class Response:
         """Whether audio is being made or sent."""
         self._context = context
         self._synthesis = None if choice is None else _Synthesis(choice, context, ssml=ssml)
+        self.timer = context.new_timer()
         self._characters = 0
         self._is_text_complete = kind is not RequestKind.STREAM
         self._is_given_up = False

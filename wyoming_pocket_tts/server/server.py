@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from wyoming_pocket_tts.config.schema import LimitSettings
 from wyoming_pocket_tts.core.errors import Cancelled, ConfigError, ServerOverloaded, TtsError
-from wyoming_pocket_tts.core.events import NullObserver, Observer
+from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.types import Voice
 from wyoming_pocket_tts.engine.scheduler import Scheduler
 from wyoming_pocket_tts.server.connection import Connection
@@ -106,7 +106,7 @@ class Server:
         )
         self._make_pieces = pieces
         self._find_fallback = find_fallback
-        self._observer = observer or NullObserver()
+        self._observer = observer
         self._listeners: list[Listener] = []
         self._clients: dict[asyncio.Task[None], _Client] = {}
         self._refusals: set[asyncio.Task[None]] = set()
@@ -248,8 +248,9 @@ class Server:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, error: TtsError
     ) -> None:
         _LOGGER.warning("Refused %s: %s", address or "a local client", error)
-        self._observer.connection_refused()
-        self._observer.error_sent(error.code)
+        if self._observer is not None:
+            self._observer.connection_refused()
+            self._observer.error_sent(error.code)
         if len(self._refusals) >= self._limits.max_connections:  # answers to refused clients are bounded too
             abort(writer)
             return

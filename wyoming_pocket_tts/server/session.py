@@ -124,8 +124,8 @@ class Session:
         else:
             if not text.strip():
                 response.fail(ProtocolError("there is no text"))
-            response.add_text(text)
             response.end_text()
+            response.add_text(text)
         self._enqueue(response)
 
     def _start_stream(self, data: dict[str, Any]) -> None:

@@ -185,11 +185,14 @@ class OnnxCodecDecoder:
     """Decodes one sequence."""
 
     def __init__(self, session: OnnxSession, frame_samples: int) -> None:
-        self._stream = StreamingSession(session, source="latents", result="audio")
+        self._session = session
+        self._stream: StreamingSession | None = None
         self._frame_samples = frame_samples
 
     def decode(self, latents: Latents) -> Samples:
         """``[T, latent_dim]`` normalised latents -> ``[T * frame_samples]``."""
         piece = np.ascontiguousarray(latents, np.float32)[None]
+        if self._stream is None:
+            self._stream = StreamingSession(self._session, source="latents", result="audio")
         samples: Samples = self._stream(piece, (1, len(latents) * self._frame_samples))[0]
         return samples

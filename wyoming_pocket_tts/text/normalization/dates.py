@@ -5,7 +5,7 @@
 import re
 from collections.abc import Sequence
 
-from wyoming_pocket_tts.text.normalization.grammar import Grammar, ParsedNumber, Rule, apply, before, joined
+from wyoming_pocket_tts.text.normalization.grammar import Grammar, ParsedNumber, Rule, before, joined
 
 _MONTHS = 12
 _DAYS = 31
@@ -110,11 +110,15 @@ class DateTimeRules:
         if self._grammar.data.clock.timer_words and ":" in text:
             has_timer = self._timer.search(text) is not None
             text = self._elapsed.sub(lambda match: self._say_elapsed(match, has_timer=has_timer), text)
-        return apply(self._rules, text)
+        for pattern, replacement in self._rules:
+            text = pattern.sub(replacement, text)
+        return text
 
     def weekdays(self, text: str) -> str:
         """ "Mo-Fr" and "Sa, 3. Okt.": before the language's own patterns, which may look at the day's name."""
-        return apply(self._weekdays, text)
+        for pattern, replacement in self._weekdays:
+            text = pattern.sub(replacement, text)
+        return text
 
     def _say_weekday(self, match: re.Match[str]) -> str:
         """ "am Mo." and "Do. um 9"; the dot stays where it ends the text as well."""

@@ -45,12 +45,6 @@ def stop(match: re.Match[str]) -> str:
     return "." if TEXT_END.match(match.string, match.end()) else ""
 
 
-def apply(rules: Iterable[Rule], text: str) -> str:
-    for pattern, replacement in rules:
-        text = pattern.sub(replacement, text)
-    return text
-
-
 def sign_words(words: GrammarWords) -> dict[str, str]:
     """Words for each ``SIGN``, with the space behind it; nothing for no sign."""
     minus, about = f"{words.minus} ", f"{words.about} "

@@ -12,7 +12,6 @@ from wyoming_pocket_tts.text.normalization.grammar import (
     Grammar,
     ParsedNumber,
     Rule,
-    apply,
     before,
     behind,
     joined,
@@ -208,15 +207,23 @@ class NumberRules:
         """ "10-12" and "10 °C - 12 °C" become "10 bis 12"; in an equation the dash is a minus."""
         if "=" in text:
             text = _SPACED_MINUS.sub(f" {self._grammar.words.minus} ", text)
-        return apply(self._ranges, text)
+        for pattern, replacement in self._ranges:
+            text = pattern.sub(replacement, text)
+        return text
 
     def fractions(self, text: str) -> str:
         if not text.isascii():
-            text = apply([self._vulgar], text)
-        return apply(self._fractions, text) if "/" in text else text
+            pattern, replacement = self._vulgar
+            text = pattern.sub(replacement, text)
+        if "/" in text:
+            for pattern, replacement in self._fractions:
+                text = pattern.sub(replacement, text)
+        return text
 
     def __call__(self, text: str) -> str:
-        return apply(self._rules, text)
+        for pattern, replacement in self._rules:
+            text = pattern.sub(replacement, text)
+        return text
 
     def _say_vulgar(self, match: re.Match[str]) -> str:
         grammar = self._grammar
