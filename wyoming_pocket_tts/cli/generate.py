@@ -28,7 +28,7 @@ from wyoming_pocket_tts.kokoro.synthesizer import load_kokoro
 from wyoming_pocket_tts.pocket.model import TTSModel
 from wyoming_pocket_tts.pocket.text import MAX_TOKENS
 from wyoming_pocket_tts.pocket.voice_state import VoiceState
-from wyoming_pocket_tts.server.segments import PauseTracker, RequestBuilder, primary_language
+from wyoming_pocket_tts.server.segments import PauseTracker, RequestBuilder
 from wyoming_pocket_tts.text.normalization.pipeline import normalize_text
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import ProsodyStyle, Segment
@@ -223,7 +223,7 @@ def _zeros(pauses: PauseTracker) -> Iterator[Pcm]:
 
 def _segments(text: str, language: str, warn: Tell) -> Iterator[Segment]:
     """Segments of a plain or SSML text; ``warn`` gets what is wrong with its markup."""
-    reader = segment_reader_for(primary_language(language), ssml=None)
+    reader = segment_reader_for(language, ssml=None)
     yield from (*reader.feed(text), *reader.finish())
     for problem in reader.problems():
         warn(problem.what)

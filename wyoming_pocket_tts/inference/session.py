@@ -87,9 +87,9 @@ class IoBinding:
         self._bound = session.io_binding()
         self._arrays: dict[tuple[str, bool], Array] = {}  # those of inputs and of outputs may have the same name
         for key, array in inputs.items():
-            self.read(key, array)
+            self._bind(key, array, is_output=False)
         for key, array in outputs.items():
-            self.write(key, array)
+            self._bind(key, array, is_output=True)
 
     def read(self, name: str, array: Array) -> None:
         """Bind an input to another array, of any shape, in microseconds."""
@@ -123,26 +123,24 @@ class StreamingSession:
     """
 
     def __init__(self, network: OnnxSession, *, source: str, result: str) -> None:
-        self._source, self._result = source, result
-        now = [state.initial() for state in network.states]
-        after = [np.empty_like(array) for array in now]
-        # a run reads the states that the one before it wrote: two bindings take turns
-        self._bindings = [
-            network.bind(
-                {state.name: array for state, array in zip(network.states, inputs, strict=True)},
-                {state.next_name: array for state, array in zip(network.states, outputs, strict=True)},
-            )
-            for inputs, outputs in ((now, after), (after, now))
-        ]
+        self._network, self._source, self._result = network, source, result
+        self._now = {state.name: state.initial() for state in network.states}
+        self._next = {name: np.empty_like(array) for name, array in self._now.items()}
+        self._bindings: list[IoBinding] = []  # two take turns: a run reads the states that the one before it wrote
 
     def __call__(self, piece: Floats, shape: tuple[int, ...]) -> Floats:
         """Run the next piece of the stream; ``shape`` is that of the result."""
         result = np.empty(shape, np.float32)
-        binding = self._bindings[0]
+        if len(self._bindings) == 2:  # noqa: PLR2004
+            binding = self._bindings.pop(0)
+        else:
+            after = {state.next_name: self._next[state.name] for state in self._network.states}
+            binding = self._network.bind(self._now, after)
         binding.read(self._source, piece)
         binding.write(self._result, result)
         binding.run()
-        self._bindings.reverse()
+        self._bindings.append(binding)
+        self._now, self._next = self._next, self._now
         return result
 
 

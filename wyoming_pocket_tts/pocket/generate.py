@@ -15,7 +15,6 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from wyoming_pocket_tts.core.errors import ConfigError
 from wyoming_pocket_tts.pocket.backend import (
     Backend,
     CodecDecoder,
@@ -196,7 +195,7 @@ FRAMES_AHEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class GenerationParams:
-    """How a text is generated; a ``ConfigError`` for an impossible value.
+    """How a text is generated.
 
     ``frames_after_eos``: None lets the text decide. ``frames_per_call``: frames decoded at once at most; 0 for the
     default. ``continuity_seconds``: the part of a chunk's own end that the next chunk gets behind the voice prompt, so
@@ -208,10 +207,6 @@ class GenerationParams:
     frames_after_eos: int | None = None
     frames_per_call: int = 0
     continuity_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.continuity_seconds < math.inf:
-            raise ConfigError(f"continuity_seconds is {self.continuity_seconds}: it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

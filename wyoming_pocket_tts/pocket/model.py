@@ -1,6 +1,7 @@
 """`TTSModel`: the Python API."""
 
 import logging
+import math
 from collections.abc import Callable, Generator, Mapping, MutableMapping
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +19,7 @@ from wyoming_pocket_tts.audio.recordings import (
     read_audio,
     take_samples,
 )
-from wyoming_pocket_tts.core.errors import MissingFile, VoiceError
+from wyoming_pocket_tts.core.errors import ConfigError, MissingFile, VoiceError
 from wyoming_pocket_tts.core.events import Observer
 from wyoming_pocket_tts.core.system import default_data_dir
 from wyoming_pocket_tts.pocket.backend import BatchedBackend, SamplingParams
@@ -332,6 +333,8 @@ class TTSModel:
         eos_threshold: float | None = None,
     ) -> GenerationRequest:
         """What ``generate`` or a batch engine runs, as ``generate_audio_stream``; the voice is one of this model."""
+        if not 0 <= continuity_seconds < math.inf:
+            raise ConfigError(f"continuity_seconds is {continuity_seconds}: it must be 0 or more")
         if continuity_seconds:
             self._require_cloning()
         if frames_after_eos is None:

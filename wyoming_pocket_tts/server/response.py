@@ -24,7 +24,6 @@ from wyoming_pocket_tts.server.segments import (
     RequestBuilder,
     ResolveVoice,
     SegmentQueue,
-    primary_language,
 )
 from wyoming_pocket_tts.text.reader import segment_reader_for
 from wyoming_pocket_tts.text.segments import Segment, SegmentReaderFactory
@@ -92,8 +91,9 @@ class _Synthesis:
     """The parts of a response that has a voice."""
 
     def __init__(self, choice: VoiceMatch, context: RequestContext, *, ssml: bool | None) -> None:
+        reader = context.pieces(choice.voice.languages[0], ssml=ssml)
+        self.segments = SegmentQueue(reader)
         self.builder = RequestBuilder(choice, context.resolve)
-        self.segments = SegmentQueue(context.pieces(primary_language(choice.voice.languages[0]), ssml=ssml))
         self.pauses = PauseTracker(choice.options.pauses, rate_hz=self.builder.rate_hz)
         self.samples_sent = 0
         self.segments_begun = 0

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from wyoming_pocket_tts.core.errors import VoiceError, quote_untrusted
 from wyoming_pocket_tts.core.types import SILENT_DB, SilenceOptions, SynthesisRequest
+from wyoming_pocket_tts.text.reader import primary_language
 from wyoming_pocket_tts.text.segments import Segment, SegmentReader, TextWarning
 from wyoming_pocket_tts.voices.matching import VoiceMatch
 
@@ -191,11 +192,6 @@ class RequestBuilder:
             kind, problem = "a language without a voice", f"no voice has the language {quote_untrusted(language)}"
         self._warnings.append(TextWarning(kind, f"{problem}, as the text asks: {self.choice.voice.name!r} is used"))
         return self.choice
-
-
-def primary_language(tag: str) -> str:
-    """``de`` for ``de-DE`` or ``de_DE``."""
-    return tag.replace("_", "-").partition("-")[0].lower()
 
 
 def _has_language(choice: VoiceMatch, language: str) -> bool:

@@ -18,7 +18,12 @@ _CLOSINGS: Final = {
 
 def segment_reader_for(language: str, *, ssml: bool | None) -> SegmentReader:
     """A reader of a text (BCP-47 tag), without ``<think>``. With ``ssml`` None its beginning decides: ``<speak``."""
-    return _Reader(language, ssml=ssml)
+    return _Reader(primary_language(language), ssml=ssml)
+
+
+def primary_language(tag: str) -> str:
+    """``de`` for ``de-DE`` or ``de_DE``."""
+    return tag.replace("_", "-").partition("-")[0].lower()
 
 
 class _Reader:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wyoming_pocket_tts.core.types import TextOptions
+from wyoming_pocket_tts.text.normalization.markup import PLAIN_SENTENCE, strip_markup
 from wyoming_pocket_tts.text.normalization.pipeline import PhraseReplacer, normalize, normalize_text
 from wyoming_pocket_tts.text.sentences import SentenceSplitter
 
@@ -246,3 +247,13 @@ def test_a_german_answer_is_said_the_same_in_any_deltas(size: int) -> None:
     assert [normalize_text(sentence, "de", TextOptions(emoji="speak")).lower() for sentence in sentences] == [
         said.lower() for said in GERMAN_SAID
     ]
+
+
+@given(st.from_regex(PLAIN_SENTENCE, fullmatch=True))
+def test_plain_sentence_has_no_markup(text: str) -> None:
+    assert strip_markup(text) == text
+
+
+def test_most_sentences_are_plain() -> None:
+    assert PLAIN_SENTENCE.fullmatch("It is 21.5 degrees in the kitchen, isn't it?")
+    assert not PLAIN_SENTENCE.fullmatch("- It is **cold**.")

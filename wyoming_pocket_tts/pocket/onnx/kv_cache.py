@@ -90,8 +90,8 @@ class SlotPool:
 
         Raises a VoiceError if voice and text together are too long.
         """
-        noise = self._model.noise(sampling)
         needed = voice.length + positions
+        noise = self._model.noise(sampling)
         block = next((each for each in self._blocks if each.room >= needed and not each.is_full), None)
         if block is None:
             check_positions(needed)

@@ -73,6 +73,10 @@ def _plain(kept: str) -> Mapping[int, str | int]:
     return {code: plain for code, plain in _PLAIN.items() if chr(code) not in kept}
 
 
+PLAIN_SENTENCE = re.compile(r"[A-Za-z][A-Za-z0-9.,:;!?'%()-]*+(?: [A-Za-z0-9.,:;!?'%()-]++)*+")
+"""Most sentences: ``strip_markup`` leaves them as they are."""
+
+
 def strip_markup(text: str, kept: str = "") -> str:
     """Remove markup and emoji; leave plain characters: straight apostrophes, ASCII digits, ordinary spaces.
 

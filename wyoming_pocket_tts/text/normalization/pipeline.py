@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from wyoming_pocket_tts.text.normalization.markup import emoji_to_words, strip_markup
+from wyoming_pocket_tts.text.normalization.markup import PLAIN_SENTENCE, emoji_to_words, strip_markup
 
 if TYPE_CHECKING:
     from wyoming_pocket_tts.core.types import TextOptions
@@ -105,7 +105,8 @@ class RuleNormalizer:
         return text
 
     def _pass(self, text: str) -> str:
-        text = strip_markup(text, self._grammar.data.kept_marks)
+        if not PLAIN_SENTENCE.fullmatch(text):
+            text = strip_markup(text, self._grammar.data.kept_marks)
         shouted = self._acronyms.is_shouted(text)
         text = self._dates.weekdays(self._addresses(text))
         text = self._read_numbers(text) if _DIGIT.search(text) else self._abbreviations(text)
