@@ -156,8 +156,9 @@ class Counted:
         self.characters += len(delta)
         return self._pieces.feed(delta)
 
-    def finish(self) -> list[Segment]:
-        return self._pieces.finish()
+    def finish(self, delta: str = "") -> list[Segment]:
+        self.characters += len(delta)
+        return self._pieces.finish(delta)
 
     def problems(self) -> list[TextWarning]:
         return []

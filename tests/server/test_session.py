@@ -18,7 +18,7 @@ class Periods:
     """Sentences end at periods, and may be cut at ``;``. ``~`` is a second of silence ahead of its segment."""
 
     def __init__(self, language: str, *, ssml: bool | None) -> None:
-        assert language in {"en", "de"}
+        assert language.partition("-")[0] in {"en", "de"}
         assert ssml is None
         self._text = ""
         self._continues = False
@@ -27,9 +27,10 @@ class Periods:
         *complete, self._text = re.split("(?<=[.;])", self._text + delta)
         return [self._piece(sentence) for sentence in complete]
 
-    def finish(self) -> list[Segment]:
+    def finish(self, delta: str = "") -> list[Segment]:
+        complete = self.feed(delta)
         rest, self._text = self._text, ""
-        return [self._piece(rest)]
+        return [*complete, self._piece(rest)]
 
     def problems(self) -> list[TextWarning]:
         return []

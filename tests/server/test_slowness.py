@@ -96,8 +96,9 @@ class _Counted:
         self._total.characters += len(delta)
         return self._pieces.feed(delta)
 
-    def finish(self) -> list[Segment]:
-        return self._pieces.finish()
+    def finish(self, delta: str = "") -> list[Segment]:
+        self._total.characters += len(delta)
+        return self._pieces.finish(delta)
 
     def problems(self) -> list[TextWarning]:
         return self._pieces.problems()

@@ -114,8 +114,8 @@ async def test_what_is_wrong_is_spoken_all_the_same_and_logged_once(caplog: pyte
     ] == [
         "SSML: <blink> is not known: its text is read",
         "SSML: an '&' begins no entity; write &amp;",
-        "there is no voice 'zoe', as the text asks: 'tone-low' is used",
         "SSML: <speak> is not closed",
+        "there is no voice 'zoe', as the text asks: 'tone-low' is used",
     ]
     warnings = [line for level, line in lines if level == logging.WARNING]
     kinds_told = "an unknown element, markup that is not well formed, a voice that does not exist"
@@ -179,8 +179,8 @@ class Pensive(PlainTextReader):
     def __init__(self, language: str, *, ssml: bool | None) -> None:
         super().__init__(language)
 
-    def finish(self) -> list[Segment]:
-        return [replace(piece, pause_seconds=600) for piece in super().finish()]
+    def finish(self, delta: str = "") -> list[Segment]:
+        return [replace(piece, pause_seconds=600) for piece in super().finish(delta)]
 
 
 async def test_a_client_that_does_not_read_holds_up_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,17 +59,16 @@ class SegmentQueue:
     def read_on(self) -> bool:
         """Read until there is a segment or no more text. False: there is more to read, in the next turn."""
         left = _TURN_CHARACTERS
-        while not self._segments and self._unread:
+        while not (self._segments or self._is_finished) and (self._unread or self.is_complete):
             if left <= 0:
                 return False
-            text = self._unread.popleft()
+            text = self._unread.popleft() if self._unread else ""
             if len(text) > _SLICE_CHARACTERS:
                 self._unread.appendleft(text[_SLICE_CHARACTERS:])
-            self._segments.extend(self._reader.feed(text[:_SLICE_CHARACTERS]))
-            left -= min(len(text), _SLICE_CHARACTERS)
-        if not self._segments and self.is_complete and not self._is_finished:
-            self._is_finished = True
-            self._segments.extend(self._reader.finish())
+                text = text[:_SLICE_CHARACTERS]
+            left -= len(text)
+            self._is_finished = self.is_complete and not self._unread
+            self._segments.extend(self._reader.finish(text) if self._is_finished else self._reader.feed(text))
         return True
 
     def take(self) -> Segment:

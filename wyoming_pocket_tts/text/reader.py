@@ -37,22 +37,23 @@ class _Reader:
         return SsmlReader(self._language) if ssml else PlainTextReader(self._language)
 
     def feed(self, delta: str) -> list[Segment]:
-        return self._read(self._filter.feed(delta), finished=False)
-
-    def finish(self) -> list[Segment]:
-        segments = self._read(self._filter.finish(), finished=True)
-        return segments if self._reader is None else [*segments, *self._reader.finish()]
-
-    def problems(self) -> list[TextWarning]:
-        return [] if self._reader is None else self._reader.problems()
-
-    def _read(self, text: str, *, finished: bool) -> list[Segment]:
+        text = self._filter.feed(delta)
         if self._reader is None:
             text = self._beginning = (self._beginning + text).lstrip()
-            if not finished and any(sign.startswith(text.lower()) for sign in _SSML_BEGINNINGS):
+            if any(sign.startswith(text.lower()) for sign in _SSML_BEGINNINGS):
                 return []
             self._reader = self._open(ssml=_SSML.match(text) is not None)
         return self._reader.feed(text)
+
+    def finish(self, delta: str = "") -> list[Segment]:
+        text = self._filter.feed(delta) + self._filter.finish()
+        if self._reader is None:
+            text = (self._beginning + text).lstrip()
+            self._reader = self._open(ssml=_SSML.match(text) is not None)
+        return self._reader.finish(text)
+
+    def problems(self) -> list[TextWarning]:
+        return [] if self._reader is None else self._reader.problems()
 
 
 class ThinkTagFilter:

@@ -51,7 +51,8 @@ class SegmentReader(Protocol):
 
     def feed(self, delta: str) -> list[Segment]: ...
 
-    def finish(self) -> list[Segment]: ...
+    def finish(self, delta: str = "") -> list[Segment]:
+        """The rest, after a last delta."""
 
     def problems(self) -> list[TextWarning]:
         """Mistakes in the markup since the last call."""
@@ -144,8 +145,8 @@ class PlainTextReader:
         self._read(self._held + delta, finished=False)
         return self._builder.take()
 
-    def finish(self) -> list[Segment]:
-        self._read(self._held, finished=True)
+    def finish(self, delta: str = "") -> list[Segment]:
+        self._read(self._held + delta, finished=True)
         return self._builder.finish()
 
     def problems(self) -> list[TextWarning]:

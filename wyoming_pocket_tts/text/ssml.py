@@ -79,7 +79,8 @@ class SsmlReader:
         self._take(self._tokenizer.feed(delta))
         return self._builder.take()
 
-    def finish(self) -> list[Segment]:
+    def finish(self, delta: str = "") -> list[Segment]:
+        self._take(self._tokenizer.feed(delta))
         self._take(self._tokenizer.finish())
         if self._open:
             self._problem(f"{_tag(self._open[-1].start.name)} is not closed")

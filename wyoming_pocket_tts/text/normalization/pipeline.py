@@ -107,21 +107,20 @@ class RuleNormalizer:
     def _pass(self, text: str) -> str:
         if not PLAIN_SENTENCE.fullmatch(text):
             text = strip_markup(text, self._grammar.data.kept_marks)
-        shouted = self._acronyms.is_shouted(text)
+        shouted = text.isupper() and self._acronyms.is_shouted(text)
         text = self._dates.weekdays(self._addresses(text))
-        text = self._read_numbers(text) if _DIGIT.search(text) else self._abbreviations(text)
+        if not _DIGIT.search(text):
+            text = self._abbreviations(text)
+        else:  # from the most specific reading of a number to the most general one
+            text = self._grammar.before_numbers(self._arithmetic(text))
+            text = self._codes(self._grammar.after_dates(self._dates(text)))
+            text = self._numbers.ranges(self._currencies(text))
+            text = self._numbers.fractions(text)
+            text = self._abbreviations(self._units(text))  # "5 Min." is no minimum
+            text = self._numbers(text)
         text = self._currencies.rates(self._grammar.before_words(text))
         text = self._names(self._units.bare(text))
         return self._tidy(self._symbols(self._acronyms(text, shouted=shouted)))
-
-    def _read_numbers(self, text: str) -> str:
-        """From the most specific reading of a number to the most general one."""
-        text = self._grammar.before_numbers(self._arithmetic(text))
-        text = self._codes(self._grammar.after_dates(self._dates(text)))
-        text = self._numbers.ranges(self._currencies(text))
-        text = self._numbers.fractions(text)
-        text = self._abbreviations(self._units(text))  # "5 Min." is no minimum
-        return self._numbers(text)
 
 
 @dataclass(slots=True)

@@ -261,11 +261,11 @@ class NumberRules:
 
     def _say_number(self, match: re.Match[str]) -> str:
         text, grammar = match["number"], self._grammar
-        front, after = match.string[match.start() - 1 : match.start()], behind(match)
+        front, after, ahead = match.string[match.start() - 1 : match.start()], behind(match), before(match)
         if _YEAR.fullmatch(text) and _FIRST_BARE_YEAR <= int(text) <= grammar.last_bare_year:
             words = grammar.year(int(text))
         else:
-            words = grammar.number_in(grammar.parse(text), after, before=before(match))
+            words = grammar.number_in(grammar.parse(text), after, before=ahead)
         head = " " if front.isalpha() or front == "'" else ""
         tail = " " if after[:1].isalpha() or after[:1] == "_" else ""
         return f"{head}{self._signs[(match['sign'] or '').strip()]}{words}{tail}"
