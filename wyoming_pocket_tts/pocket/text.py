@@ -135,11 +135,12 @@ class TextChunk:
     text: str  # cleaned, as it was tokenized
     tokens: tuple[int, ...]
     words: int
+    frames_after_eos: int = field(init=False)
+    """Frames to generate after the end of speech, where the model has no value of its own."""
 
-    @property
-    def frames_after_eos(self) -> int:
-        """Frames to generate after the end of speech, where the model has no value of its own."""
-        return _FRAMES_AFTER_SHORT if self.words <= _SHORT_WORDS else _FRAMES_AFTER_LONG
+    def __post_init__(self) -> None:
+        frames = _FRAMES_AFTER_SHORT if self.words <= _SHORT_WORDS else _FRAMES_AFTER_LONG
+        object.__setattr__(self, "frames_after_eos", frames)
 
 
 def clean(text: str, rules: TextRules) -> str:

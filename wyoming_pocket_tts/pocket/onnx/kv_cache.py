@@ -90,7 +90,7 @@ class SlotPool:
 
         Raises a VoiceError if voice and text together are too long.
         """
-        needed = voice.length + positions
+        needed = voice.layers[0].shape[1] + positions
         noise = self._model.noise(sampling)
         block = next((each for each in self._blocks if each.room >= needed and not each.is_full), None)
         if block is None:
