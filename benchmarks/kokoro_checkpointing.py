@@ -6,31 +6,26 @@ Each case runs in a process of its own, so that its peak is its own.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
-import time
 
 
 def step(*, checkpointing: bool, batch_size: int, frames: int) -> None:
     """One training step; prints its peak memory and its time."""
     import torch  # noqa: PLC0415  (the process that starts the cases needs no torch)
 
-    from wyoming_pocket_tts.kokoro.model import KokoroModel  # noqa: PLC0415
+    from wyoming_pocket_tts.kokoro.model import GPUProfiler, KokoroModel  # noqa: PLC0415
 
     torch.manual_seed(1)
     model = KokoroModel(gradient_checkpointing=checkpointing)
     phonemes = torch.randint(1, 63, (batch_size, frames // 8))
     durations = torch.full_like(phonemes, 8)
     stops = torch.zeros(batch_size, frames // 4)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    mel, log_durations, logits = model(phonemes, torch.randn(batch_size, frames, 80), durations, stops)
-    (mel.square().mean() + log_durations.square().mean() + logits.square().mean()).backward()
-    seconds = time.perf_counter() - start
-    megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024
+    with GPUProfiler() as profile:
+        mel, log_durations, logits = model(phonemes, torch.randn(batch_size, frames, 80), durations, stops)
+        (mel.square().mean() + log_durations.square().mean() + logits.square().mean()).backward()
     case = "on " if checkpointing else "off"
-    print(f"checkpointing {case}: {megabytes:7.0f} MB above the model, {seconds:.1f} s a step")
+    print(f"checkpointing {case}: {profile.peak_mib:7.0f} MiB above the model, {profile.seconds:.1f} s a step")
 
 
 def main() -> None:

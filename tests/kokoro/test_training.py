@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wyoming_pocket_tts.core.types import SynthesisRequest
 from wyoming_pocket_tts.kokoro import synthesizer as features
 from wyoming_pocket_tts.kokoro import synthesizer as runtime
-from wyoming_pocket_tts.kokoro.model import KokoroModel
+from wyoming_pocket_tts.kokoro.model import GPUProfiler, KokoroModel
 from wyoming_pocket_tts.kokoro.phonemes import CONSONANTS, PAUSES, VOWELS, Lexicon, Phonemizer, without_stress
 from wyoming_pocket_tts.kokoro.training import acoustic, corpus, dataset, export
 from wyoming_pocket_tts.kokoro.training import g2p as lexicon
@@ -247,3 +247,10 @@ def words_of(sentences: Iterable[str]) -> set[str]:
         for sentence in sentences
         for word in sentence.replace("-", " ").translate(str.maketrans("", "", ",;:.?!")).split()
     }
+
+
+def test_profiler_measures_a_block() -> None:
+    with GPUProfiler() as profile:
+        torch.zeros(64, 2**18).sum()  # 64 MiB
+    assert profile.seconds > 0
+    assert profile.peak_mib >= 0

@@ -202,9 +202,13 @@ class TextSettings(SettingsModel):
         "Replace numbers, units, dates, addresses and markup by words; `false` leaves texts unchanged",
         flag="--normalize, --no-normalize",
     )
-    emoji: Literal["drop", "speak"] = setting("drop", "`drop` emoji, or `speak` their names", flag="--emoji")
-    replacements: Words = setting({}, "Replacements of whole words or phrases, applied first: `HA: Home Assistant`")
-    pronunciations: Words = setting({}, "Respelled words for the pronunciation, applied last: `Siobhan: Shivawn`")
+    emoji: Literal["drop", "speak"] = setting(
+        "drop", "`drop` removes emoji, `speak` replaces them by their names", flag="--emoji"
+    )
+    replacements: Words = setting(
+        {}, "Replacements of whole words or phrases before normalisation: `HA: Home Assistant`"
+    )
+    pronunciations: Words = setting({}, "Spellings of words for the voice, applied last: `Siobhan: Shivawn`")
 
     def as_options(self) -> TextOptions:
         return TextOptions(
@@ -218,31 +222,31 @@ class TextSettings(SettingsModel):
 class TextOverrideSettings(SettingsModel):
     """Text normalisation of one voice or satellite."""
 
-    normalize: bool | None = setting(None, "Instead of `text.normalize`", strict=True)
-    emoji: Literal["drop", "speak"] | None = setting(None, "Instead of `text.emoji`")
-    replacements: Words = setting({}, "Beside `text.replacements`, and before them")
-    pronunciations: Words = setting({}, "Beside `text.pronunciations`, and before them")
+    normalize: bool | None = setting(None, "Overrides `text.normalize`", strict=True)
+    emoji: Literal["drop", "speak"] | None = setting(None, "Overrides `text.emoji`")
+    replacements: Words = setting({}, "Added to `text.replacements`, with precedence")
+    pronunciations: Words = setting({}, "Added to `text.pronunciations`, with precedence")
 
 
 class SynthesisSettings(SettingsModel):
     """Options of the synthesis; None inherits."""
 
-    temperature: float | None = in_range(
-        0, 2, "How freely the model draws, 0 to 2; 0 says a text the same way each time"
-    )
+    temperature: float | None = in_range(0, 2, "Variation of the voice, 0 to 2; with 0 a text always sounds the same")
     eos_threshold: float | None = in_range(
-        -20, 20, "Where the model's end of speech lies, -20 to 20; higher ends later"
+        -20, 20, "Threshold for the end of speech, -20 to 20; a higher one ends later"
     )
-    volume: float | None = in_range(-40, 20, "Gain in dB, -40 to 20; what would be too loud is limited softly")
+    volume: float | None = in_range(-40, 20, "Gain in dB, -40 to 20, with a soft limiter")
     speed: float | None = in_range(0.5, 2, "Tempo, 0.5 to 2; the pitch stays")
-    sentence_silence: float | None = in_range(0, 10, "Silence between two sentences, 0 to 10 s, beside the voice's own")
+    sentence_silence: float | None = in_range(
+        0, 10, "Silence between two sentences, 0 to 10 s, added to the pause of the voice"
+    )
     leading_silence: float | None = in_range(
-        0, 10, "Silence before an answer, 0 to 10 s, for speakers that swallow the first word"
+        0, 10, "Silence before a response, 0 to 10 s, for loudspeakers that lose the first word"
     )
     trailing_silence: float | None = in_range(
-        0, 10, "Silence behind an answer, 0 to 10 s, for speakers that cut the last word"
+        0, 10, "Silence after a response, 0 to 10 s, for loudspeakers that cut the last word"
     )
-    sample_rate: int | None = in_range(8_000, 48_000, "Samples a second, 8000 to 48000. Unset: the model's")
+    sample_rate: int | None = in_range(8_000, 48_000, "Samples per second, 8000 to 48000. Unset: the rate of the model")
     text: TextOverrideSettings = TextOverrideSettings()
 
 
@@ -256,36 +260,38 @@ class VoiceSettings(SynthesisSettings):
         alias="from",
         min_length=1,
     )
-    model: str | None = setting(None, "Which of `models.names` synthesises it. Unset: the first", min_length=1)
-    language: Tag | None = setting(None, "Language to show and to read numbers in, `de-DE`. Unset: the model's")
-    description: str | None = setting(
-        None, "Text in lists of voices. Unset: made of name and language", min_length=1, max_length=200
+    model: str | None = setting(None, "Model of `models.names` that generates it. Unset: the first", min_length=1)
+    language: Tag | None = setting(
+        None, "Language for display and text normalisation, `de-DE`. Unset: the language of the model"
     )
-    sampler_steps: int | None = in_range(1, 64, "Steps of the sampler, 1 to 64. Unset: what the model needs")
+    description: str | None = setting(
+        None, "Text in lists of voices. Unset: generated from name and language", min_length=1, max_length=200
+    )
+    sampler_steps: int | None = in_range(1, 64, "Steps of the sampler, 1 to 64. Unset: the number that the model needs")
 
 
 class SatelliteSettings(SynthesisSettings):
-    """A room or other client with options of its own; recognised by its name, its address or a port of its own."""
+    """A room or other client with its own options; recognised by its name, its address or its own port."""
 
     voice: str | None = setting(
-        None, "A voice of `voices`, or any that the service lists. Unset: the default voice", min_length=1
+        None, "A voice of `voices`, or any other listed voice. Unset: the default voice", min_length=1
     )
     description: str | None = setting(
-        None, "Text in lists of voices. Unset: made of name, voice and language", min_length=1, max_length=200
+        None, "Text in lists of voices. Unset: generated from name, voice and language", min_length=1, max_length=200
     )
     address: Annotated[tuple[Annotated[Network, BeforeValidator(_parse_network)], ...], BeforeValidator(_as_tuple)] = (
-        setting((), "Address or network of the client, or a list of them; the narrowest network counts", max_length=64)
+        setting((), "Address or network of the client, or a list of them; the narrowest network applies", max_length=64)
     )
     port: int | None = in_range(
-        1, 65535, "A port of its own, 1 to 65535, which Home Assistant shows as a server of its own"
+        1, 65535, "A separate port, 1 to 65535, which Home Assistant shows as a separate server"
     )
     name: Label | None = setting(
         None,
-        "Name under which that port is announced. Unset: `discovery.name` and its own; without that, made for the port",
+        "Announced name of that port. Unset: `discovery.name` and the name of the satellite, or a generated name",
     )
     visible: bool = setting(
         True,  # noqa: FBT003  (the default)
-        "Whether it is in the list of voices, for a pipeline to choose",
+        "Whether the satellite is in the list of voices",
         strict=True,
     )
 

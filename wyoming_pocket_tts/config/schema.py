@@ -28,7 +28,7 @@ _TCP_WITHOUT_SCHEME = re.compile(r"(?:(?:tcp|http):)?(?:/?/?([\w.-]+|\[[\da-fA-F
 
 
 def _as_text(uri: object) -> object:
-    """A port alone is a number for YAML, and gets the same answer as other text that is no URI."""
+    """A port alone is a number for YAML; the message for it is that of other text that is no URI."""
     return str(uri) if isinstance(uri, int) and not isinstance(uri, bool) else uri
 
 
@@ -64,27 +64,29 @@ class LimitSettings(SettingsModel):
     )
     # fewer than max_running: one address of clients that stop reading must leave places for the rest
     max_queued_requests: int = setting(8, "Requests that may wait on one connection behind the running one", ge=0)
-    max_text_length: int = setting(20_000, "Longest text of one request", ge=1, le=1_000_000)
+    max_text_length: int = setting(
+        20_000, "Maximum length of the text of one request, in characters", ge=1, le=1_000_000
+    )
     idle_timeout: float = setting(
-        300.0, "Time without events after which a connection is closed", gt=0, allow_inf_nan=False
+        300.0, "Seconds without events after which a connection is closed", gt=0, allow_inf_nan=False
     )  # a language model that calls tools may pause for minutes within a stream
     write_timeout: float = setting(
-        30.0, "Time after which a client that does not read is disconnected", gt=0, allow_inf_nan=False
+        30.0, "Seconds after which a client that does not read is disconnected", gt=0, allow_inf_nan=False
     )
     max_running: int = setting(32, "Sentences in synthesis at once, of all clients together", ge=1, le=1_000)
-    max_waiting: int = setting(32, "Requests in the queue for these", ge=0, le=1_000)
+    max_waiting: int = setting(32, "Requests in the queue behind the running sentences", ge=0, le=1_000)
     queue_timeout: float = setting(
-        30.0, "Longest time in the queue; then the request is rejected", gt=0, allow_inf_nan=False
+        30.0, "Maximum time in the queue in seconds; then the request is rejected", gt=0, allow_inf_nan=False
     )
     limit_to_realtime: bool = setting(
         default=False,
-        description="Admit only as many sentences at once as this machine generates in real time, by the measured "
-        "throughput; others wait",
+        description="Limit the sentences in synthesis to the number that this machine generates in real time, by the "
+        "measured throughput; others wait",
     )
     on_overload: Annotated[Literal["reject", "fallback"], BeforeValidator(_renamed_value)] = setting(
         "reject",
-        "What happens to a request that can neither run nor wait: `reject` sends an error, `fallback` uses an embedded "
-        "voice of its language, for which two more streams are kept",
+        "Reaction to a request that can neither run nor wait: `reject` sends an error, `fallback` uses an embedded "
+        "voice of its language, for which two more places are reserved",
     )
 
 
@@ -93,10 +95,10 @@ class ServerSettings(SettingsModel):
 
     uri: Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_uri)] = setting(
         "tcp://0.0.0.0:10200",
-        "Where to listen: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` takes IPv6 as well",
+        "Listen address: `tcp://HOST:PORT`, `unix:///PATH` or `stdio://`. `tcp://:10200` also accepts IPv6",
         flag="--uri",
     )
-    shutdown_timeout: float = setting(5.0, "Time for running requests to finish after the stop signal", ge=0, le=300)
+    shutdown_timeout: float = setting(5.0, "Seconds for running requests to finish after the stop signal", ge=0, le=300)
     limits: LimitSettings = LimitSettings()
 
 
@@ -105,21 +107,24 @@ class DiscoverySettings(SettingsModel):
 
     announce: bool | None = setting(
         None,
-        "Announce the server over zeroconf (mDNS). Unset: when it listens on a TCP address that others can reach",
+        "Announce the server over zeroconf (mDNS). Unset: if other machines can reach its TCP address",
         flag="--zeroconf, --no-zeroconf",
     )
     name: Label | None = setting(
         None,
-        "Name to announce, unique in the network. Unset: one made of the host's name, kept in the data directory",
+        "Announced name, unique in the network. Unset: generated from the host name and kept in the data directory",
         flag="--zeroconf NAME",
     )
 
 
 class DefaultVoiceSettings(SettingsModel):
-    """How the service speaks when a client does not say."""
+    """The default voice."""
 
     default: str | None = setting(
-        None, "Voice for clients that name none. Unset: the first one that `voices` lists", flag="--voice", min_length=1
+        None,
+        "Voice for clients that name none. Unset: the first voice that `wyoming-pocket-tts voices` lists",
+        flag="--voice",
+        min_length=1,
     )
 
 
@@ -135,19 +140,19 @@ def _anchor_configs(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
 
 
 class ModelSettings(SettingsModel):
-    """The Pocket TTS models that the service speaks with, beside the embedded voices."""
+    """The Pocket TTS models of the service, beside the embedded voices."""
 
     names: Annotated[tuple[str, ...], BeforeValidator(_split), relative_path(_anchor_configs)] = setting(
         ("english",),
         "Models to download and use, the most important first: names that `wyoming-pocket-tts models` lists, or "
-        "YAML files of your own. `none`: only the embedded voices",
+        "YAML files of custom models. `none`: only the embedded voices",
         flag="--model",
         min_length=1,
     )
-    languages: Mapping[str, Tag] = setting({}, "Languages of models of your own, by their names: `mine: sv`")
+    languages: Mapping[str, Tag] = setting({}, "Languages of custom models, by the names of the models: `mine: sv`")
     precision: Literal["fp32", "int8", "mixed", "int4"] = setting(
         "int8",
-        "Precision of the weights: `int8` is fast, `mixed` a little slower and closer to `fp32`, which is exact; "
+        "Precision of the weights: `int8` is fast, `mixed` slightly slower and closer to `fp32`, which is exact; "
         "`int4` is the fastest and audibly different",
         flag="--precision",
     )
@@ -160,41 +165,41 @@ class ModelSettings(SettingsModel):
     )
     memory_budget_mb: int | None = setting(
         None,
-        "Budget in megabytes for models in memory, the embedded voice included: all but the first are loaded on "
-        "request and evicted to make room. Unset: all stay loaded",
+        "Budget in megabytes for models in memory, the embedded voice included: all models except the first are "
+        "loaded on request, and idle models are evicted to make room. Unset: all stay loaded",
         ge=1,
     )
     voices: Literal["all", "default"] = setting(
-        "all", "Predefined voices to download: `all`, or only the `default` one of each model"
+        "all", "Predefined voices to download: `all`, or only the `default` voice of each model"
     )
     local_files_only: bool = setting(lambda: False, "Download nothing", flag="--local-files-only")
 
 
 class MetricsSettings(SettingsModel):
-    """What monitoring can ask of the service over HTTP."""
+    """The HTTP endpoint for monitoring."""
 
     port: int | None = setting(
         None,
-        "Port for `/metrics` (Prometheus), `/health` and `/ready`; 0 takes any that is free. Unset: none",
+        "Port for `/metrics` (Prometheus), `/health` and `/ready`; 0 selects a free port. Unset: no endpoint",
         flag="--metrics-port",
         ge=0,
         le=65535,
     )
     host: str = setting(
         "127.0.0.1",
-        "Address to answer on. There is no login, so only programs of this machine can connect unless this is changed",
+        "Listen address of that port. It has no login; by default only programs on this machine can connect",
         min_length=1,
     )
 
 
 class LogSettings(SettingsModel):
-    """What goes to standard error."""
+    """The log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "How much to log. Only `debug` shows the texts that are spoken", flag="--debug"
+        "info", "Log level. Only `debug` logs the texts of requests", flag="--debug"
     )
     format: Literal["text", "json"] = setting(
-        "text", "`text` for people, `json` for machines (one object a line)", flag="--log-format"
+        "text", "Lines of `text`, or `json` (one object per line)", flag="--log-format"
     )
 
 
@@ -206,15 +211,15 @@ class Settings(SettingsModel):
     voice: DefaultVoiceSettings = DefaultVoiceSettings()
     models: ModelSettings = ModelSettings()
     text: TextSettings = TextSettings()
-    voices: Mapping[Name, VoiceSettings] = setting({}, "Voices of one's own")
-    satellites: Mapping[Name, SatelliteSettings] = setting({}, "Satellites, and options of speech for each")
+    voices: Mapping[Name, VoiceSettings] = setting({}, "Custom voices")
+    satellites: Mapping[Name, SatelliteSettings] = setting({}, "Satellites and their options")
     data_dir: Annotated[Path, AfterValidator(_expand_home), relative_path(_anchor_path)] = setting(
-        default_data_dir, "Directory of the service: converted models, voices, its announced name", flag="--data-dir"
+        default_data_dir, "Data directory: converted models, voices, the announced name", flag="--data-dir"
     )
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
 
 def leaves() -> Iterator[SettingInfo]:
-    """Yield every setting in the order of the tree; ``NAME`` stands for names that people give."""
+    """Yield every setting in the order of the tree; ``NAME`` stands for names that the user chooses."""
     return leaves_of(Settings)

@@ -2,14 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from torch.utils.checkpoint import checkpoint
 
-from wyoming_pocket_tts.kokoro.model_transformers import ResidualConv, TransformerDecoderBlock, TransformerEncoderBlock
+from wyoming_pocket_tts.kokoro.model_transformers import ResidualConv, TransformerDecoder, TransformerEncoderBlock
 from wyoming_pocket_tts.kokoro.positional_encoding import sinusoids
 
 MAX_POSITIONS = 5000
@@ -25,6 +27,30 @@ class EncoderOutput:
     memory: Tensor  # [B, P, D]
     mask: Tensor  # [B, 1, 1, P] true where there is a phoneme
     log_durations: Tensor  # [B, P] log(1 + frames)
+
+
+class GPUProfiler:
+    """Seconds and peak memory of a block of code: of a GPU, or without one of the process, above its beginning."""
+
+    seconds = 0.0
+    peak_mib = 0.0
+
+    def __enter__(self) -> Self:
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._before, self._began = self._mib(), perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds, self.peak_mib = perf_counter() - self._began, self._mib() - self._before
+
+    @staticmethod
+    def _mib() -> float:
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated() / 2**20
+        return getrusage(RUSAGE_SELF).ru_maxrss / 2**10
 
 
 class KokoroModel(nn.Module):
@@ -82,9 +108,7 @@ class KokoroModel(nn.Module):
             nn.Linear(group_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT),
             nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT), nn.Linear(prenet_dim, hidden_dim),
         )  # fmt: skip
-        self.decoder = nn.ModuleList(
-            TransformerDecoderBlock(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_decoder_layers)
-        )
+        self.decoder = TransformerDecoder(n_decoder_layers, hidden_dim, n_heads, ff_dim, dropout)
         self.decoder_norm = nn.LayerNorm(hidden_dim)
         self.mel_out = nn.Linear(hidden_dim, group_dim)
         self.stop_out = nn.Linear(hidden_dim, 1)

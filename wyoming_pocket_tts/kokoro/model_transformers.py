@@ -71,6 +71,13 @@ class TransformerDecoderBlock(nn.Module):
         return x + update
 
 
+class TransformerDecoder(nn.ModuleList):
+    """Decoder blocks, in their order."""
+
+    def __init__(self, n_layers: int, dim: int, n_heads: int, ff_dim: int, dropout: float) -> None:
+        super().__init__(TransformerDecoderBlock(dim, n_heads, ff_dim, dropout) for _ in range(n_layers))
+
+
 class ResidualConv(nn.Module):
     """A convolution over neighbouring phonemes, added to its input."""
 
