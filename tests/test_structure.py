@@ -9,7 +9,7 @@ from tests.support.figures import Figure
 from tests.support.sentence_path import SentencePath
 
 REACHED = {
-    "lines of Python": 30_830,
+    "lines of Python": 30_840,
     "a sentence by Pocket TTS: moves between files": 230,  # 140 to 161, by how far the model is ahead
 }
 """Bars that are still missed (``script/figures`` prints them as such), and what holds until then."""

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (PyTorch's own convention)
 from torch.utils.checkpoint import checkpoint
 
-from wyoming_pocket_tts.kokoro.model_transformers import ResidualConv, TransformerDecoder, TransformerEncoderBlock
+from wyoming_pocket_tts.kokoro.model_transformers import (
+    ResidualConv,
+    TransformerDecoder,
+    TransformerDecoderBlock,
+    TransformerEncoderBlock,
+)
 from wyoming_pocket_tts.kokoro.positional_encoding import sinusoids
 
 MAX_POSITIONS = 5000
@@ -108,7 +113,9 @@ class KokoroModel(nn.Module):
             nn.Linear(group_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT),
             nn.Linear(prenet_dim, prenet_dim), nn.ReLU(), nn.Dropout(PRENET_DROPOUT), nn.Linear(prenet_dim, hidden_dim),
         )  # fmt: skip
-        self.decoder = TransformerDecoder(n_decoder_layers, hidden_dim, n_heads, ff_dim, dropout)
+        self.decoder = TransformerDecoder(
+            TransformerDecoderBlock(hidden_dim, n_heads, ff_dim, dropout) for _ in range(n_decoder_layers)
+        )
         self.decoder_norm = nn.LayerNorm(hidden_dim)
         self.mel_out = nn.Linear(hidden_dim, group_dim)
         self.stop_out = nn.Linear(hidden_dim, 1)

@@ -72,10 +72,7 @@ class TransformerDecoderBlock(nn.Module):
 
 
 class TransformerDecoder(nn.ModuleList):
-    """Decoder blocks, in their order."""
-
-    def __init__(self, n_layers: int, dim: int, n_heads: int, ff_dim: int, dropout: float) -> None:
-        super().__init__(TransformerDecoderBlock(dim, n_heads, ff_dim, dropout) for _ in range(n_layers))
+    """``TransformerDecoderBlock``, in their order."""
 
 
 class ResidualConv(nn.Module):
