@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from resource import RUSAGE_SELF, getrusage
-from time import perf_counter
+from time import monotonic
 from typing import Any, Self
 
 import torch
@@ -43,13 +43,13 @@ class GPUProfiler:
     def __enter__(self) -> Self:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        self._before, self._began = self._mib(), perf_counter()
+        self._before, self._began = self._mib(), monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds, self.peak_mib = perf_counter() - self._began, self._mib() - self._before
+        self.seconds, self.peak_mib = monotonic() - self._began, self._mib() - self._before
 
     @staticmethod
     def _mib() -> float:
