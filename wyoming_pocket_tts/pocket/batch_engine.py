@@ -191,7 +191,7 @@ class BatchSequence(Iterator[Samples]):
         until, now = self._playback.until, self._clock()
         if until is None or until <= now:
             return 1
-        is_enough = count >= min(frames_to_wait_for(until - now, self._frame_seconds), most)
+        is_enough = count == most or count >= frames_to_wait_for(until - now, self._frame_seconds)
         return count if is_final or is_enough else None
 
 
