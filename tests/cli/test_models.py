@@ -109,6 +109,7 @@ def run(*arguments: str, at: Path, **variables: str) -> "subprocess.CompletedPro
     )
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_converted_and_it_is_said_how_to_use_it(model: Path, tmp_path: Path) -> None:
     arguments = ("convert", "--config", str(model), "--data-dir", "data", "--precision", "mixed")
     done = run(*arguments, at=tmp_path)

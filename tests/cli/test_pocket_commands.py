@@ -93,6 +93,7 @@ def samples_of(wav: Path | bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
         return np.frombuffer(audio.readframes(10_000_000), dtype="<i2")
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_speaks_with_a_recording_and_with_its_voice(folder: Path, tmp_path: Path) -> None:
     """Both ways are the same voice, so they say the same; upstream's names of options work."""
     options = ("--config", "model/model.yaml", *AT_ONCE)

@@ -247,6 +247,7 @@ async def test_what_cannot_be_a_voice_is_named_and_harms_nobody(world: World, tm
         await house.until_listed(lambda voices: voices.get("broken") is True)
 
 
+@pytest.mark.slow
 async def test_voices_of_the_settings_come_from_files(world: World, tmp_path: Path) -> None:
     shutil.copy(world.config.with_name("voice.wav"), tmp_path / "anna.wav")
     settings = """

@@ -117,6 +117,7 @@ async def test_the_longest_name_that_dns_holds_is_numbered_too(browser: Browser)
     await first.withdraw()
 
 
+@pytest.mark.slow
 async def test_the_announcement_follows_changed_addresses(browser: Browser) -> None:
     current: tuple[IpAddress, ...] = ()
     asked = asyncio.Event()
